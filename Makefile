@@ -1,0 +1,82 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# PyTorch's own index for another build of torch, as its install page shows; see docs/install.md.
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+# The environment variables hold for the isolated environment that builds the project, too.
+PIP_INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet
+PROJECT_FILES := pyproject.toml constraints.txt
+
+.PHONY: help
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network, show the result
+	$(BIN)/tuner demo
+
+.PHONY: test
+test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
+test: $(VENV)/.installed-test postgres lint ## all checks and all tests
+	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: install
+install: $(VENV)/.installed-test ## set up .venv with everything, for development
+
+.PHONY: postgres
+postgres: ## install PostgreSQL's server programs where they are missing
+	@.ci/postgres
+
+.PHONY: chromium
+chromium: ## install Chromium, for tests marked `browser`, where it is missing
+	@.ci/chromium
+
+.PHONY: constraints
+constraints: ## resolve all dependencies afresh and pin what came out in constraints.txt
+	@.ci/constraints $(PYTHON)
+
+.PHONY: clean
+clean: ## remove .venv, caches and what was built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'tuner needs Python 3.11 or newer; $(PYTHON) is older or missing.' \
+	    'Name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { \
+	  echo "No virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+# Torch comes first, so that the build asked for is there before anything depends on it.
+$(VENV)/.torch: constraints.txt | $(BIN)/pip
+	@echo 'Installing torch into $(VENV) (some minutes the first time)'
+	$(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.installed-demo: $(PROJECT_FILES) $(VENV)/.torch
+	$(PIP_INSTALL) --editable '.[server,torch]'
+	@touch $@
+
+$(VENV)/.installed-test: $(PROJECT_FILES) $(VENV)/.torch
+	$(PIP_INSTALL) --editable '.[all]'
+	@touch $@ $(VENV)/.installed-demo

@@ -1,0 +1,266 @@
+"""The models of the study document. Unknown keys are refused; nothing is coerced."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tuner.spec.space import SpaceSpec, build_space
+from tuner.space import Space
+from tuner.text import Identifier, Label, MetricName, Name
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Document(BaseModel):
+    """Base of all models of the document."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Objective(Document):
+    """What is optimised."""
+
+    metric: MetricName
+    """Name of the reported metric that is the objective."""
+    mode: Literal["min", "max"] = "min"
+    """Whether smaller or larger is better."""
+    value: Literal["best", "last"] = "best"
+    """Which of a trial's reports is its value."""
+
+
+class Sampler(Document):
+    """Proposes parameters. All are Optuna's."""
+
+    name: Literal["tpe", "random", "cmaes", "gp", "qmc", "grid"] = "tpe"
+    """The sampler."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the study's randomness. Proposals are reproducible with `budget.parallel: 1`."""
+    startup: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Trials drawn at random before the sampler's model is used (tpe, cmaes, gp). Optuna's default if absent."""
+
+
+class _Graceful(Document):
+    grace: Annotated[int, Field(ge=0, le=1_000_000)] = 3
+    """Steps after a halving during which a trial is not judged."""
+
+
+class _Rungs(_Graceful):
+    min: Steps | None = None
+    """First rung, in steps. A tenth of the longest training if absent."""
+    max: Steps | None = None
+    """The longest training, in steps. `budget.steps` if absent."""
+    eta: Annotated[int, Field(ge=2, le=1000)] = 3
+    """One in `eta` goes on at each rung; rungs lie a factor `eta` apart."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min}) is larger than max ({self.max})")
+        return self
+
+
+class AshaPruner(_Rungs):
+    """Asynchronous successive halving (Optuna's SuccessiveHalvingPruner)."""
+
+    name: Literal["asha"]
+
+
+class HyperbandPruner(_Rungs):
+    """Successive halving in several brackets (Optuna's HyperbandPruner)."""
+
+    name: Literal["hyperband"]
+
+
+class _Percentile(_Graceful):
+    startup: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    """Complete trials needed before any is pruned."""
+    warmup: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Steps of a trial that are not judged."""
+    interval: Steps = 1
+    """Steps between two judgements."""
+
+
+class MedianPruner(_Percentile):
+    """Prunes a trial whose best value is worse than the median of complete trials at the same step."""
+
+    name: Literal["median"]
+
+
+class PercentilePruner(_Percentile):
+    """As median, with a percentile of one's own."""
+
+    name: Literal["percentile"]
+    percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
+    """The best `percentile` percent go on."""
+
+
+class NoPruner(Document):
+    """Prunes nothing."""
+
+    name: Literal["none"]
+
+
+Pruner = Annotated[
+    AshaPruner | HyperbandPruner | MedianPruner | PercentilePruner | NoPruner,
+    Field(discriminator="name"),
+]
+
+
+class HalveOnPlateau(Document):
+    """Cuts the rate when the objective stops improving, as torch's ReduceLROnPlateau does."""
+
+    name: Literal["halve_on_plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The rate is multiplied by this."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 3
+    """Reports without improvement that are let pass."""
+    threshold: Annotated[float, Field(ge=0)] = 1e-4
+    """What counts as an improvement."""
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    """Whether the threshold is a share of the best value or an amount."""
+    cooldown: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Reports after a cut that are not counted."""
+    min_lr: Annotated[float, Field(ge=0)] = 0.0
+    """A trial whose rate would fall below this stops as converged."""
+    eps: Annotated[float, Field(ge=0)] = 1e-8
+    """A cut that changes the rate by less is left out."""
+    rate: Identifier = "lr"
+    """The parameter that holds the starting rate."""
+
+
+class Divergence(Document):
+    """Stops a trial whose objective is NaN, infinite or far above its start, as diverged."""
+
+    name: Literal["divergence"]
+    ratio: Annotated[float, Field(gt=1)] = 10.0
+    """Distance from the first report, in units of its size, at which a trial counts as diverged."""
+    floor: Annotated[float, Field(ge=0)] = 1.0
+    """Smallest size the first report is taken to have."""
+
+
+Policy = Annotated[HalveOnPlateau | Divergence, Field(discriminator="name")]
+
+
+class Budget(Document):
+    """What the study may spend."""
+
+    trials: Positive = 50
+    """Trials of the search, rules of thumb and enqueued ones included."""
+    steps: Steps | None = None
+    """A trial's longest training, in steps. The task's own default if absent."""
+    parallel: Positive | None = None
+    """Trials that may run at once. No limit if absent."""
+    hours: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Hours since the study started after which no further trial starts."""
+    max_failures: Positive = 5
+    """Failed trials after which the study ends."""
+
+
+class Repeats(Document):
+    """Runs the best configurations again with fresh seeds, so that the choice is not luck."""
+
+    finalists: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many of the best trials are run again."""
+    seeds: Annotated[int, Field(ge=2, le=100)] = 5
+    """How many fresh seeds each gets."""
+
+
+class RunTask(Document):
+    """Train one of the built-in tasks."""
+
+    task: Name
+    """The task."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` takes the GPU if there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the forward and backward pass (autocast)."""
+    checkpoint_every: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    """Seconds of training between two checkpoints."""
+    progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
+    """Seconds without a report after which a trial is killed as failed."""
+
+
+class RunEntrypoint(Document):
+    """Call a function of the user's own, `package.module:function`, with the trial as its argument."""
+
+    entrypoint: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+            max_length=200,
+        ),
+    ]
+    """The function. Workers run it only if their `--allow` matches."""
+    progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
+    """Seconds without a report after which a trial is killed as failed."""
+
+
+Run = RunTask | RunEntrypoint | Literal["external"]
+
+
+class Retry(Document):
+    """What happens to trials whose worker failed or vanished."""
+
+    max: Annotated[int, Field(ge=0, le=1000)] = 3
+    """Attempts that may fail or be lost before the trial ends as failed. Preemption does not count."""
+
+
+class Queue(Document):
+    """Where the study stands among others."""
+
+    project: Name = "default"
+    """Projects share the workers fairly."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Larger goes first."""
+    labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+    """Labels a worker must have."""
+
+
+class StudySpec(Document):
+    """A study: what to optimise, over which space, by which means, at which cost."""
+
+    api_version: Literal["v1"] = "v1"
+    """Version of this document's format."""
+    name: Name | None = None
+    """Unique name. Derived from `run` if absent."""
+    objective: Objective
+    """What is optimised."""
+    space: SpaceSpec | None = None
+    """Parameters by name. The default space if absent."""
+    constraints: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    """Conditions between parameters that every proposal meets."""
+    sampler: Sampler = Field(default_factory=Sampler)
+    """Proposes parameters."""
+    pruner: Pruner | None = None
+    """Ends trials early. ASHA with its first rung at a tenth of the longest training if absent."""
+    policies: Annotated[list[Policy], Field(max_length=10)] | None = None
+    """Rules that steer a trial while it trains. `halve_on_plateau` and `divergence` if absent."""
+    budget: Budget = Field(default_factory=Budget)
+    """What the study may spend."""
+    repeats: Repeats | None = None
+    """Fresh-seed runs of the finalists after the search. None if absent."""
+    run: Run
+    """What a worker does with a trial; `external` for people who run their own loop."""
+    retry: Retry = Field(default_factory=Retry)
+    """What happens to trials whose worker failed or vanished."""
+    queue: Queue = Field(default_factory=Queue)
+    """Where the study stands among others."""
+
+    @model_validator(mode="after")
+    def _policies_once(self) -> Self:
+        names = [p.name for p in self.policies or ()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"policy {name!r} is listed more than once")
+        return self
+
+    def build_space(self) -> Space:
+        """Return the search space as a value, each parameter after those its condition names."""
+        return build_space(self.space)

@@ -1,0 +1,216 @@
+"""Studies, trials, attempts and events as values. All times are aware and in UTC."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+from tuner.decision import Outcome
+from tuner.handle import ParamValue
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class EndReason(StrEnum):
+    """Why a study finished."""
+
+    BUDGET = "budget"
+    STOPPED = "stopped"
+    FAILURES = "failures"
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. `ended` is final."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Origin(StrEnum):
+    """Where a trial's parameters came from."""
+
+    FOLK = "folk"
+    SAMPLED = "sampled"
+    ENQUEUED = "enqueued"
+    FINALIST = "finalist"
+
+
+class AttemptEnd(StrEnum):
+    """Why an attempt is over. Only `ended` ends the trial; the others send it back to the queue."""
+
+    ENDED = "ended"
+    LOST = "lost"
+    RELEASED = "released"
+    FAILED = "failed"
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STOPPING = "stopping"
+    EXTENDED = "extended"
+    CHANGED = "changed"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    ENQUEUED = "enqueued"
+    LEASED = "leased"
+    LOST = "lost"
+    RELEASED = "released"
+    RETRIED = "retried"
+    CHECKPOINT = "checkpoint"
+    HALVED = "halved"
+    RUNG = "rung"
+    ENDED = "ended"
+
+
+class Report(NamedTuple):
+    """An intermediate value of the objective after `step` finished steps.
+
+    `lr_factor` is the level that was in force while this step trained. `value` may be non-finite.
+    """
+
+    step: int
+    value: float
+    lr_factor: float
+
+
+class RungMark(NamedTuple):
+    """The value with which a trial stood at a rung. `bracket` is 0 but for Hyperband."""
+
+    bracket: int
+    rung: int
+    step: int
+    value: float
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint the server holds whole. `path` is relative to the artifact folder, `size` in bytes."""
+
+    attempt: int
+    step: int
+    sha256: str
+    size: int
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to run a trial. The token is the fence: each write must carry it."""
+
+    token: str
+    study_id: int
+    number: int
+    attempt: int
+    worker_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One configuration's life.
+
+    `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
+    attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
+    `lr_factor` is the level decided so far. `failures` counts the attempts held against `retry.max`.
+    """
+
+    trial_id: int
+    study_id: int
+    number: int
+    params: Mapping[str, ParamValue]
+    seed: int
+    origin: Origin
+    created_at: datetime
+    state: TrialState = TrialState.WAITING
+    outcome: Outcome | None = None
+    value: float | None = None
+    reason: str = ""
+    attempt: int = 0
+    failures: int = 0
+    lr_factor: float = 1.0
+    reports: tuple[Report, ...] = ()
+    marks: tuple[RungMark, ...] = ()
+    lease: Lease | None = None
+    checkpoint: Checkpoint | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with `changes` applied."""
+        return replace(self, **changes)
+
+    @property
+    def never_pruned(self) -> bool:
+        """Whether pruning spares this trial: the rules of thumb and the finalists."""
+        return self.origin in (Origin.FOLK, Origin.FINALIST)
+
+    @property
+    def last_step(self) -> int:
+        """The highest step reported, 0 before the first."""
+        return self.reports[-1].step if self.reports else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to a study or a trial. `seq` is given by the database, in order."""
+
+    study_id: int
+    kind: EventKind
+    at: datetime
+    number: int | None = None
+    attempt: int | None = None
+    step: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    seq: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker process on a node. `allow` are patterns of entrypoints it may run."""
+
+    worker_id: str
+    name: str
+    host: str
+    slots: int
+    gpus: tuple[str, ...]
+    labels: Mapping[str, str]
+    allow: tuple[str, ...]
+    tasks: tuple[str, ...]
+    registered_at: datetime
+    seen_at: datetime
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with `changes` applied."""
+        return replace(self, **changes)
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Derive a trial's seed in [0, 2**31) from the study's seed and the trial's number."""
+    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def objective_value(reports: tuple[Report, ...], mode: str, which: str) -> float | None:
+    """Return the best (`which="best"`) or the last finite value of a lineage, None without any."""
+    finite = [r.value for r in reports if abs(r.value) != float("inf") and r.value == r.value]
+    if not finite:
+        return None
+    if which == "last":
+        return finite[-1]
+    return min(finite) if mode == "min" else max(finite)
