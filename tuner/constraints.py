@@ -23,10 +23,19 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
 }
 _NODES = (
-    ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Load, ast.Constant,
-    ast.Call, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
+    ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Load,
+    ast.Constant, ast.Call, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
 )  # fmt: skip
-_BARRED = (ast.Is, ast.IsNot, ast.LShift, ast.RShift, ast.BitAnd, ast.BitOr, ast.BitXor, ast.MatMult)
+_BARRED = (
+    ast.Is,
+    ast.IsNot,
+    ast.LShift,
+    ast.RShift,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.BitXor,
+    ast.MatMult,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The project's one exception tree.
 
-Each class carries the slug and HTTP status of its problem document (RFC 9457), so that `api/problems.py`
-and `tuner/client.py` translate in both directions from this table alone.
+Each class carries the slug and HTTP status of its problem document (RFC 9457), so that server and
+client translate in both directions from this table alone.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ class StaleAttempt(Conflict):
     """The lease expired, was given to another attempt, or was never given."""
 
     slug, title = "stale-attempt", "The lease is no longer held"
+
+
+class NoTrial(Conflict):
+    """The study has no trial to hand out: now, or any more if it is over."""
+
+    slug, title = "no-trial", "The study has no trial to hand out"
 
 
 class TrialEnded(Conflict):

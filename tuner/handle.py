@@ -73,7 +73,7 @@ class TrialHandle(Protocol):
         """
 
     def checkpoint(self, step: int, path: Path) -> None:
-        """Hand over a complete checkpoint file for upload; it counts once the server has it whole."""
+        """Hand over a complete checkpoint file; it counts once the server has it whole."""
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""

@@ -61,7 +61,7 @@ class Categorical:
         return any(v == value and type(v) is type(value) for v in self.values)
 
     def nearest(self, value: ParamValue) -> ParamValue:
-        """Return the value itself, the nearest number (by ratio if all are positive), or the first."""
+        """Return the value if listed, else the nearest number (by ratio if > 0), or the first."""
         if self.contains(value):
             return value
         numbers = [v for v in self.values if not isinstance(v, bool | str)]
@@ -107,7 +107,7 @@ class Space:
         return found
 
     def nearest(self, wish: Params) -> dict[str, ParamValue]:
-        """Move `wish` into the space; parameters it does not name get their middle or first value."""
+        """Move `wish` into the space; what it does not name gets its middle or first value."""
         point: dict[str, ParamValue] = {}
         for name in self.active(point):
             parameter = self.parameters[name]

@@ -101,7 +101,7 @@ class RungMark(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint the server holds whole. `path` is relative to the artifact folder, `size` in bytes."""
+    """A checkpoint the server holds whole: `path` within the artifact folder, `size` in bytes."""
 
     attempt: int
     step: int
@@ -127,7 +127,7 @@ class Trial:
 
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
-    `lr_factor` is the level decided so far. `failures` counts the attempts held against `retry.max`.
+    `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
     """
 
     trial_id: int

@@ -1,4 +1,4 @@
-"""The messages of `/api/v1`. Requests are strict; times are ISO 8601 in UTC; durations in seconds."""
+"""The messages of `/api/v1`. Requests are strict; times are ISO 8601 in UTC; durations seconds."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class CheckpointView(Reply):
 class LeaseGrant(Reply):
     """A leased trial: all a worker needs to run it.
 
-    `run` is the spec's `run` section as JSON. `lr_factor` is the level in force after `resume.step`.
+    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`.
     """
 
     lease: str
@@ -100,10 +100,14 @@ class LeaseGrant(Reply):
 
 
 class Leases(Reply):
-    """Reply to POST /leases and to ask. `idle` tells that the queue holds nothing for this worker."""
+    """Reply to POST /leases and to ask. `idle`: the queue holds nothing for this worker.
+
+    Who asked without a worker sends a heartbeat every `heartbeat_s`.
+    """
 
     leases: list[LeaseGrant]
     idle: bool = False
+    heartbeat_s: float = 10.0
 
 
 class ReportItem(Request):
@@ -179,7 +183,7 @@ class HeartbeatReply(Reply):
 
 
 class FinishTrial(Request):
-    """POST /leases/{lease}/finish. `value` overrides the reported objective; external loops may give only it."""
+    """POST /leases/{lease}/finish. `value` overrides what was reported, or stands alone."""
 
     attempt: Annotated[int, Field(ge=1)]
     outcome: Literal["complete", "diverged", "oom", "failed"] = "complete"
@@ -230,8 +234,8 @@ class CloneStudy(Request):
 class Enqueue(Request):
     """POST /studies/{study}/trials: run these parameters next. Absent ones take their middle.
 
-    `like` takes the parameters of a trial of this study, changed by `params`; with `from_checkpoint`
-    the new trial goes on from that trial's checkpoint.
+    `like` takes the parameters of a trial of this study, changed by `params`; with
+    `from_checkpoint` the new trial goes on from that trial's checkpoint.
     """
 
     params: Params = {}
@@ -299,7 +303,7 @@ class StudyPage(Reply):
 
 
 class TrialView(Reply):
-    """A trial without its curve. `last_value` is null before the first and for a non-finite report."""
+    """A trial without its curve. `last_value` is null if there is none or it is not finite."""
 
     number: int
     state: TrialState

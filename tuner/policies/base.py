@@ -13,8 +13,8 @@ from tuner.trial import EventKind, RungMark
 class Peers(Protocol):
     """The other trials of a study, as far as pruning asks for them.
 
-    Guarantees: only committed and same-batch earlier reports are seen; the judged trial's own earlier
-    marks are included in `at_rung`; the order of the values means nothing.
+    Guarantees: only committed and same-batch earlier reports are seen; the judged trial's own
+    earlier marks are included in `at_rung`; the order of the values means nothing.
     """
 
     def at_rung(self, bracket: int, rung: int) -> Sequence[float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from tuner.spec.space import SpaceSpec, build_space
 from tuner.space import Space
+from tuner.spec.space import SpaceSpec, build_space
 from tuner.text import Identifier, Label, MetricName, Name
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -41,7 +41,7 @@ class Sampler(Document):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the study's randomness. Proposals are reproducible with `budget.parallel: 1`."""
     startup: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """Trials drawn at random before the sampler's model is used (tpe, cmaes, gp). Optuna's default if absent."""
+    """Random trials before the sampler's model is used (tpe, cmaes, gp). Optuna's own if absent."""
 
 
 class _Graceful(Document):
@@ -68,12 +68,14 @@ class AshaPruner(_Rungs):
     """Asynchronous successive halving (Optuna's SuccessiveHalvingPruner)."""
 
     name: Literal["asha"]
+    """Which one."""
 
 
 class HyperbandPruner(_Rungs):
     """Successive halving in several brackets (Optuna's HyperbandPruner)."""
 
     name: Literal["hyperband"]
+    """Which one."""
 
 
 class _Percentile(_Graceful):
@@ -86,15 +88,17 @@ class _Percentile(_Graceful):
 
 
 class MedianPruner(_Percentile):
-    """Prunes a trial whose best value is worse than the median of complete trials at the same step."""
+    """Prunes a trial whose best value is worse than the median of complete trials at its step."""
 
     name: Literal["median"]
+    """Which one."""
 
 
 class PercentilePruner(_Percentile):
     """As median, with a percentile of one's own."""
 
     name: Literal["percentile"]
+    """Which one."""
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
     """The best `percentile` percent go on."""
 
@@ -103,6 +107,7 @@ class NoPruner(Document):
     """Prunes nothing."""
 
     name: Literal["none"]
+    """Which one."""
 
 
 Pruner = Annotated[
@@ -115,6 +120,7 @@ class HalveOnPlateau(Document):
     """Cuts the rate when the objective stops improving, as torch's ReduceLROnPlateau does."""
 
     name: Literal["halve_on_plateau"]
+    """Which one."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """The rate is multiplied by this."""
     patience: Annotated[int, Field(ge=0, le=1_000_000)] = 3
@@ -137,6 +143,7 @@ class Divergence(Document):
     """Stops a trial whose objective is NaN, infinite or far above its start, as diverged."""
 
     name: Literal["divergence"]
+    """Which one."""
     ratio: Annotated[float, Field(gt=1)] = 10.0
     """Distance from the first report, in units of its size, at which a trial counts as diverged."""
     floor: Annotated[float, Field(ge=0)] = 1.0
@@ -186,7 +193,7 @@ class RunTask(Document):
 
 
 class RunEntrypoint(Document):
-    """Call a function of the user's own, `package.module:function`, with the trial as its argument."""
+    """Call a function of the user's own, `package.module:function`, with the trial."""
 
     entrypoint: Annotated[
         str,
@@ -195,19 +202,36 @@ class RunEntrypoint(Document):
             max_length=200,
         ),
     ]
-    """The function. Workers run it only if their `--allow` matches."""
+    """`package.module:function`. Workers run it only if their `--allow` matches."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
 
 
-Run = RunTask | RunEntrypoint | Literal["external"]
+def _run_kind(run: Any) -> str | None:
+    if isinstance(run, RunTask) or (isinstance(run, dict) and "task" in run):
+        return "RunTask"
+    if isinstance(run, RunEntrypoint) or (isinstance(run, dict) and "entrypoint" in run):
+        return "RunEntrypoint"
+    return "external" if run == "external" else None
+
+
+Run = Annotated[
+    Annotated[RunTask, Tag("RunTask")]
+    | Annotated[RunEntrypoint, Tag("RunEntrypoint")]
+    | Annotated[Literal["external"], Tag("external")],
+    Discriminator(
+        _run_kind,
+        custom_error_type="run_kind",
+        custom_error_message="give {task: NAME}, {entrypoint: 'pkg.module:function'} or external",
+    ),
+]
 
 
 class Retry(Document):
     """What happens to trials whose worker failed or vanished."""
 
     max: Annotated[int, Field(ge=0, le=1000)] = 3
-    """Attempts that may fail or be lost before the trial ends as failed. Preemption does not count."""
+    """Attempts that may fail or be lost before the trial ends. Preemption does not count."""
 
 
 class Queue(Document):
@@ -232,8 +256,8 @@ class StudySpec(Document):
     """What is optimised."""
     space: SpaceSpec | None = None
     """Parameters by name. The default space if absent."""
-    constraints: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = Field(
-        default_factory=list
+    constraints: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = (
+        Field(default_factory=list)
     )
     """Conditions between parameters that every proposal meets."""
     sampler: Sampler = Field(default_factory=Sampler)

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -21,7 +22,16 @@ from tuner.spec.models import StudySpec
 M = TypeVar("M", bound=BaseModel)
 MAX_DOCUMENT = 1_000_000
 _MAX_DEPTH = 50
-_BRANCHES = frozenset({"RunTask", "RunEntrypoint", "literal['external']"})
+_PLAIN = {
+    "missing": "is missing",
+    "model_type": "should be a mapping of keys to values",
+    "dict_type": "should be a mapping of keys to values",
+    "list_type": "should be a list",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number (without quotes)",
+    "bool_type": "should be true or false",
+    "string_type": "should be a text",
+}
 
 
 def load(source: str | Path | Mapping[str, Any]) -> StudySpec:
@@ -67,7 +77,7 @@ def validate(model: type[M], document: object) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as exc:
-        _refuse(model, exc)
+        _refuse(model, document, exc)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -98,7 +108,7 @@ def parse_yaml(text: str | bytes) -> Any:
     if len(text) > MAX_DOCUMENT:
         raise Malformed(f"the document is longer than {MAX_DOCUMENT} characters")
     yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)  # type: ignore[assignment]
+    yaml.version = (1, 2)
     try:
         value = yaml.load(text)
     except RecursionError as exc:
@@ -147,19 +157,50 @@ def _check_tree(value: object) -> None:
             stack += [(x, depth + 1) for pair in node.items() for x in pair]
         elif isinstance(node, list):
             stack += [(x, depth + 1) for x in node]
-        elif isinstance(node, str) and ("\0" in node or any("\ud800" <= c <= "\udfff" for c in node)):
+        elif isinstance(node, str) and (
+            "\0" in node or any("\ud800" <= c <= "\udfff" for c in node)
+        ):
             raise Malformed("a text holds NUL or half of a surrogate pair")
 
 
-def _refuse(model: type[BaseModel], exc: ValidationError) -> NoReturn:
-    faults = []
+def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> NoReturn:
+    found: dict[str, list[str]] = {}
     for error in exc.errors(include_url=False, include_input=False):
-        where = ".".join(str(x) for x in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            message = _unknown(str(error["loc"][-1]), _known_keys(model, error["loc"][:-1]))
-        faults.append(Fault(where=where[:300], message=message[:500]))
+        message = _words(model, error)
+        where = _where(error["loc"], document, error["type"] in ("missing", "extra_forbidden"))
+        found.setdefault(where, []).append(message[:500])
+    faults = [
+        Fault(where=k[:300], message="; or ".join(dict.fromkeys(v))) for k, v in found.items()
+    ]
     raise InvalidInput(_summary(faults), faults) from exc
+
+
+def _words(model: type[BaseModel], error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return _unknown("key", str(error["loc"][-1]), _known_keys(model, error["loc"][:-1]))
+    if error["type"] == "union_tag_invalid":
+        tags = [t.strip(" '") for t in context["expected_tags"].split(",")]
+        return _unknown(context["discriminator"].strip("'"), context["tag"], tags)
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "entrypoint":
+        return "should look like package.module:function"
+    if error["type"] == "literal_error":
+        return f"give {context['expected']}"
+    return _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+
+
+def _where(loc: tuple[int | str, ...], document: object, keep_last: bool) -> str:
+    """Return the dotted path into the document, without the union tags pydantic puts between."""
+    path: list[str] = []
+    node = document
+    for i, part in enumerate(loc):
+        try:
+            node = node[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            if not (keep_last and i == len(loc) - 1):
+                continue
+        path.append(str(part))
+    return ".".join(path)
 
 
 def _summary(faults: list[Fault]) -> str:
@@ -167,10 +208,10 @@ def _summary(faults: list[Fault]) -> str:
     return first if len(faults) == 1 else f"{first} (and {len(faults) - 1} more)"
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
-    return f"unknown key{hint}"
+def _unknown(what: str, given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what}; {hint}known are {', '.join(sorted(known))}"
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

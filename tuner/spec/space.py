@@ -6,7 +6,17 @@ import math
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Numeric, Parameter, Space, default_space
@@ -14,7 +24,12 @@ from tuner.text import Identifier
 
 _LARGEST = 2**53
 Bound = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Choice = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Annotated[StrictStr, Field(max_length=200)]
+Choice = (
+    StrictBool
+    | StrictInt
+    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+    | Annotated[StrictStr, Field(max_length=200)]
+)
 
 
 class ParameterSpec(BaseModel):
@@ -38,7 +53,9 @@ class ParameterSpec(BaseModel):
     """The values to choose from."""
     value: Choice | None = None
     """One fixed value."""
-    when: Annotated[dict[Identifier, Choice | list[Choice]], Field(max_length=10)] = Field(default_factory=dict)
+    when: Annotated[dict[Identifier, Choice | list[Choice]], Field(max_length=10)] = Field(
+        default_factory=dict
+    )
     """Parameters this one depends on, with the value or values under which it exists."""
 
     @model_validator(mode="after")
@@ -116,7 +133,9 @@ def _check_conditions(space: dict[str, ParameterSpec]) -> dict[str, ParameterSpe
                 raise ValueError(f"{name}: `when` names {parent!r}, which is not a parameter")
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if not space[parent].build().contains(value):
-                    raise ValueError(f"{name}: `when` waits for {parent}={value!r}, which never happens")
+                    raise ValueError(
+                        f"{name}: `when` waits for {parent}={value!r}, which never happens"
+                    )
     try:
         TopologicalSorter({n: s.when for n, s in space.items()}).prepare()
     except CycleError as exc:
@@ -132,7 +151,7 @@ SpaceSpec = Annotated[
 
 
 def build_space(spec: SpaceSpec | None) -> Space:
-    """Return the search space, each parameter after those its condition names; the default if None."""
+    """Return the search space, parents before children; the default space if None."""
     if spec is None:
         return default_space()
     order = TopologicalSorter({n: list(s.when) for n, s in spec.items()})

@@ -1,0 +1,110 @@
+"""What the service chooses where a document leaves it open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuner.defaults import normalise
+from tuner.errors import InvalidInput
+from tuner.spec import AshaPruner, HalveOnPlateau, MedianPruner, StudySpec, check
+
+TASK = {"objective": {"metric": "val_loss"}, "run": {"task": "digits-mlp"}}
+OWN = {"objective": {"metric": "val_loss"}, "run": "external"}
+
+
+def full(base: dict[str, Any], **more: Any) -> tuple[StudySpec, list[str]]:
+    return normalise(check({**base, **more}))
+
+
+@pytest.mark.parametrize(
+    ("steps", "first"),
+    [(27, 3), (100, 10), (9, 1), (1, 1), (1000, 100)],
+)
+def test_first_rung_is_a_tenth_of_the_longest_training(steps: int, first: int) -> None:
+    spec, _ = full(TASK, budget={"steps": steps})
+    assert spec.pruner == AshaPruner(name="asha", min=first, max=steps, eta=3)
+
+
+def test_steps_come_from_the_task() -> None:
+    spec, warnings = full(TASK)
+    assert spec.budget.steps == 27
+    assert warnings == []
+
+
+def test_rungs_that_are_given_stay() -> None:
+    spec, _ = full(TASK, pruner={"name": "asha", "min": 5, "max": 20, "eta": 2})
+    assert spec.pruner == AshaPruner(name="asha", min=5, max=20, eta=2)
+
+
+def test_without_steps_pruning_is_by_median() -> None:
+    spec, warnings = full(OWN)
+    assert isinstance(spec.pruner, MedianPruner)
+    assert "by median" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("space", "min_lr"),
+    [
+        (None, 1e-5),  # a tenth of the default space's smallest rate
+        ({"lr": {"values": [0.1, 0.01]}}, 1e-3),
+        ({"lr": {"value": 0.1}}, 1e-2),
+        ({"rate": {"min": 0, "max": 1}}, None),  # no parameter is named lr: no halving
+    ],
+)
+def test_default_policies(space: dict[str, Any] | None, min_lr: float | None) -> None:
+    spec, _ = full(OWN, **({} if space is None else {"space": space}))
+    assert spec.policies is not None
+    found = [p.min_lr for p in spec.policies if isinstance(p, HalveOnPlateau)]
+    assert found == ([] if min_lr is None else [pytest.approx(min_lr)])
+    assert spec.policies[-1].name == "divergence"
+
+
+def test_no_policies_are_kept_as_none() -> None:
+    assert full(TASK, policies=[])[0].policies == []
+
+
+def test_normalising_twice_changes_nothing() -> None:
+    spec, _ = full(TASK)
+    assert normalise(spec)[0] == spec
+    assert check(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("base", "more", "words"),
+    [
+        (TASK, {"run": {"task": "digits"}}, "there are adding-lstm, digits-cnn, digits-mlp"),
+        (TASK, {"objective": {"metric": "loss"}}, "can be tuned on val_loss, val_accuracy"),
+        (TASK, {"objective": {"metric": "test_accuracy"}}, "can be tuned on"),
+        (TASK, {"objective": {"metric": "val_accuracy"}}, "the best val_accuracy is its max"),
+        (TASK, {"space": {"lrr": {"value": 1}}}, "no such parameter"),
+        (OWN, {"pruner": {"name": "asha"}}, "asha needs budget.steps, or max"),
+        (
+            OWN,
+            {
+                "space": {"a": {"value": 1}},
+                "policies": [{"name": "halve_on_plateau", "min_lr": 1e-5}],
+            },
+            "there is no parameter 'lr': add it to the space",
+        ),
+    ],
+)
+def test_what_can_not_be_is_refused(base: Any, more: Any, words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        full(base, **more)
+    assert words in caught.value.faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("base", "more", "words"),
+    [
+        (OWN, {"objective": {"metric": "reward", "mode": "max"}}, "threshold_mode: abs"),
+        (TASK, {"pruner": {"name": "asha", "max": 81}}, "pruner.max is 81"),
+        (TASK, {"pruner": {"name": "asha", "min": 27, "max": 27}}, "no rung lies between"),
+        (TASK, {"sampler": {"name": "random", "startup": 3}}, "means nothing to random"),
+        (TASK, {"sampler": {"name": "gp"}}, "learns from complete trials only"),
+    ],
+)
+def test_warnings(base: Any, more: Any, words: str) -> None:
+    assert any(words in w for w in full(base, **more)[1])

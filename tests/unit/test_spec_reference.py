@@ -1,0 +1,34 @@
+"""docs/spec.md says what the models say, and its examples are valid."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from tuner.defaults import normalise
+from tuner.spec import check, models, parse_yaml, reference
+
+PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
+MARK = "<!-- rendered by tuner.spec.reference -->\n"
+
+
+def test_page_is_rendered_from_the_models() -> None:
+    rendered = PAGE.read_text(encoding="utf-8").split(MARK)[1]
+    assert rendered.strip() == reference.render().strip(), "run: make reference"
+
+
+def test_every_model_and_key_is_described() -> None:
+    shown = {model for _, model in reference.SECTIONS}
+    for _, model in inspect.getmembers(models, inspect.isclass):
+        if issubclass(model, models.Document) and not model.__name__.startswith("_"):
+            assert model in shown | {models.Document}
+    for model in shown:
+        assert all(field.description for field in model.model_fields.values()), model
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def test_examples_are_valid(example: str) -> None:
+    normalise(check(parse_yaml(example)))

@@ -1,0 +1,154 @@
+"""Filling in a study document: what its author left open gets the service's own choice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from tuner.errors import Fault, InvalidInput
+from tuner.handle import ParamValue
+from tuner.space import Categorical, Parameter, Space
+from tuner.spec import (
+    AshaPruner,
+    Divergence,
+    HalveOnPlateau,
+    HyperbandPruner,
+    MedianPruner,
+    Policy,
+    Pruner,
+    RunTask,
+    StudySpec,
+)
+from tuner.spec.space import space_document
+from tuner.train import KNOWN_PARAMS, TASKS
+
+_NEVER_NEGATIVE = re.compile(
+    r"loss|err|acc|mse|mae|auc|f1|perplexity|ppl|precision|recall|rate", re.I
+)
+_Rungs = AshaPruner | HyperbandPruner
+
+
+def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
+    """Return the document with nothing left open but its name, and warnings in sentences.
+
+    Raises:
+        InvalidInput: the document asks for what can't be, such as an unknown task or metric.
+    """
+    faults = list(_faults(spec))
+    if faults:
+        first = f"{faults[0].where}: {faults[0].message}"
+        raise InvalidInput(first if len(faults) == 1 else f"{first} (and more)", faults)
+    steps = spec.budget.steps
+    if steps is None and isinstance(spec.run, RunTask):
+        steps = TASKS[spec.run.task].steps
+    space = spec.build_space()
+    policies = list(spec.policies) if spec.policies is not None else _default_policies(space)
+    full = spec.model_copy(
+        update={
+            "space": spec.space if spec.space is not None else space_document(space),
+            "budget": spec.budget.model_copy(update={"steps": steps}),
+            "pruner": _fill_pruner(spec.pruner, steps),
+            "policies": policies,
+        }
+    )
+    return full, [w for check in _WARNINGS for w in check(spec, full)]
+
+
+def _default_policies(space: Space) -> list[Policy]:
+    rate = space.parameters.get("lr")
+    lowest = min((v for v in _ends(rate) if not isinstance(v, bool | str)), default=0.0)
+    if lowest <= 0:
+        return [Divergence(name="divergence")]
+    halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
+    return [halving, Divergence(name="divergence")]
+
+
+def _ends(parameter: Parameter | None) -> tuple[ParamValue, ...]:
+    if parameter is None:
+        return ()
+    return parameter.values if isinstance(parameter, Categorical) else (parameter.low,)
+
+
+def _fill_pruner(pruner: Pruner | None, steps: int | None) -> Pruner:
+    if pruner is None:
+        if steps is None:
+            return MedianPruner(name="median")
+        pruner = AshaPruner(name="asha")
+    if not isinstance(pruner, _Rungs):
+        return pruner
+    longest = pruner.max if pruner.max is not None else steps
+    first = pruner.min
+    if first is None and longest is not None:
+        first = max(1, round(longest / 10))
+    return pruner.model_copy(update={"min": first, "max": longest})
+
+
+def _faults(spec: StudySpec) -> Iterator[Fault]:
+    if isinstance(spec.run, RunTask):
+        yield from _task_faults(spec, spec.run.task)
+    steps_known = spec.budget.steps is not None or isinstance(spec.run, RunTask)
+    if isinstance(spec.pruner, _Rungs) and spec.pruner.max is None and not steps_known:
+        yield Fault(where="pruner", message=f"{spec.pruner.name} needs budget.steps, or max")
+    names = spec.build_space().parameters
+    for i, policy in enumerate(spec.policies or ()):
+        if isinstance(policy, HalveOnPlateau) and policy.rate not in names and policy.min_lr > 0:
+            hint = f"add it to the space (a fixed one as {policy.rate}: {{value: 0.1}})"
+            yield Fault(
+                where=f"policies.{i}.min_lr",
+                message=f"needs the rate, but there is no parameter {policy.rate!r}: {hint}, "
+                "or name another by `rate`",
+            )
+
+
+def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
+    if task not in TASKS:
+        known = ", ".join(sorted(TASKS))
+        yield Fault(where="run.task", message=f"there is no task {task!r}; there are {known}")
+        return
+    modes = TASKS[task].objectives
+    metric, mode = spec.objective.metric, spec.objective.mode
+    if metric not in modes:
+        message = f"{task} can be tuned on {', '.join(modes)}, not on {metric!r}"
+        yield Fault(where="objective.metric", message=message)
+    elif modes[metric] != mode:
+        yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
+    for name in spec.build_space().parameters:
+        if name not in KNOWN_PARAMS:
+            message = f"{task} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
+            yield Fault(where=f"space.{name}", message=message)
+
+
+def _warn_pruner(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+    steps, pruner = full.budget.steps, full.pruner
+    if spec.pruner is None and steps is None:
+        yield "budget.steps is absent, so there are no rungs: pruning is by median instead of asha"
+    if isinstance(pruner, _Rungs) and pruner.min is not None and pruner.max is not None:
+        if pruner.min >= pruner.max:
+            yield f"pruner: no rung lies between min ({pruner.min}) and max ({pruner.max})"
+        if steps is not None and pruner.max != steps:
+            yield f"pruner.max is {pruner.max}, but a trial trains for budget.steps = {steps}"
+
+
+def _warn_threshold(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+    metric = spec.objective.metric
+    for policy in full.policies or ():
+        relative = isinstance(policy, HalveOnPlateau) and policy.threshold_mode == "rel"
+        if relative and not _NEVER_NEGATIVE.search(metric):
+            yield (
+                f"halve_on_plateau: a relative threshold misleads where {metric} can be negative; "
+                "set threshold_mode: abs if it can"
+            )
+
+
+def _warn_sampler(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+    if spec.sampler.startup is not None and spec.sampler.name in ("random", "qmc", "grid"):
+        yield f"sampler.startup means nothing to {spec.sampler.name}"
+    if full.sampler.name == "gp" and isinstance(full.pruner, AshaPruner | HyperbandPruner):
+        yield "the gp sampler learns from complete trials only; a gentler pruner (median) suits it"
+
+
+_WARNINGS: tuple[Callable[[StudySpec, StudySpec], Iterator[str]], ...] = (
+    _warn_pruner,
+    _warn_threshold,
+    _warn_sampler,
+)

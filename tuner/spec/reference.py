@@ -1,0 +1,86 @@
+"""The reference of the study document, rendered from the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from tuner.spec import models
+from tuner.spec.space import ParameterSpec
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The document", models.StudySpec),
+    ("objective", models.Objective),
+    ("space: one parameter", ParameterSpec),
+    ("sampler", models.Sampler),
+    ("pruner: asha", models.AshaPruner),
+    ("pruner: hyperband", models.HyperbandPruner),
+    ("pruner: median", models.MedianPruner),
+    ("pruner: percentile", models.PercentilePruner),
+    ("pruner: none", models.NoPruner),
+    ("policies: halve_on_plateau", models.HalveOnPlateau),
+    ("policies: divergence", models.Divergence),
+    ("budget", models.Budget),
+    ("repeats", models.Repeats),
+    ("run: a built-in task", models.RunTask),
+    ("run: a function of one's own", models.RunEntrypoint),
+    ("retry", models.Retry),
+    ("queue", models.Queue),
+)
+_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+
+
+def render() -> str:
+    """Return the reference as Markdown, a table a section."""
+    return "\n".join(line for title, model in SECTIONS for line in _section(title, model))
+
+
+def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"### {title}"
+    yield f"{(model.__doc__ or '').strip()}\n"
+    yield "| key | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        yield f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description or ''} |"
+    yield ""
+
+
+def _kind(field: FieldInfo) -> str:
+    bounds = [text for m in field.metadata for text in _bounds(m)]
+    return ", ".join([_type(field.annotation), *bounds]).replace("|", "\\|")
+
+
+def _bounds(meta: object) -> Iterator[str]:
+    for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+        bound = getattr(meta, attribute, None)
+        if bound is not None:
+            yield f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}"
+
+
+def _type(annotation: Any) -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        fields = [m for m in args[1:] if isinstance(m, FieldInfo)]
+        bounds = [b for f in fields for m in f.metadata for b in _bounds(m)]
+        return ", ".join([_type(args[0]), *bounds])
+    if origin is Literal:
+        return " or ".join(f"`{a}`" for a in args)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_type(a) for a in args if a is not NoneType))
+    if origin in (list, dict):
+        return f"{'list of' if origin is list else 'mapping of name to'} {_type(args[-1])}"
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return "mapping" if is_model else _WORDS.get(annotation, str(annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ({}, []) or isinstance(value, BaseModel):
+        return "-"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
