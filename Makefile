@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch's own index for another build of torch, as its install page shows; see docs/install.md.
-TORCH_INDEX ?=
+export TORCH_INDEX ?=
 PYTEST_ARGS ?=
 
 # The environment variables hold for the isolated environment that builds the project, too.

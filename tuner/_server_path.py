@@ -8,8 +8,10 @@ the two packages.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -24,3 +26,13 @@ def add() -> Path:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     return folder
+
+
+def load(name: str) -> ModuleType:
+    """Import a module of the server's, such as `api.serve`.
+
+    Raises:
+        ImportError: the server's packages, or what they need, are not installed.
+    """
+    add()
+    return importlib.import_module(name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tuner.decision import Decision, Outcome
 from tuner.trial import EventKind, RungMark
+
+Data = Mapping[str, float | int | str | bool | None]
 
 
 class Peers(Protocol):
@@ -31,29 +34,47 @@ class Peers(Protocol):
 class Record:
     """A decision as data: what a policy found, to be stored as an event.
 
-    `data` always holds `rule` and `reason`. For a rung also bracket, rung, value, cutoff, rank, n,
-    promoted; for a halving old_rate, new_rate, old_factor, new_factor.
+    `data` always holds rule, reason and step, and no number that is not finite (None stands for
+    it). For a rung also bracket, rung, rung_step, value, cutoff, rank, n, promoted (a rule without
+    rungs leaves out the first three); for a halving old_rate, new_rate, old_factor, new_factor,
+    value, best, bad, patience.
     """
 
     kind: EventKind
-    data: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
+    data: Data = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One policy's answer. `lr_factor` is that policy's level; `stop` ends the trial."""
+    """One policy's answer. `lr_factor` is that policy's level; `stop` ends the trial.
+
+    `grounds` is the data behind a stop, written like a record's; empty without one. `cuts` are the
+    steps of all halvings in the lineage.
+    """
 
     stop: Outcome | None = None
     reason: str = ""
     lr_factor: float = 1.0
     marks: tuple[RungMark, ...] = ()
     records: tuple[Record, ...] = ()
+    grounds: Data = field(default_factory=dict)
+    cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What `steer.judge` makes of all verdicts: the decision, and what to store beside it."""
+    """What `steer.judge` makes of all verdicts: the decision, and what to store beside it.
+
+    `marks` are added to the trial's. `records` become events of their own. `grounds` belongs into
+    the data of the event that tells of the trial's end.
+    """
 
     decision: Decision
     marks: tuple[RungMark, ...] = ()
     records: tuple[Record, ...] = ()
+    grounds: Data = field(default_factory=dict)
+
+
+def storable(value: float) -> float | None:
+    """Return a number as event data may hold it: None if it is not finite."""
+    return value if math.isfinite(value) else None

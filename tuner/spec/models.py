@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -42,6 +43,8 @@ class Sampler(Document):
     """Seed of the study's randomness. Proposals are reproducible with `budget.parallel: 1`."""
     startup: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Random trials before the sampler's model is used (tpe, cmaes, gp). Optuna's own if absent."""
+    trial_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Seed of each trial's training. Derived from `seed` and the trial's number if absent."""
 
 
 class _Graceful(Document):
@@ -150,7 +153,32 @@ class Divergence(Document):
     """Smallest size the first report is taken to have."""
 
 
-Policy = Annotated[HalveOnPlateau | Divergence, Field(discriminator="name")]
+class RateChange(Document):
+    """One change of the rate."""
+
+    step: Steps
+    """Finished steps after which the level is in force."""
+    lr_factor: Annotated[float, Field(gt=0, le=1e6)]
+    """The starting rate is multiplied by this from then on."""
+
+
+class RateSchedule(Document):
+    """Sets the rate at given steps, as an exported study does to repeat what its best trial did."""
+
+    name: Literal["rate_schedule"]
+    """Which one."""
+    points: Annotated[list[RateChange], Field(max_length=10_000)]
+    """The changes, in order of their steps. Before the first the starting rate is in force."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        steps = [p.step for p in self.points]
+        if any(a >= b for a, b in pairwise(steps)):
+            raise ValueError("the steps of the points must rise")
+        return self
+
+
+Policy = Annotated[HalveOnPlateau | RateSchedule | Divergence, Field(discriminator="name")]
 
 
 class Budget(Document):
@@ -283,6 +311,14 @@ class StudySpec(Document):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"policy {name!r} is listed more than once")
+        if "rate_schedule" in names and "halve_on_plateau" in names:
+            raise ValueError("policies rate_schedule and halve_on_plateau exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_seeds(self) -> Self:
+        if self.repeats is not None and self.sampler.trial_seed is not None:
+            raise ValueError("repeats need fresh seeds: leave out sampler.trial_seed")
         return self
 
     def build_space(self) -> Space:

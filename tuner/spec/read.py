@@ -22,6 +22,7 @@ from tuner.spec.models import StudySpec
 M = TypeVar("M", bound=BaseModel)
 MAX_DOCUMENT = 1_000_000
 _MAX_DEPTH = 50
+_MOST_FAULTS = 50
 _PLAIN = {
     "missing": "is missing",
     "model_type": "should be a mapping of keys to values",
@@ -115,6 +116,9 @@ def parse_yaml(text: str | bytes) -> Any:
         raise Malformed("the YAML is nested too deeply") from exc
     except (YAMLError, ValueError) as exc:
         raise Malformed(f"the document is not valid YAML: {exc}") from exc
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as exc:
+        # The library raises these, too, at documents that are not YAML, such as `!!bool x`.
+        raise Malformed("the document is not valid YAML: a value does not fit its tag") from exc
     _check_tree(value)
     return value
 
@@ -165,13 +169,16 @@ def _check_tree(value: object) -> None:
 
 def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> NoReturn:
     found: dict[str, list[str]] = {}
-    for error in exc.errors(include_url=False, include_input=False):
+    for error in exc.errors(include_url=False, include_input=False)[:_MOST_FAULTS]:
         message = _words(model, error)
         where = _where(error["loc"], document, error["type"] in ("missing", "extra_forbidden"))
         found.setdefault(where, []).append(message[:500])
     faults = [
         Fault(where=k[:300], message="; or ".join(dict.fromkeys(v))) for k, v in found.items()
     ]
+    more = exc.error_count() - _MOST_FAULTS
+    if more > 0:
+        faults.append(Fault(where="", message=f"{more} more faults are not listed"))
     raise InvalidInput(_summary(faults), faults) from exc
 
 

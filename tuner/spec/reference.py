@@ -23,6 +23,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("pruner: percentile", models.PercentilePruner),
     ("pruner: none", models.NoPruner),
     ("policies: halve_on_plateau", models.HalveOnPlateau),
+    ("policies: rate_schedule", models.RateSchedule),
+    ("policies: rate_schedule, one point", models.RateChange),
     ("policies: divergence", models.Divergence),
     ("budget", models.Budget),
     ("repeats", models.Repeats),

@@ -1,0 +1,172 @@
+"""The README's figures: studies through the real server and workers, beside their peers.
+
+    python benchmarks/figures.py [--seeds 3] [--skip-lstm]
+
+For each seed: a study of `examples/digits-mlp.yaml`; its best rule-of-thumb trial; and random search
+over the same space for the same number of epochs, each configuration trained in full, without a
+service. Then one study of `examples/adding-lstm.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import secrets
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tuner.cli.demo import free_port, started, wait_until_ready
+from tuner.client import Client, StudyHandle
+from tuner.handle import ParamValue
+from tuner.space import Categorical, Numeric, Space, default_space
+from tuner.spec import load
+from tuner.train import run
+from tuner.train.local import LocalReport, LocalTrial
+from tuner.wire import BestView
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EPOCHS = 27
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A method's best configuration: its validation loss (nats) and test accuracy at that epoch."""
+
+    val_loss: float
+    test_accuracy: float
+
+
+@contextmanager
+def service(workers: int) -> Iterator[Client]:
+    """Serve on an empty database with `workers` workers."""
+    folder = Path(tempfile.mkdtemp(prefix="tuner-figures-"))
+    token, port = secrets.token_urlsafe(24), free_port()
+    environment = {
+        **os.environ, "TUNER_HOME": str(folder), "TUNER_ADMIN_TOKEN": token, "TUNER_TOKEN": token,
+        "TUNER_URL": f"http://127.0.0.1:{port}", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = ["serve", "--db", f"sqlite:///{folder / 'tuner.db'}", "--port", str(port)]
+    with ExitStack() as stack:
+        server = stack.enter_context(started("server", command, environment, folder))
+        wait_until_ready(environment["TUNER_URL"], server)
+        for i in range(workers):
+            stack.enter_context(started(f"worker {i}", ["worker"], environment, folder))
+        yield stack.enter_context(Client(environment["TUNER_URL"], token))
+
+
+def tune(client: Client, example: str, seed: int) -> StudyHandle:
+    """Run an example study under a seed of its own."""
+    spec = load(EXAMPLES / example)
+    document: dict[str, Any] = spec.model_dump(mode="json", exclude_none=True)
+    document["name"] = f"{spec.name}-seed-{seed}"
+    document["sampler"] = {**document["sampler"], "seed": seed}
+    return client.submit(document).wait(progress=True)
+
+
+def found_by_study(best: BestView | None) -> Found:
+    """Read a study's best trial."""
+    if best is None:
+        raise SystemExit("a study ended without a best trial")
+    return Found(val_loss=best.value, test_accuracy=best.metrics["test_accuracy"])
+
+
+def draw(space: Space, rng: np.random.Generator) -> dict[str, ParamValue]:
+    """Draw a point of an unconditional space at random."""
+    return {name: _draw(parameter, rng) for name, parameter in space.parameters.items()}
+
+
+def _draw(parameter: Numeric | Categorical, rng: np.random.Generator) -> ParamValue:
+    if isinstance(parameter, Categorical):
+        return parameter.values[int(rng.integers(len(parameter.values)))]
+    if parameter.log:
+        return float(math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high))))
+    return float(rng.uniform(parameter.low, parameter.high))
+
+
+def random_search(task: str, epochs: int, seed: int) -> Found:
+    """Train random configurations in full until `epochs` are spent; return the best."""
+    rng = np.random.default_rng(seed)
+    space = default_space()
+    reports: list[LocalReport] = []
+    for i in range(math.ceil(epochs / EPOCHS)):
+        trial = LocalTrial(params=draw(space, rng), seed=1000 * seed + i, steps=EPOCHS)
+        run(trial, task, {"device": "cpu"})
+        reports += [r for r in trial.reports if math.isfinite(r.value)]
+    best = min(reports, key=lambda r: r.value)
+    return Found(val_loss=best.value, test_accuracy=best.metrics["test_accuracy"])
+
+
+def line(name: str, found: Sequence[Found], epochs: Sequence[int]) -> str:
+    """Return a row: mean (standard deviation) over the seeds."""
+    cells = [
+        _spread([f.val_loss for f in found], "{:.4f}"),
+        _spread([100 * f.test_accuracy for f in found], "{:.2f}") + " %",
+        f"{statistics.fmean(epochs):.0f}",
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    mean = form.format(statistics.fmean(values))
+    return mean if len(values) < 2 else f"{mean} ± {form.format(statistics.stdev(values))}"
+
+
+def digits(client: Client, seeds: Sequence[int]) -> None:
+    """Print the table for digits-mlp."""
+    rows: Mapping[str, list[Found]] = {"tuner": [], "rule": [], "random": []}
+    epochs: list[int] = []
+    thumb: list[int] = []
+    for seed in seeds:
+        study = tune(client, "digits-mlp.yaml", seed)
+        rows["tuner"].append(found_by_study(study.best))
+        rows["rule"].append(found_by_study(study.view.best_folk))
+        folk = [t for t in study.trials() if t.origin == "folk"]
+        epochs.append(study.view.steps_done)
+        thumb.append(sum(t.last_step for t in folk))
+        rows["random"].append(random_search("digits-mlp", study.view.steps_done, seed))
+    print(f"\ndigits-mlp, 60 trials, {len(seeds)} seeds (mean ± standard deviation)\n")
+    print("| method | best validation loss | its test accuracy | epochs |\n|---|---|---|---|")
+    print(line("tuner", rows["tuner"], epochs))
+    print(line("best rule of thumb", rows["rule"], thumb))
+    print(line("random search, same epochs", rows["random"], epochs))
+    ratio = statistics.fmean(
+        a.val_loss / b.val_loss for a, b in zip(rows["tuner"], rows["random"], strict=True)
+    )
+    print(f"\ntuner's loss is {ratio:.2f} times random search's, on average over the seeds")
+
+
+def adding(client: Client) -> None:
+    """Print the line for adding-lstm."""
+    study = tune(client, "adding-lstm.yaml", 0)
+    best = study.best
+    if best is None:
+        raise SystemExit("adding-lstm ended without a best trial")
+    verdict = "below" if best.value < 0.005 else "NOT below"
+    print(f"\nadding-lstm: best validation error {best.value:.5f} ({verdict} 0.005; chance 0.167)")
+    print(f"  trial {best.number} of {sum(study.view.counts.values())}, {best.params}")
+
+
+def main() -> None:
+    """Run what the options ask for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--skip-lstm", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with service(workers=2) as client:
+        digits(client, range(options.seeds))
+        if not options.skip_lstm:
+            adding(client)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Fixtures for all layers of tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.postgres import Postgres
+
+pytest_plugins = ["tests.skips"]
+
+# Time is no part of what a property says: a loaded machine must not fail it. The rest is as the
+# profile in force has it; in CI that is Hypothesis's own, which repeats the same examples.
+hypothesis.settings.register_profile(
+    "tuner",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tuner")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests, and what they start, away from the user's own data and settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("TUNER_"):
+                patch.delenv(name)
+        patch.setenv("TUNER_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Serve PostgreSQL, one server a test process. Tests that stop it start one of their own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """Give the URL of an empty database that is this test's own."""
+    name = postgres.new_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)

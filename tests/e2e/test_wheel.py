@@ -1,0 +1,197 @@
+"""The wheel serves and works from empty environments, far from the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "tuner": "tuner",
+    "api": "tuner/_server/api",
+    "storage": "tuner/_server/storage",
+    "examples": "tuner/_examples",
+}
+SERVER_ONLY = ("alembic", "api", "fastapi", "optuna", "sqlalchemy", "starlette", "storage")
+TOKEN = "a-token-of-the-tests-own-0123456789"
+READY_SECONDS = 120.0
+RUN_SECONDS = 600.0
+STUDY = """
+api_version: v1
+name: from-the-wheel
+objective: {metric: val_loss, mode: min}
+sampler: {name: random, seed: 0}
+pruner: {name: none}
+budget: {trials: 1, steps: 1}
+run: {task: digits-mlp}
+"""
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    _run([*command, str(ROOT)], cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def _run(command: list[str], cwd: Path, **variables: str) -> str:
+    ran = subprocess.run(
+        command,
+        cwd=cwd,
+        env=_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without what would lead back to the checkout."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "VIRTUAL_ENV") and not name.startswith("TUNER_")
+    }
+    return kept | variables
+
+
+@contextmanager
+def _installed(wheel: Path, extra: str, folder: Path) -> Iterator[Path]:
+    """Install the wheel with one extra into an empty environment; yield its programs' folder."""
+    folder.mkdir()
+    home = folder / "venv"
+    venv.create(home, symlinks=True)
+    command = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install"]
+    command += ["--quiet", "--no-compile", "--disable-pip-version-check"]
+    if index := os.environ.get("TORCH_INDEX"):
+        command += ["--extra-index-url", index]
+    try:
+        _run([*command, "-c", str(ROOT / "constraints.txt"), f"{wheel}[{extra}]"], cwd=folder)
+        yield home / "bin"
+    finally:
+        shutil.rmtree(home)
+
+
+def _importable(python: Path, names: tuple[str, ...], cwd: Path) -> set[str]:
+    code = "import sys, importlib.util as u; print(*filter(u.find_spec, sys.argv[1:]))"
+    return set(_run([str(python), "-c", code, *names], cwd=cwd).split())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def _serve(programs: Path, folder: Path) -> Iterator[str]:
+    """Serve on an empty SQLite file in `folder`; yield the URL."""
+    port = _free_port()
+    command = [str(programs / "tuner"), "serve", "--db", f"sqlite:///{folder / 'tuner.db'}"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(TUNER_ADMIN_TOKEN=TOKEN, TUNER_HOME=str(folder / "server-home")),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not _ready(f"http://127.0.0.1:{port}"):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def test_the_wheel_carries_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
+    expected = {
+        f"{target}/{path.relative_to(ROOT / source).as_posix()}"
+        for source, target in PACKAGES.items()
+        for path in (ROOT / source).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == expected
+    assert "tuner/py.typed" in names
+
+
+def test_it_serves_and_works_from_two_empty_environments(wheel: Path, tmp_path: Path) -> None:
+    """All in one, so that the environments are made once however the tests are distributed."""
+    with (
+        _installed(wheel, "server", tmp_path / "server") as server,
+        _installed(wheel, "torch", tmp_path / "worker") as worker,
+    ):
+        _check_the_servers_environment(server / "python", tmp_path)
+        _check_the_workers_environment(worker / "python", tmp_path)
+        _complete_a_trial(server, worker, tmp_path)
+
+
+def _check_the_servers_environment(python: Path, folder: Path) -> None:
+    assert _importable(python, ("api", "storage", "torch"), folder) == set()
+    code = "from tuner import _server_path as p; p.add(); import api, storage; print(api.__file__)"
+    where = Path(_run([str(python), "-c", code], cwd=folder).strip())
+    assert where.is_relative_to(python.parents[1])
+
+
+def _check_the_workers_environment(python: Path, folder: Path) -> None:
+    assert _importable(python, SERVER_ONLY, folder) == set()
+    needed = ("httpx", "torch", "tuner")
+    assert _importable(python, needed, folder) == set(needed)
+
+
+def _complete_a_trial(server: Path, worker: Path, folder: Path) -> None:
+    (folder / "study.yaml").write_text(STUDY)
+    tuner = str(worker / "tuner")
+    with _serve(server, folder) as url:
+        variables = {
+            "TUNER_URL": url,
+            "TUNER_TOKEN": TOKEN,
+            "OMP_NUM_THREADS": "1",
+            "TUNER_HOME": str(folder / "worker-home"),
+        }
+        study = _run([tuner, "submit", "study.yaml"], cwd=folder, **variables).strip()
+        _run([tuner, "worker", "--slots", "1", "--until-idle", "3"], cwd=folder, **variables)
+        best = json.loads(_run([tuner, "best", study, "--json"], cwd=folder, **variables))
+    assert isinstance(best["value"], float)
+    assert set(best["params"]) == {"lr", "batch_size", "init_scale", "dropout", "clip_norm"}
