@@ -1,0 +1,72 @@
+"""The built-in trainer: tasks that a study can name without bringing code of its own.
+
+Importing this package loads no torch; `run` and `warm` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import InvalidInput
+from tuner.handle import TrialHandle
+from tuner.train.catalog import TASKS, TaskInfo
+from tuner.train.recipe import KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe
+
+__all__ = ["KNOWN_OPTIONS", "KNOWN_PARAMS", "TASKS", "TaskInfo", "run", "task_info", "warm"]
+
+
+def task_info(task: str) -> TaskInfo:
+    """Look a task up.
+
+    Raises:
+        InvalidInput: there is no such task; the message names those there are.
+    """
+    if task not in TASKS:
+        raise InvalidInput(f"no task is named {task!r}; the tasks are {', '.join(TASKS)}")
+    return TASKS[task]
+
+
+def run(
+    trial: TrialHandle,
+    task: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    metric: str = "val_loss",
+    folder: Path | None = None,
+) -> None:
+    """Train `task` as `trial` says, until its steps are done or it is told to stop.
+
+    Args:
+        trial: parameters, seed, steps and the checkpoint to go on from. A step is an epoch.
+        task: a name in `TASKS`.
+        options: `device`, `precision`, `checkpoint_every` (seconds), `deterministic`.
+        metric: which metric is reported as the value.
+        folder: where checkpoint files are written; by default a new temporary folder. A file that
+            was handed over belongs to the handle and is not touched again.
+
+    Raises:
+        InvalidInput: an unknown task, parameter, option or metric, a value outside its range, or a
+            checkpoint that can't be read or belongs to another training.
+    """
+    info = task_info(task)
+    if metric not in info.objectives:
+        known = ", ".join(info.objectives)
+        raise InvalidInput(f"{task} can't be tuned on {metric!r}; it can on {known}")
+    recipe = Recipe.from_params(trial.params, info.defaults)
+    chosen = Options.from_mapping(options or {})
+
+    from tuner.train.solo import train
+    from tuner.train.tasks import get
+
+    train(trial, get(task), recipe, chosen, metric=metric, folder=folder)
+
+
+def warm(task: str | None = None) -> None:
+    """Load torch, and a task's data if one is named, so that the first trial starts at once."""
+    from tuner.train import solo, tasks  # noqa: F401
+
+    if task is not None:
+        task_info(task)
+        tasks.get(task).data()

@@ -1,0 +1,84 @@
+"""The tasks: data, network, loss and accuracy of each, under the names of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own convention)
+
+from tuner.train import data, models
+from tuner.train.catalog import TASKS, TaskInfo
+
+PerRow = Callable[[Tensor, Tensor], Tensor]
+
+ADDING_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Everything a training needs that no hyperparameter changes.
+
+    Args:
+        data: returns the data on the CPU, the same object each time.
+        model: builds the network; its initial weights are overwritten.
+        loss: maps predictions and targets to one loss per row, [rows].
+        accuracy: maps them to 1 where the row counts as right, else 0, [rows].
+    """
+
+    info: TaskInfo
+    data: Callable[[], data.Data]
+    model: Callable[[], nn.Module]
+    loss: PerRow
+    accuracy: PerRow
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of each row in nats, [rows]."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def right_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return 1 where the largest logit is the label's, [rows]."""
+    return (logits.argmax(1) == labels).float()
+
+
+def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the squared error of each row, [rows]."""
+    return (predicted - target).square()
+
+
+def close(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return 1 where the absolute error is below 0.1, [rows]."""
+    return ((predicted - target).abs() < ADDING_TOLERANCE).float()
+
+
+_ALL: Mapping[str, Task] = {
+    "digits-mlp": Task(
+        info=TASKS["digits-mlp"],
+        data=data.digits,
+        model=models.Mlp,
+        loss=cross_entropy,
+        accuracy=right_class,
+    ),
+    "digits-cnn": Task(
+        info=TASKS["digits-cnn"],
+        data=data.digit_images,
+        model=models.Cnn,
+        loss=cross_entropy,
+        accuracy=right_class,
+    ),
+    "adding-lstm": Task(
+        info=TASKS["adding-lstm"],
+        data=data.adding,
+        model=models.Lstm,
+        loss=squared_error,
+        accuracy=close,
+    ),
+}
+
+
+def get(name: str) -> Task:
+    """Return the task of this name, one in the catalogue."""
+    return _ALL[name]
