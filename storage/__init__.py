@@ -1,0 +1,17 @@
+"""The ledger: memory decides, SQL remembers."""
+
+from storage.changes import Committed, StoredReply
+from storage.ledger import Ledger
+from storage.memory import Memory, Reader
+from storage.open import open_ledger
+from storage.transaction import Transaction
+
+__all__ = [
+    "Committed",
+    "Ledger",
+    "Memory",
+    "Reader",
+    "StoredReply",
+    "Transaction",
+    "open_ledger",
+]

@@ -1,0 +1,129 @@
+"""What a batch of commands wants stored, as values: the ledger decides it, a store writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from tuner.study import Study
+from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
+
+
+class TrialKey(NamedTuple):
+    """A trial's place: its study and its number there."""
+
+    study_id: int
+    number: int
+
+
+class ReportKey(NamedTuple):
+    """A report's place. Attempt 0 holds what a trial inherited from another one."""
+
+    study_id: int
+    number: int
+    attempt: int
+    step: int
+
+
+class AttemptKey(NamedTuple):
+    """An attempt's place."""
+
+    study_id: int
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReport:
+    """A report as it is stored: with its metrics and the time it came."""
+
+    trial_id: int
+    report: Report
+    metrics: Mapping[str, float]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One lease's run of a trial. `resumed_step` is the checkpoint's it began with, 0 without."""
+
+    trial_id: int
+    lease: Lease
+    resumed_step: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    end: AttemptEnd | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckpoint:
+    """A checkpoint registered for a trial."""
+
+    trial_id: int
+    checkpoint: Checkpoint
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReply:
+    """The reply given to a request with an Idempotency-Key. `digest` is the request's."""
+
+    key: str
+    digest: str
+    status: int
+    body: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialChange:
+    """A trial before (None: it is new) and after a batch."""
+
+    study: Study
+    old: Trial | None
+    new: Trial
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """All that one commit writes.
+
+    `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
+    before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
+    (trial_id, attempt, step) of `entered` enter it. None in `workers` and `replies` removes.
+    """
+
+    new_studies: tuple[Study, ...] = ()
+    studies: tuple[Study, ...] = ()
+    trials: tuple[TrialChange, ...] = ()
+    attempts_opened: tuple[Attempt, ...] = ()
+    attempts_closed: tuple[Attempt, ...] = ()
+    reports: Mapping[ReportKey, tuple[StoredReport, bool]] = field(default_factory=dict)
+    left: tuple[tuple[int, int], ...] = ()
+    entered: tuple[tuple[int, int, int], ...] = ()
+    checkpoints: tuple[StoredCheckpoint, ...] = ()
+    events: tuple[Event, ...] = ()
+    workers: Mapping[str, Worker | None] = field(default_factory=dict)
+    replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not any(vars(self).values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """What a commit changed, for those who wait for news.
+
+    After `reloaded` memory was read again from SQL, and anything may have changed.
+    """
+
+    events: tuple[Event, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    studies: tuple[Study, ...] = ()
+    workers: tuple[str, ...] = ()
+    reloaded: bool = False

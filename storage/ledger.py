@@ -1,0 +1,255 @@
+"""The ledger: gathers commands, decides them on an overlay, commits them together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from storage.changes import Committed
+from storage.memory import Memory
+from storage.merge import apply, seal
+from storage.store import OutcomeUnknown, RowRefused, Store
+from storage.transaction import Transaction
+from tuner.errors import OwnerLost, TunerError, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+Command = Callable[[Transaction], T]
+Subscriber = Callable[[Committed], None]
+
+GATHER_S = 0.002
+LARGEST_BATCH = 5_000
+RENEW_S = 5.0
+RETRY_AFTER_S = 1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call(Generic[T]):
+    command: Command[T]
+    reply: asyncio.Future[T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decided:
+    call: _Call[Any]
+    value: Any = None
+    error: Exception | None = None
+
+
+class Ledger:
+    """The one way to change what is stored.
+
+    Guarantees: a reply leaves after the commit that holds its changes; a command's changes are
+    stored whole or not at all; commands of one ledger are decided one after the other, each seeing
+    those before it; `memory` holds committed values only.
+    """
+
+    def __init__(self, store: Store, memory: Memory, executor: ThreadPoolExecutor) -> None:
+        self.memory = memory
+        """What is committed; read it freely on the event loop, never change it."""
+        self._store = store
+        self._executor = executor
+        self._pending: list[_Call[Any]] = []
+        self._work = asyncio.Event()
+        self._closing = False
+        self._lost: TunerError | None = None
+        self._stale = False
+        self._crowded = False
+        self._subscribers: list[Subscriber] = []
+        self._tasks = (
+            asyncio.create_task(self._run(), name="ledger"),
+            asyncio.create_task(self._renew(), name="ledger-owner"),
+        )
+
+    @property
+    def lost(self) -> TunerError | None:
+        """Why nothing can be written any more, None while the database is owned."""
+        return self._lost
+
+    async def write(self, command: Command[T]) -> T:
+        """Run a command in the next batch and return its reply after the commit.
+
+        Raises:
+            Unavailable: the commit failed; nothing was stored, unless its outcome is unknown.
+            StorageFull: the disk is full; nothing was stored.
+            OwnerLost: another process owns the database; the ledger has stopped.
+            InvalidInput: the database refuses a row of this command; nothing was stored.
+            Exception: what the command raised; its changes were undone.
+        """
+        if self._lost is not None:
+            raise _again(self._lost)
+        if self._closing:
+            raise Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
+        reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Call(command=command, reply=reply))
+        self._work.set()
+        return await reply
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run an SQL query in a thread beside the writer. Raises Unavailable."""
+        return await asyncio.to_thread(self._store.read, query)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call back on the event loop after each commit; return what ends it."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    async def close(self) -> None:
+        """Commit what was handed in, then give the database back."""
+        self._closing = True
+        self._work.set()
+        run, renew = self._tasks
+        renew.cancel()
+        await asyncio.gather(run, renew, return_exceptions=True)
+        self._refuse(
+            self._pending, Unavailable("the server has stopped", retry_after=RETRY_AFTER_S)
+        )
+        await self._in_thread(self._store.close)
+        self._executor.shutdown(wait=False)
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._pending):
+            await self._work.wait()
+            await asyncio.sleep(GATHER_S if self._crowded and not self._closing else 0)
+            batch, self._pending = self._pending[:LARGEST_BATCH], self._pending[LARGEST_BATCH:]
+            if not self._pending and not self._closing:
+                self._work.clear()
+            self._crowded = len(batch) > 1
+            try:
+                await self._write_batch(batch)
+            except Exception as exc:
+                _log.exception("a batch of %d commands failed", len(batch))
+                self._refuse(batch, _unavailable(exc))
+
+    async def _write_batch(self, batch: list[_Call[Any]]) -> None:
+        if self._lost is not None:
+            self._refuse(batch, self._lost)
+            return
+        try:
+            if self._stale:
+                await self._reload()
+            await self._commit(batch)
+        except RowRefused:
+            await self._isolate(batch)
+        except TunerError as exc:
+            await self._fail(batch, exc)
+
+    async def _commit(self, batch: list[_Call[Any]]) -> None:
+        """Decide, store, merge, and only then reply."""
+        tx = Transaction(self.memory)
+        decided = [_decide(tx, call) for call in batch if not call.reply.done()]
+        changes = seal(self.memory, tx)
+        if not changes.empty:
+            await self._in_thread(self._store.commit, changes)
+            self._announce(apply(self.memory, changes))
+        for item in decided:
+            _reply(item)
+
+    async def _isolate(self, batch: list[_Call[Any]]) -> None:
+        """Run the commands one by one, so that only those whose rows are refused fail.
+
+        Ids are read again first: another program may have taken the next ones.
+        """
+        try:
+            self.memory.tables.counters = await self._in_thread(self._store.counters)
+        except TunerError as exc:
+            await self._fail(batch, exc)
+            return
+        for i, call in enumerate(batch):
+            try:
+                await self._commit([call])
+            except RowRefused as exc:
+                _log.warning("a command's rows are refused", exc_info=exc.__cause__)
+                self._refuse([call], exc)
+            except TunerError as exc:
+                await self._fail(batch[i:], exc)
+                return
+
+    async def _fail(self, batch: list[_Call[Any]], exc: TunerError) -> None:
+        if isinstance(exc, OwnerLost):
+            self._lost = exc
+        _log.error("a commit failed: %s", exc.detail, exc_info=exc.__cause__)
+        if isinstance(exc, OutcomeUnknown):
+            self._stale = True
+            await self._try_reload()
+        self._refuse(batch, exc)
+
+    async def _try_reload(self) -> None:
+        try:
+            await self._reload()
+        except TunerError as exc:
+            _log.warning("memory could not be read again yet: %s", exc.detail)
+
+    async def _reload(self) -> None:
+        fresh = await self._in_thread(self._store.load)
+        self.memory.tables = fresh.tables
+        self._stale = False
+        self._announce(Committed(reloaded=True))
+
+    def _refuse(self, batch: list[_Call[Any]], exc: TunerError) -> None:
+        for call in batch:
+            _reply(_Decided(call=call, error=_again(exc)))
+
+    def _announce(self, news: Committed) -> None:
+        for callback in tuple(self._subscribers):
+            try:
+                callback(news)
+            except Exception:
+                _log.exception("a subscriber of the ledger failed")
+
+    async def _renew(self) -> None:
+        while self._lost is None:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self._in_thread(self._store.renew)
+            except OwnerLost as exc:
+                self._lost = exc
+                _log.error("%s", exc.detail)
+            except TunerError as exc:
+                _log.warning("the ownership could not be renewed: %s", exc.detail)
+
+
+def _decide(tx: Transaction, call: _Call[Any]) -> _Decided:
+    savepoint = tx.savepoint()
+    try:
+        return _Decided(call=call, value=call.command(tx))
+    except StopIteration as exc:
+        tx.rollback(savepoint)
+        return _Decided(call=call, error=_unavailable(exc))
+    except Exception as exc:
+        tx.rollback(savepoint)
+        return _Decided(call=call, error=exc)
+
+
+def _reply(decided: _Decided) -> None:
+    reply = decided.call.reply
+    if reply.done():
+        return
+    if decided.error is not None:
+        reply.set_exception(decided.error)
+    else:
+        reply.set_result(decided.value)
+
+
+def _again(exc: TunerError) -> TunerError:
+    """Return the error anew, so that each caller raises its own."""
+    copy = type(exc)(exc.detail, **exc.extra)
+    copy.__cause__ = exc
+    return copy
+
+
+def _unavailable(exc: Exception) -> Unavailable:
+    unavailable = Unavailable("the write failed", retry_after=RETRY_AFTER_S)
+    unavailable.__cause__ = exc
+    return unavailable

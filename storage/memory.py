@@ -1,0 +1,218 @@
+"""The live state in memory: what is committed, and how it is read."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from storage.changes import Attempt, StoredReply, TrialKey
+from storage.index import IndexPeers, Key, Values, entries
+from tuner.errors import NotFound, StaleAttempt
+from tuner.policies.base import Peers
+from tuner.study import Study
+from tuner.trial import Lease, Report, Trial, Worker
+
+K = TypeVar("K")
+V = TypeVar("V")
+Stored = dict[int, dict[int, Report]]
+"""A trial's stored reports: attempt to step to report."""
+
+
+class Reader(ABC):
+    """The reading methods that memory and a transaction share."""
+
+    @abstractmethod
+    def _find_study(self, study_id: int) -> Study | None: ...
+
+    @abstractmethod
+    def _find_name(self, name: str) -> int | None: ...
+
+    @abstractmethod
+    def _find_trial(self, study_id: int, number: int) -> Trial | None: ...
+
+    @abstractmethod
+    def _find_attempt(self, token: str) -> Attempt | None: ...
+
+    @abstractmethod
+    def _find_worker(self, worker_id: str) -> Worker | None: ...
+
+    @abstractmethod
+    def _listed(self, study_id: int, key: Key) -> Values: ...
+
+    @abstractmethod
+    def studies(self) -> Sequence[Study]:
+        """Return all studies, oldest first."""
+
+    @abstractmethod
+    def trials(self, study_id: int) -> Sequence[Trial]:
+        """Return a study's trials in order of number. Raises NotFound."""
+
+    @abstractmethod
+    def leases(self) -> Sequence[Lease]:
+        """Return the leases whose attempts hold a trial now."""
+
+    @abstractmethod
+    def workers(self) -> Sequence[Worker]:
+        """Return the registered workers."""
+
+    @abstractmethod
+    def next_number(self, study_id: int) -> int:
+        """Return the number that the study's next trial will get. Raises NotFound."""
+
+    @abstractmethod
+    def stored_report(self, study_id: int, number: int, attempt: int, step: int) -> Report | None:
+        """Return the report that an attempt stored at a step, or None.
+
+        Knows every attempt of a live trial, and the last attempt of one that has ended.
+        """
+
+    @abstractmethod
+    def reply(self, key: str) -> StoredReply | None:
+        """Return the stored idempotent reply, or None."""
+
+    def study(self, study_id: int) -> Study:
+        """Return a study. Raises NotFound."""
+        if (study := self._find_study(study_id)) is None:
+            raise NotFound(f"no study has the id {study_id}")
+        return study
+
+    def study_named(self, name: str) -> Study:
+        """Return the study of this name. Raises NotFound."""
+        if (study_id := self._find_name(name)) is None:
+            raise NotFound(f"no study is named {name!r}")
+        return self.study(study_id)
+
+    def trial(self, study_id: int, number: int) -> Trial:
+        """Return a trial. Raises NotFound."""
+        if (trial := self._find_trial(study_id, number)) is None:
+            self.study(study_id)
+            raise NotFound(f"study {study_id} has no trial {number}")
+        return trial
+
+    def lease(self, token: str) -> Lease:
+        """Return the lease while its attempt holds the trial. Raises StaleAttempt."""
+        if (attempt := self._find_attempt(token)) is None:
+            raise StaleAttempt("the lease expired, was given back, or was never given")
+        return attempt.lease
+
+    def worker(self, worker_id: str) -> Worker:
+        """Return a worker. Raises NotFound."""
+        if (worker := self._find_worker(worker_id)) is None:
+            raise NotFound(f"no worker has the id {worker_id}")
+        return worker
+
+    def peers(self, study_id: int) -> Peers:
+        """Return what pruning may ask of a study's trials. Raises NotFound."""
+        self.study(study_id)
+        return IndexPeers(lambda key: self._listed(study_id, key))
+
+
+@dataclass
+class Counters:
+    """The next ids. Numbers count within a study."""
+
+    study_id: int = 1
+    trial_id: int = 1
+    seq: int = 1
+    numbers: dict[int, int] = field(default_factory=dict)
+    foreign_names: dict[str, int] = field(default_factory=dict)
+    """Studies that other programs made in this database: name to id."""
+
+
+@dataclass
+class Tables:
+    """What is held in memory, by key."""
+
+    studies: dict[int, Study] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    trials: dict[int, dict[int, Trial]] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    holders: dict[TrialKey, str] = field(default_factory=dict)
+    stored: dict[TrialKey, Stored] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    replies: dict[str, StoredReply] = field(default_factory=dict)
+    index: dict[int, dict[Key, dict[int, float]]] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+
+
+class Memory(Reader):
+    """The committed state. Read it freely on the event loop; only the ledger changes it."""
+
+    def __init__(self, tables: Tables | None = None) -> None:
+        self.tables = tables or Tables()
+
+    def _find_study(self, study_id: int) -> Study | None:
+        return self.tables.studies.get(study_id)
+
+    def _find_name(self, name: str) -> int | None:
+        return self.tables.names.get(name)
+
+    def _find_trial(self, study_id: int, number: int) -> Trial | None:
+        return self.tables.trials.get(study_id, {}).get(number)
+
+    def _find_attempt(self, token: str) -> Attempt | None:
+        return self.tables.attempts.get(token)
+
+    def _find_worker(self, worker_id: str) -> Worker | None:
+        return self.tables.workers.get(worker_id)
+
+    def _listed(self, study_id: int, key: Key) -> Values:
+        return self.tables.index.get(study_id, {}).get(key, {})
+
+    def studies(self) -> Sequence[Study]:
+        """Return all studies, oldest first."""
+        return tuple(self.tables.studies.values())
+
+    def trials(self, study_id: int) -> Sequence[Trial]:
+        """Return a study's trials in order of number. Raises NotFound."""
+        self.study(study_id)
+        return tuple(self.tables.trials.get(study_id, {}).values())
+
+    def leases(self) -> Sequence[Lease]:
+        """Return the leases whose attempts hold a trial now."""
+        return tuple(a.lease for a in self.tables.attempts.values())
+
+    def workers(self) -> Sequence[Worker]:
+        """Return the registered workers."""
+        return tuple(self.tables.workers.values())
+
+    def next_number(self, study_id: int) -> int:
+        """Return the number that the study's next trial will get. Raises NotFound."""
+        self.study(study_id)
+        return self.tables.counters.numbers.get(study_id, 0)
+
+    def stored_report(self, study_id: int, number: int, attempt: int, step: int) -> Report | None:
+        """Return the report that an attempt stored at a step, or None."""
+        stored = self.tables.stored.get(TrialKey(study_id, number), {})
+        return stored.get(attempt, {}).get(step)
+
+    def reply(self, key: str) -> StoredReply | None:
+        """Return the stored idempotent reply, or None."""
+        return self.tables.replies.get(key)
+
+
+def build_index(trials: Iterable[Trial]) -> dict[Key, dict[int, float]]:
+    """Return the index of a study's trials from nothing."""
+    index: dict[Key, dict[int, float]] = {}
+    for trial in trials:
+        for key, value in entries(trial).items():
+            index.setdefault(key, {})[trial.number] = value
+    return index
+
+
+def same_report(a: Report, b: Report) -> bool:
+    """Tell whether two reports say the same; NaN is the same as NaN."""
+    values = a.value == b.value or (math.isnan(a.value) and math.isnan(b.value))
+    return values and a.step == b.step and a.lr_factor == b.lr_factor
+
+
+def merge(base: dict[K, V], overlay: Mapping[K, V | None]) -> None:
+    """Lay `overlay` over `base` in place; None removes."""
+    for key, value in overlay.items():
+        if value is None:
+            base.pop(key, None)
+        else:
+            base[key] = value

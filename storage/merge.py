@@ -1,0 +1,175 @@
+"""From an overlay: the change set to be stored, and the memory once it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from storage.changes import (
+    Attempt,
+    Changes,
+    Committed,
+    ReportKey,
+    StoredReport,
+    TrialChange,
+    TrialKey,
+)
+from storage.index import Key, changed_entries
+from storage.memory import Memory, Tables, merge, same_report
+from storage.overlay import Overlay
+from storage.transaction import Transaction
+from tuner.trial import Report, Trial, TrialState
+
+
+def seal(memory: Memory, tx: Transaction) -> Changes:
+    """Return what a batch wants stored; give events their `seq`, inherited reports their rows."""
+    base, overlay = memory.tables, tx.overlay
+    trials = tuple(_trial_changes(tx, base, overlay))
+    curves = _Curves(base=base, reports={k: (r, False) for k, r in overlay.reports.items()})
+    for change in trials:
+        curves.follow(change)
+    opened = [a for a in overlay.attempts.values() if a is not None]
+    opened += [a for a in overlay.closed.values() if a.lease.token not in base.attempts]
+    seq = base.counters.seq
+    return Changes(
+        new_studies=tuple(s for i, s in overlay.studies.items() if i not in base.studies),
+        studies=tuple(s for i, s in overlay.studies.items() if i in base.studies),
+        trials=trials,
+        attempts_opened=tuple(opened),
+        attempts_closed=tuple(a for a in overlay.closed.values() if a.lease.token in base.attempts),
+        reports=curves.reports,
+        left=tuple(curves.left),
+        entered=tuple(curves.entered),
+        checkpoints=tuple(overlay.checkpoints.values()),
+        events=tuple(replace(e, seq=seq + i) for i, e in enumerate(overlay.events.values())),
+        workers=dict(overlay.workers),
+        replies=dict(overlay.replies),
+    )
+
+
+def _trial_changes(tx: Transaction, base: Tables, overlay: Overlay) -> Iterator[TrialChange]:
+    for study_id, changed in overlay.trials.items():
+        study, before = tx.study(study_id), base.trials.get(study_id, {})
+        for number, trial in changed.items():
+            note = overlay.notes.get(TrialKey(study_id, number), "")
+            yield TrialChange(study=study, old=before.get(number), new=trial, note=note)
+
+
+@dataclass
+class _Curves:
+    """Which stored reports make up each lineage.
+
+    The lineage's report of a step is the one of the newest attempt that stored this value there.
+    One that no attempt stored was inherited from another trial, and is stored as attempt 0's.
+    """
+
+    base: Tables
+    reports: dict[ReportKey, tuple[StoredReport, bool]]
+    left: list[tuple[int, int]] = field(default_factory=list)
+    entered: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def follow(self, change: TrialChange) -> None:
+        """Note what a trial's change moves in and out of its lineage."""
+        before = change.old.reports if change.old else ()
+        after = change.new.reports
+        same, shared = 0, min(len(before), len(after))
+        while same < shared and before[same] is after[same]:
+            same += 1
+        self.left += [(change.new.trial_id, r.step) for r in before[same:]]
+        for report in after[same:]:
+            self._enter(change.new, report)
+
+    def _enter(self, trial: Trial, report: Report) -> None:
+        stored = self.base.stored.get(TrialKey(trial.study_id, trial.number), {})
+        for attempt in range(trial.attempt, -1, -1):
+            key = ReportKey(trial.study_id, trial.number, attempt, report.step)
+            if key in self.reports and same_report(self.reports[key][0].report, report):
+                self.reports[key] = (self.reports[key][0], True)
+                return
+            known = stored.get(attempt, {}).get(report.step)
+            if known is not None and same_report(known, report):
+                self.entered.append((trial.trial_id, attempt, report.step))
+                return
+        key = ReportKey(trial.study_id, trial.number, 0, report.step)
+        at = trial.started_at or trial.created_at
+        inherited = StoredReport(trial_id=trial.trial_id, report=report, metrics={}, at=at)
+        self.reports[key] = (inherited, True)
+
+
+def apply(memory: Memory, changes: Changes) -> Committed:
+    """Make committed changes part of memory and tell what is new."""
+    tables = memory.tables
+    for study in (*changes.new_studies, *changes.studies):
+        tables.studies[study.study_id] = study
+        tables.names[study.name] = study.study_id
+        tables.counters.study_id = max(tables.counters.study_id, study.study_id + 1)
+    for key, (stored, _) in changes.reports.items():
+        curves = tables.stored.setdefault(TrialKey(key.study_id, key.number), {})
+        curves.setdefault(key.attempt, {})[key.step] = stored.report
+    for change in changes.trials:
+        _apply_trial(tables, change)
+    for attempt in changes.attempts_opened:
+        if attempt.end is None:
+            _hold(tables, attempt)
+    for attempt in changes.attempts_closed:
+        _release(tables, attempt)
+    tables.counters.seq += len(changes.events)
+    merge(tables.workers, changes.workers)
+    merge(tables.replies, changes.replies)
+    return Committed(
+        events=changes.events,
+        trials=tuple(c.new for c in changes.trials),
+        studies=(*changes.new_studies, *changes.studies),
+        workers=tuple(changes.workers),
+    )
+
+
+def _apply_trial(tables: Tables, change: TrialChange) -> None:
+    trial = change.new
+    tables.trials.setdefault(trial.study_id, {})[trial.number] = trial
+    if changed := changed_entries(change.old, trial):
+        _apply_index(tables, trial, changed)
+    counters = tables.counters
+    counters.trial_id = max(counters.trial_id, trial.trial_id + 1)
+    counters.numbers[trial.study_id] = max(
+        counters.numbers.get(trial.study_id, 0), trial.number + 1
+    )
+    forget_old_attempts(tables, trial)
+
+
+def _apply_index(tables: Tables, trial: Trial, changed: Mapping[Key, float | None]) -> None:
+    index = tables.index.setdefault(trial.study_id, {})
+    for key, value in changed.items():
+        values = index.setdefault(key, {})
+        if value is not None:
+            values[trial.number] = value
+        else:
+            values.pop(trial.number, None)
+            if not values:
+                del index[key]
+    if not index:
+        del tables.index[trial.study_id]
+
+
+def forget_old_attempts(tables: Tables, trial: Trial) -> None:
+    """Keep of an ended trial only the reports that its last attempt stored."""
+    if trial.state is not TrialState.ENDED:
+        return
+    place = TrialKey(trial.study_id, trial.number)
+    curves = tables.stored.pop(place, {})
+    if trial.attempt in curves:
+        tables.stored[place] = {trial.attempt: curves[trial.attempt]}
+
+
+def _hold(tables: Tables, attempt: Attempt) -> None:
+    lease = attempt.lease
+    tables.attempts[lease.token] = attempt
+    tables.holders[TrialKey(lease.study_id, lease.number)] = lease.token
+
+
+def _release(tables: Tables, attempt: Attempt) -> None:
+    lease = attempt.lease
+    tables.attempts.pop(lease.token, None)
+    place = TrialKey(lease.study_id, lease.number)
+    if tables.holders.get(place) == lease.token:
+        del tables.holders[place]

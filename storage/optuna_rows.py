@@ -1,0 +1,167 @@
+"""Values to rows of Optuna's tables, and parameters back."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueModel
+from optuna.study import StudyDirection
+from optuna.trial import TrialState as OptunaState
+
+from storage.rows import Row, naive_or_none, to_json
+from tuner.decision import Outcome
+from tuner.handle import ParamValue
+from tuner.space import Categorical, Parameter
+from tuner.study import Study
+from tuner.trial import Report, Trial, TrialState
+
+_OPTUNA_STATE: Mapping[Outcome, OptunaState] = {
+    Outcome.COMPLETE: OptunaState.COMPLETE,
+    Outcome.CONVERGED: OptunaState.COMPLETE,
+    Outcome.PRUNED: OptunaState.PRUNED,
+    Outcome.DIVERGED: OptunaState.PRUNED,
+    Outcome.OOM: OptunaState.FAIL,
+    Outcome.FAILED: OptunaState.FAIL,
+    Outcome.CANCELLED: OptunaState.FAIL,
+}
+
+
+def direction_row(study: Study) -> Row:
+    """Return a row of `study_directions`."""
+    minimise = study.spec.objective.mode == "min"
+    direction = StudyDirection.MINIMIZE if minimise else StudyDirection.MAXIMIZE
+    return {"study_id": study.study_id, "objective": 0, "direction": direction}
+
+
+def spec_row(study: Study) -> Row:
+    """Return the user attribute `tuner:spec`, by which a study is known as ours."""
+    spec = study.spec.model_dump(mode="json", exclude_none=True)
+    return {"study_id": study.study_id, "key": "tuner:spec", "value_json": to_json(spec)}
+
+
+def metric_row(study: Study) -> Row:
+    """Return the system attribute that names the objective in Optuna's plots."""
+    names = [study.spec.objective.metric]
+    return {"study_id": study.study_id, "key": "study:metric_names", "value_json": to_json(names)}
+
+
+def trial_row(trial: Trial) -> Row:
+    """Return a row of `trials`."""
+    return {
+        "trial_id": trial.trial_id,
+        "study_id": trial.study_id,
+        "number": trial.number,
+        **trial_changes(trial),
+    }
+
+
+def state(trial: Trial) -> OptunaState:
+    """Return the state that Optuna's row shows."""
+    if trial.state is TrialState.ENDED and trial.outcome is not None:
+        return _OPTUNA_STATE[trial.outcome]
+    return OptunaState.RUNNING if trial.state is TrialState.RUNNING else OptunaState.WAITING
+
+
+def trial_changes(trial: Trial) -> Row:
+    """Return the columns of Optuna's row that change. A trial that ends has started for Optuna."""
+    started = trial.started_at or trial.ended_at
+    return {
+        "state": state(trial),
+        "datetime_start": naive_or_none(started),
+        "datetime_complete": naive_or_none(trial.ended_at),
+    }
+
+
+def value(trial: Trial) -> float | None:
+    """Return the value of Optuna's row; a pruned trial's is its last finite report."""
+    if trial.outcome in (Outcome.COMPLETE, Outcome.CONVERGED):
+        return trial.value
+    if trial.outcome is Outcome.PRUNED:
+        finite = (r.value for r in reversed(trial.reports) if math.isfinite(r.value))
+        return next(finite, None)
+    return None
+
+
+def value_row(trial_id: int, value: float) -> Row:
+    """Return a row of `trial_values`."""
+    stored, kind = TrialValueModel.value_to_stored_repr(value)
+    return {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
+
+
+def attributes(trial: Trial, note: str) -> dict[str, Any]:
+    """Return what Optuna's readers see beside a trial: user attributes by key."""
+    found: dict[str, Any] = {"tuner:origin": trial.origin.value, "tuner:seed": trial.seed}
+    if note:
+        found["tuner:note"] = note
+    if trial.outcome is not None:
+        found["tuner:outcome"] = trial.outcome.value
+        if trial.reason:
+            found["tuner:reason"] = trial.reason
+    return found
+
+
+def intermediate_row(trial_id: int, report: Report) -> Row:
+    """Return a row of `trial_intermediate_values`."""
+    value, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(report.value)
+    return {
+        "trial_id": trial_id,
+        "step": report.step,
+        "intermediate_value": value,
+        "intermediate_value_type": kind,
+    }
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """Return a parameter's domain in Optuna's terms."""
+    if isinstance(parameter, Categorical):
+        return CategoricalDistribution(parameter.values)
+    if parameter.integer:
+        step = 1 if parameter.step is None else int(parameter.step)
+        return IntDistribution(int(parameter.low), int(parameter.high), parameter.log, step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
+
+
+def param_rows(study: Study, trial: Trial) -> list[Row]:
+    """Return a trial's rows of `trial_params`."""
+    parameters = study.space.parameters
+    return [
+        {
+            "trial_id": trial.trial_id,
+            "param_name": name,
+            "param_value": _internal(parameters[name], value),
+            "distribution_json": distribution_to_json(distribution(parameters[name])),
+        }
+        for name, value in trial.params.items()
+    ]
+
+
+def _internal(parameter: Parameter, value: ParamValue) -> float:
+    if isinstance(parameter, Categorical):
+        same = (i for i, v in enumerate(parameter.values) if v == value and type(v) is type(value))
+        return float(next(same))
+    return float(value)
+
+
+@lru_cache(maxsize=4096)
+def _read_distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def read_param(text: str, stored: float) -> ParamValue:
+    """Return a stored parameter with its own type."""
+    value: ParamValue = _read_distribution(text).to_external_repr(stored)
+    return value

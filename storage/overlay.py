@@ -1,0 +1,39 @@
+"""What a batch has changed so far, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.changes import (
+    Attempt,
+    AttemptKey,
+    ReportKey,
+    StoredCheckpoint,
+    StoredReply,
+    StoredReport,
+    TrialKey,
+)
+from storage.index import Key
+from tuner.study import Study
+from tuner.trial import Event, Trial, Worker
+
+
+@dataclass
+class Overlay:
+    """What a batch has changed so far, by key. None removes."""
+
+    studies: dict[int, Study] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    trials: dict[int, dict[int, Trial]] = field(default_factory=dict)
+    notes: dict[TrialKey, str] = field(default_factory=dict)
+    attempts: dict[str, Attempt | None] = field(default_factory=dict)
+    holders: dict[TrialKey, str | None] = field(default_factory=dict)
+    closed: dict[AttemptKey, Attempt] = field(default_factory=dict)
+    reports: dict[ReportKey, StoredReport] = field(default_factory=dict)
+    checkpoints: dict[int, StoredCheckpoint] = field(default_factory=dict)
+    events: dict[int, Event] = field(default_factory=dict)
+    workers: dict[str, Worker | None] = field(default_factory=dict)
+    replies: dict[str, StoredReply | None] = field(default_factory=dict)
+    index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)

@@ -1,0 +1,135 @@
+"""What is read seldom: read from SQL, in a thread, beside the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, select
+
+from storage import rows
+from storage.ledger import Ledger
+from storage.tables import attempts, checkpoints, events, reports, trials
+from tuner.trial import AttemptEnd, Checkpoint, Event, EventKind
+
+Query = Select[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRecord:
+    """A stored report. `lineage` tells whether the trial's curve holds it."""
+
+    attempt: int
+    step: int
+    value: float
+    lr_factor: float
+    metrics: Mapping[str, float]
+    at: datetime
+    lineage: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """A stored attempt. `end` is None while it holds the trial."""
+
+    attempt: int
+    worker_id: str | None
+    resumed_step: int
+    started_at: datetime
+    ended_at: datetime | None
+    end: AttemptEnd | None
+
+
+async def trial_reports(ledger: Ledger, study_id: int, number: int) -> list[ReportRecord]:
+    """Return all attempts' reports of a trial, by attempt and step."""
+    query = _of_trial(select(reports), reports.c.trial_id, study_id, number)
+    ordered = query.order_by(reports.c.attempt, reports.c.step)
+    return [_report(row) for row in await _fetch(ledger, ordered)]
+
+
+async def report_metrics(ledger: Ledger, study_id: int, number: int, step: int) -> dict[str, float]:
+    """Return the metrics of the report in a trial's curve at a step; {} if none is."""
+    query = _of_trial(select(reports.c.metrics), reports.c.trial_id, study_id, number)
+    chosen = query.where(reports.c.step == step, reports.c.lineage)
+    found = await _fetch(ledger, chosen)
+    return rows.read_mapping(found[0]["metrics"]) if found else {}
+
+
+async def study_events(
+    ledger: Ledger, study_id: int, after: int = 0, limit: int = 1000
+) -> list[Event]:
+    """Return the study's events whose `seq` is greater than `after`, in order, up to `limit`."""
+    query = select(events).where(events.c.study_id == study_id, events.c.seq > after)
+    return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq).limit(limit))]
+
+
+async def trial_events(ledger: Ledger, study_id: int, number: int) -> list[Event]:
+    """Return a trial's events in order."""
+    query = select(events).where(events.c.study_id == study_id, events.c.number == number)
+    return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq))]
+
+
+async def trial_attempts(ledger: Ledger, study_id: int, number: int) -> list[AttemptRecord]:
+    """Return a trial's attempts in order."""
+    query = _of_trial(select(attempts), attempts.c.trial_id, study_id, number)
+    return [_attempt(row) for row in await _fetch(ledger, query.order_by(attempts.c.attempt))]
+
+
+async def trial_checkpoints(ledger: Ledger, study_id: int, number: int) -> list[Checkpoint]:
+    """Return the checkpoints registered for a trial, by attempt and step."""
+    query = _of_trial(select(checkpoints), checkpoints.c.trial_id, study_id, number)
+    ordered = query.order_by(checkpoints.c.attempt, checkpoints.c.step)
+    return [
+        Checkpoint(row["attempt"], row["step"], row["sha256"], row["size"], row["path"])
+        for row in await _fetch(ledger, ordered)
+    ]
+
+
+def _of_trial(query: Query, column: ColumnElement[int], study_id: int, number: int) -> Query:
+    same = trials.c.trial_id == column
+    return query.join(trials, same).where(trials.c.study_id == study_id, trials.c.number == number)
+
+
+async def _fetch(ledger: Ledger, query: Query) -> list[RowMapping]:
+    def run(connection: Connection) -> list[RowMapping]:
+        return list(connection.execute(query).mappings())
+
+    return await ledger.read(run)
+
+
+def _report(row: RowMapping) -> ReportRecord:
+    return ReportRecord(
+        attempt=row["attempt"],
+        step=row["step"],
+        value=rows.value_of(row["value"], row["kind"]),
+        lr_factor=row["lr_factor"],
+        metrics=rows.read_mapping(row["metrics"]),
+        at=rows.aware(row["at"]),
+        lineage=row["lineage"],
+    )
+
+
+def _attempt(row: RowMapping) -> AttemptRecord:
+    return AttemptRecord(
+        attempt=row["attempt"],
+        worker_id=row["worker_id"],
+        resumed_step=row["resumed_step"],
+        started_at=rows.aware(row["started_at"]),
+        ended_at=rows.aware_or_none(row["ended_at"]),
+        end=row["ended_why"] and AttemptEnd(row["ended_why"]),
+    )
+
+
+def _event(row: RowMapping) -> Event:
+    return Event(
+        seq=row["seq"],
+        study_id=row["study_id"],
+        number=row["number"],
+        attempt=row["attempt"],
+        step=row["step"],
+        kind=EventKind(row["kind"]),
+        at=rows.aware(row["at"]),
+        data=rows.read_mapping(row["data"]),
+    )

@@ -1,0 +1,122 @@
+"""The store on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage import owner
+from storage.changes import Changes
+from storage.engine import (
+    database_url,
+    reading_engine,
+    translate,
+    writing_engine,
+)
+from storage.load import load, read_counters
+from storage.memory import Counters, Memory
+from storage.schema import prepare
+from storage.write import write
+from tuner.errors import TunerError
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """A `storage.store.Store` on Optuna's tables and ours beside them."""
+
+    def __init__(self, url: str) -> None:
+        """Take the ownership and bring the schema up.
+
+        Raises:
+            InvalidInput: the URL names no database we can use.
+            OwnerLost: another server owns it.
+            SchemaMismatch: its tables are those of another version.
+            Unavailable: it does not answer.
+        """
+        self._url = database_url(url)
+        self._name = owner.describe_process()
+        self._lock = owner.owner_lock(self._url, self._name)
+        self._writer = writing_engine(self._url)
+        self._reader = reading_engine(self._url)
+        try:
+            with translated():
+                self._lock.acquire()
+                prepare(self._writer, self._url.render_as_string(hide_password=False))
+                with self._writer.begin() as connection:
+                    self._epoch = owner.claim(connection, self._name)
+        except BaseException:
+            self._dispose()
+            raise
+
+    def load(self) -> Memory:
+        """Read everything that lives in memory, once no commit of ours is under way."""
+        with translated(), self._writer.begin() as connection:
+            owner.check(connection, self._epoch, alone=True)
+            return load(connection)
+
+    def counters(self) -> Counters:
+        """Read the next free ids, counting what other programs wrote."""
+        with translated(), self._writer.begin() as connection:
+            return read_counters(connection)
+
+    def commit(self, changes: Changes) -> None:
+        """Store a change set durably, if this process still owns the database."""
+        with translated(), self._writer.connect() as connection:
+            try:
+                owner.check(connection, self._epoch)
+                write(connection, changes)
+            except Exception:
+                _roll_back(connection)
+                raise
+            try:
+                connection.commit()
+            except Exception as exc:
+                _roll_back(connection)
+                raise translate(exc, committing=True) from exc
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query beside the writer; callable from any thread."""
+        with translated(), self._reader.connect() as connection:
+            return query(connection)
+
+    def renew(self) -> None:
+        """Keep the ownership from expiring, and look whether it still is ours."""
+        with translated():
+            with self._writer.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    owner.extend(connection, self._epoch)
+                else:
+                    owner.check(connection, self._epoch)
+            self._lock.keep()
+
+    def close(self) -> None:
+        """Give the ownership back and close all connections."""
+        with contextlib.suppress(SQLAlchemyError), self._writer.begin() as connection:
+            owner.vacate(connection, self._epoch)
+        self._dispose()
+
+    def _dispose(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+        self._lock.release()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise what a foreign error means, in its place."""
+    try:
+        yield
+    except TunerError:
+        raise
+    except Exception as exc:
+        raise translate(exc) from exc
+
+
+def _roll_back(connection: Connection) -> None:
+    with contextlib.suppress(SQLAlchemyError):
+        connection.rollback()

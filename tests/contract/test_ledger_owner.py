@@ -1,0 +1,127 @@
+"""Who may write: one owner, on a schema it knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import Ledger, open_ledger
+from storage.sql_store import SqlStore
+from storage.upgrade import upgrade
+from tests.contract.ledger_database import (
+    count,
+    execute,
+    loaded,
+    new_study,
+    new_trial,
+    with_ledger,
+)
+from tuner.errors import (
+    InvalidInput,
+    OwnerLost,
+    SchemaMismatch,
+    Unavailable,
+)
+
+
+def test_a_second_owner_is_refused_and_told_who_holds_it(url: str) -> None:
+    async def body(ledger: Ledger) -> None:
+        with pytest.raises(OwnerLost, match=r"process \d+ on "):
+            async with open_ledger(url):
+                pass
+        await ledger.write(new_study)
+
+    with_ledger(url, body)
+    assert "'s'" in loaded(url)
+
+
+def test_a_raised_epoch_fences_the_earlier_owner(url: str) -> None:
+    async def body(ledger: Ledger) -> None:
+        await ledger.write(new_study)
+        execute(url, "UPDATE tuner_owner SET epoch = epoch + 1")
+        with pytest.raises(OwnerLost):
+            await ledger.write(new_trial)
+        assert ledger.lost is not None
+        with pytest.raises(OwnerLost):
+            await ledger.write(new_trial)
+        assert ledger.memory.trials(1) == ()
+
+    with_ledger(url, body)
+    assert count(url, "trials") == 0
+
+
+def test_a_hung_owner_is_replaced_once_its_term_is_over(postgres_url: str) -> None:
+    async def body(ledger: Ledger) -> None:
+        await ledger.write(new_study)
+        execute(postgres_url, "UPDATE tuner_owner SET expires_at = now() - interval '1 second'")
+        async with open_ledger(postgres_url) as second:
+            assert [s.name for s in second.memory.studies()] == ["s"]
+            await second.write(new_trial)
+            with pytest.raises(OwnerLost, match=r"process \d+ on .* took over"):
+                await ledger.write(new_trial)
+            await second.write(new_trial)
+
+    with_ledger(postgres_url, body)
+    assert count(postgres_url, "trials") == 2
+
+
+def test_the_ownership_is_renewed_and_its_lock_taken_again(postgres_url: str) -> None:
+    store = SqlStore(postgres_url)
+    try:
+        execute(
+            postgres_url,
+            "UPDATE tuner_owner SET expires_at = now() - interval '1 second'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tuner-owner' AND datname = current_database()",
+        )
+        store.renew()
+        with pytest.raises(OwnerLost):
+            SqlStore(postgres_url)
+    finally:
+        store.close()
+    SqlStore(postgres_url).close()
+
+
+def test_an_upgrade_needs_the_database_for_itself(url: str) -> None:
+    upgrade(url)
+
+    async def body(ledger: Ledger) -> None:
+        with pytest.raises(OwnerLost):
+            upgrade(url)
+        await ledger.write(new_study)
+
+    with_ledger(url, body)
+    upgrade(url)
+    assert "'s'" in loaded(url)
+
+
+def test_lost_connections_refuse_one_batch_and_come_back(postgres_url: str) -> None:
+    async def body(ledger: Ledger) -> None:
+        await ledger.write(new_study)
+        execute(
+            postgres_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tuner' AND datname = current_database()",
+        )
+        with pytest.raises(Unavailable):
+            await ledger.write(new_trial)
+        assert ledger.memory.trials(1) == ()
+        assert await ledger.write(new_trial) == 0
+
+    with_ledger(postgres_url, body)
+    assert count(postgres_url, "trials") == 1
+
+
+def test_a_newer_schema_is_refused(url: str) -> None:
+    loaded(url)
+    execute(url, "UPDATE tuner_alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaMismatch, match="newer"):
+        loaded(url)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["sqlite://", "sqlite:///:memory:", "mysql://u@h/d", "nonsense", "sqlite:////no/dir/x.db"],
+)
+def test_an_unusable_url_is_refused(bad: str) -> None:
+    with pytest.raises(InvalidInput):
+        loaded(bad)
