@@ -40,6 +40,11 @@ format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: reference
+reference: $(VENV)/.installed-test ## write the reference pages from the code they describe
+	$(BIN)/python -m tuner.spec.reference docs/spec.md
+	$(BIN)/python -m tuner.cli.reference docs/cli.md
+
 .PHONY: install
 install: $(VENV)/.installed-test ## set up .venv with everything, for development
 

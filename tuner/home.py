@@ -1,6 +1,6 @@
 """Where this user's data lies: the folder, the admin token, the default database.
 
-The server writes there and the command line reads there, so that both find each other on one machine.
+The server writes there and the command line reads there, so both find each other on one machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def database_url() -> str:
     return f"sqlite:///{folder() / 'tuner.db'}"
 
 
-def read_token() -> str | None:
+def read_admin_token() -> str | None:
     """Return the admin token from the environment or the file, None if there is neither.
 
     Raises:
@@ -58,7 +58,7 @@ def make_token() -> tuple[str, bool]:
         InvalidInput: the token found is too short or has characters that no header can carry.
         NotAuthenticated: the file can't be read by this user.
     """
-    token = read_token()
+    token = read_admin_token()
     if token is not None:
         return _checked(token), False
     path = token_file()
@@ -74,7 +74,7 @@ def make_token() -> tuple[str, bool]:
         # A link fails where the name exists, so two servers that start at once agree on one token.
         path.hardlink_to(draft)
     except FileExistsError:
-        return _checked(read_token() or ""), False
+        return _checked(read_admin_token() or ""), False
     finally:
         draft.unlink(missing_ok=True)
     return fresh, True
@@ -87,3 +87,8 @@ def _checked(token: str) -> str:
             "printable ASCII characters without spaces"
         )
     return token
+
+
+def token_source() -> str:
+    """Say where the admin token is found: the environment variable or the file."""
+    return TOKEN_VARIABLE if os.environ.get(TOKEN_VARIABLE) else str(token_file())

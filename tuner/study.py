@@ -10,7 +10,7 @@ from typing import Any, Self
 from tuner.constraints import Constraint, parse
 from tuner.space import Params, Space
 from tuner.spec import StudySpec
-from tuner.trial import EndReason, StudyState
+from tuner.trial import EndReason, StudyState, trial_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class Study:
     def allows(self, params: Params) -> bool:
         """Tell whether `params` meet all constraints."""
         return all(c.holds(params) for c in self.constraints)
+
+    def trial_seed(self, number: int) -> int:
+        """Return the seed of a trial's random streams, in [0, 2**31)."""
+        fixed = self.spec.sampler.trial_seed
+        return trial_seed(self.spec.sampler.seed, number) if fixed is None else fixed
 
     @property
     def is_over(self) -> bool:

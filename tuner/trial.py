@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 from tuner.decision import Outcome
@@ -164,6 +166,12 @@ class Trial:
     def last_step(self) -> int:
         """The highest step reported, 0 before the first."""
         return self.reports[-1].step if self.reports else 0
+
+    @cached_property
+    def halvings(self) -> int:
+        """How often the rate was cut: the cuts in force, and one that was decided last."""
+        levels = [1.0, *(r.lr_factor for r in self.reports), self.lr_factor]
+        return sum(after < before for before, after in pairwise(levels))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,12 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Health(Reply):
+    """GET /healthz and GET /readyz."""
+
+    status: Literal["ok"] = "ok"
+
+
 # Workers and leases
 
 
@@ -367,6 +373,21 @@ class TrialDetail(TrialView):
     """GET /studies/{study}/trials/{number}: with every attempt's reports and all events."""
 
     reports: list[ReportView]
+    events: list[EventView]
+
+
+class TrialExport(TrialView):
+    """A trial as exported: `curve` holds step, value (null when not finite) and `lr_factor`."""
+
+    schedule: list[RatePoint]
+    curve: list[tuple[int, float | None, float]]
+
+
+class StudyExport(Reply):
+    """GET /studies/{study}/export?format=json."""
+
+    study: StudyView
+    trials: list[TrialExport]
     events: list[EventView]
 
 

@@ -12,11 +12,10 @@ from tuner.defaults import normalise
 from tuner.spec import check, models, parse_yaml, reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
-MARK = "<!-- rendered by tuner.spec.reference -->\n"
 
 
 def test_page_is_rendered_from_the_models() -> None:
-    rendered = PAGE.read_text(encoding="utf-8").split(MARK)[1]
+    rendered = PAGE.read_text(encoding="utf-8").split(reference.MARK)[1]
     assert rendered.strip() == reference.render().strip(), "run: make reference"
 
 

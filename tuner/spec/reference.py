@@ -1,8 +1,13 @@
-"""The reference of the study document, rendered from the models."""
+"""The reference of the study document in Markdown, rendered from the models.
+
+`python -m tuner.spec.reference docs/spec.md` rewrites that page from its mark on.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -12,6 +17,7 @@ from pydantic.fields import FieldInfo
 from tuner.spec import models
 from tuner.spec.space import ParameterSpec
 
+MARK = "<!-- rendered by tuner.spec.reference -->\n"
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The document", models.StudySpec),
     ("objective", models.Objective),
@@ -86,3 +92,12 @@ def _default(field: FieldInfo) -> str:
     if value is None or value in ({}, []) or isinstance(value, BaseModel):
         return "-"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _rewrite(page: Path) -> None:
+    head, _, _ = page.read_text(encoding="utf-8").partition(MARK)
+    page.write_text(head + MARK + render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _rewrite(Path(sys.argv[1]))

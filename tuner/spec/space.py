@@ -112,7 +112,8 @@ def _check_step(spec: ParameterSpec, width: float, step: float) -> None:
     if _is_integer(spec) and step != int(step):
         raise ValueError("type int needs a whole step")
     steps = width / step
-    if not math.isclose(steps, round(steps), rel_tol=1e-9) or round(steps) < 1:
+    whole = round(steps) if math.isfinite(steps) else 0
+    if not math.isclose(steps, whole, rel_tol=1e-9) or whole < 1:
         raise ValueError(f"step {step} does not divide the range of width {width:g}")
 
 

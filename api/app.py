@@ -1,0 +1,94 @@
+"""The composition root: settings in, application out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+
+from api import problems, reaper
+from api.auth import Guard
+from api.deadlines import Deadlines
+from api.deps import known_query
+from api.openapi import describe
+from api.problems import Boundary
+from api.routes import PUBLIC, ROUTERS
+from api.search import Search
+from api.services import Services
+from api.settings import Settings
+from storage import open_ledger
+
+PREFIX = "/api/v1"
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Yield the running parts of a server; what was handed in is stored before it ends.
+
+    Raises:
+        OwnerLost: another process owns the database.
+        SchemaMismatch: the database was written by another version.
+        Unavailable: the database can't be opened.
+    """
+    settings.artifact_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with open_ledger(settings.db_url) as ledger:
+        services = Services(
+            settings=settings,
+            ledger=ledger,
+            clock=_now,
+            monotonic=time.monotonic,
+            search=Search(),
+            deadlines=Deadlines(settings.lease_s, time.monotonic),
+        )
+        try:
+            async with reaper.running(services):
+                yield services
+        finally:
+            services.closing.set()
+            services.search.close()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; its parts start and end with its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="tuner",
+        description="A self-hosted service that tunes the training of neural networks.",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(known_query)],
+    )
+    # The last one added is the outermost: errors of the guard are answered by the boundary.
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Boundary)
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    for router in PUBLIC:
+        app.include_router(router)
+    describe(app, [(PREFIX, router) for router in ROUTERS])
+    return app
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _version() -> str:
+    try:
+        return version("tuner")
+    except PackageNotFoundError:
+        return "0"

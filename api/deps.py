@@ -1,0 +1,69 @@
+"""Dependencies of the routes."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+from fastapi.routing import APIRoute
+
+from api.services import Services
+from tuner.errors import Fault, InvalidInput
+
+
+def services(request: Request) -> Services:
+    """Return the running server's parts."""
+    found: Services = request.app.state.services
+    return found
+
+
+def known_query(request: Request) -> None:
+    """Refuse query parameters the route does not name, and repeated ones.
+
+    Raises:
+        InvalidInput: each unknown parameter with the nearest known one.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    if not names:
+        return
+    route = request.scope.get("route")
+    known = [p.alias for p in route.dependant.query_params] if isinstance(route, APIRoute) else []
+    faults = [_fault(name, known) for name in dict.fromkeys(names) if name not in known]
+    faults += [
+        Fault(where=f"query.{name}", message="is given more than once")
+        for name in known
+        if names.count(name) > 1
+    ]
+    if faults:
+        raise InvalidInput(f"{faults[0].where}: {faults[0].message}", faults)
+
+
+def _fault(name: str, known: list[str]) -> Fault:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    else:
+        hint = f"known are {', '.join(known)}" if known else "this route takes none"
+    return Fault(where=f"query.{name[:100]}", message=f"unknown parameter; {hint}")
+
+
+def user(request: Request) -> str:
+    """Return who sent the request."""
+    name: str = request.state.user
+    return name
+
+
+UserDep = Annotated[str, Depends(user)]
+ServicesDep = Annotated[Services, Depends(services)]
+StudyRef = Annotated[
+    str, Path(description="A study's id or its name", min_length=1, max_length=100)
+]
+TrialNumber = Annotated[int, Path(description="A trial's number in its study", ge=0, lt=2**31)]
+Limit = Annotated[int, Query(description="Items on a page", ge=1, le=1000)]
+Cursor = Annotated[
+    str | None,
+    Query(
+        description="`next_cursor` of the page before", max_length=100, pattern=r"^[0-9A-Za-z_=-]+$"
+    ),
+]

@@ -1,0 +1,67 @@
+"""The fence: lease tokens, and which trial a token still holds or held last.
+
+A token is random, and names the attempt it was given for. The name lets a request that comes
+after the lease is void be answered by where its trial stands; it gives no right, for which the
+whole token must be the one that holds the trial.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import NamedTuple
+
+from storage.memory import Reader
+from tuner.errors import NotFound, StaleAttempt
+from tuner.trial import Trial
+
+_FORM = re.compile(r"l([0-9]{1,18})-([0-9]{1,10})-([0-9]{1,10})-[A-Za-z0-9_-]{20,40}")
+
+
+class _Place(NamedTuple):
+    """An attempt: its study, its trial's number, and its own."""
+
+    study_id: int
+    number: int
+    attempt: int
+
+
+def new_token(study_id: int, number: int, attempt: int) -> str:
+    """Return a token nobody can guess."""
+    return f"l{study_id}-{number}-{attempt}-{secrets.token_urlsafe(18)}"
+
+
+def _place_of(token: str) -> _Place | None:
+    """Return the attempt a token names, None if it is none of ours."""
+    found = _FORM.fullmatch(token)
+    return None if found is None else _Place(*map(int, found.groups()))
+
+
+def held_trial(reader: Reader, token: str, attempt: int) -> Trial:
+    """Return the trial a lease holds.
+
+    Raises:
+        StaleAttempt: the lease is void, or another attempt's.
+    """
+    lease = reader.lease(token)
+    if lease.attempt != attempt:
+        raise StaleAttempt(f"the lease belongs to attempt {lease.attempt}, not {attempt}")
+    return reader.trial(lease.study_id, lease.number)
+
+
+def last_held(reader: Reader, token: str, attempt: int) -> Trial:
+    """Return the trial whose last attempt had this lease, now void.
+
+    Raises:
+        StaleAttempt: there is none, or another attempt came after it.
+    """
+    place = _place_of(token)
+    if place is not None and place.attempt == attempt:
+        try:
+            trial = reader.trial(place.study_id, place.number)
+        except NotFound:
+            pass
+        else:
+            if trial.attempt == attempt and trial.lease is None:
+                return trial
+    raise StaleAttempt("the lease expired, was given back, or was never given")

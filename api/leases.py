@@ -1,0 +1,253 @@
+"""Handing out trials: planned on memory, decided again inside the command that leases them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from starlette.responses import JSONResponse, Response
+
+from api import idempotency, lifecycle, queue
+from api.fence import new_token
+from api.idempotency import Key
+from api.plan import Caller, Pick, plan
+from api.services import Services
+from api.studies import find
+from api.workers import touch
+from storage.changes import Committed
+from storage.transaction import Transaction
+from tuner.errors import InvalidInput, StudyState
+from tuner.policies import steer
+from tuner.space import Params
+from tuner.study import Study
+from tuner.trial import Event, EventKind, Lease, Origin, Trial, TrialState
+from tuner.wire import CheckpointView, LeaseGrant, Leases
+
+
+class _NothingGranted(Exception):
+    """Others were faster: the command leases nothing and is undone."""
+
+
+class Poll(NamedTuple):
+    """How a caller waits: up to `wait_s` seconds, under its key, for as long as it is there."""
+
+    wait_s: float
+    key: Key | None
+    is_gone: Callable[[], Awaitable[bool]]
+
+
+async def acquire(services: Services, worker_id: str, n: int, poll: Poll) -> Response:
+    """Lease up to `n` trials to a worker; wait for the first.
+
+    Raises:
+        NotFound: the worker is not registered.
+    """
+    await touch(services, worker_id)
+    return await _lease(services, Caller(n=n, worker_id=worker_id), poll)
+
+
+async def ask(services: Services, ref: str, poll: Poll) -> Response:
+    """Lease the next trial of an external study.
+
+    Raises:
+        NotFound: there is no such study.
+        StudyState: its trials go to workers, or no further one starts.
+    """
+    study = find(services.ledger.memory, ref)
+    if study.spec.run != "external":
+        raise StudyState(f"the trials of {study.name!r} are run by workers")
+    return await _lease(services, Caller(n=1, study_id=study.study_id), poll)
+
+
+async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
+    """Try, and try again after each commit that may help; lease nothing to a caller that left."""
+    memory, key = services.ledger.memory, poll.key
+    news = asyncio.Event()
+    unsubscribe = services.ledger.subscribe(lambda c: news.set() if _matters(c) else None)
+    end = asyncio.get_running_loop().time() + poll.wait_s
+    try:
+        while True:
+            news.clear()
+            if key is not None and memory.reply(key.value) is not None:
+                return await _grant(services, caller, key, None, [])
+            picks, idle = plan(memory, caller, services.clock())
+            if picks and not await poll.is_gone():
+                granted = await _try(services, caller, key, picks)
+                if granted is not None:
+                    return granted
+                continue
+            left = 0.0 if picks else end - asyncio.get_running_loop().time()
+            if left <= 0 or caller.is_vain(memory) or not await _news(services, news, left):
+                reply = Leases(leases=[], idle=idle, heartbeat_s=services.settings.heartbeat_s)
+                return JSONResponse(reply.model_dump(mode="json"))
+    finally:
+        unsubscribe()
+
+
+def _matters(news: Committed) -> bool:
+    """Tell whether a commit may have made a trial free to lease, or freed a place to run one."""
+    return bool(
+        news.reloaded or news.studies or any(t.state is not TrialState.RUNNING for t in news.trials)
+    )
+
+
+async def _news(services: Services, news: asyncio.Event, wait_s: float) -> bool:
+    """Wait for news; False when the time is up or the server stops."""
+    waits = {asyncio.create_task(e.wait()) for e in (news, services.closing)}
+    try:
+        await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        return news.is_set() and not services.closing.is_set()
+    finally:
+        for task in waits:
+            task.cancel()
+
+
+async def _try(
+    services: Services, caller: Caller, key: Key | None, picks: Sequence[Pick]
+) -> Response | None:
+    """Propose what the plan asks for and lease; None if others were faster."""
+    study = next((p.study for p in picks if p.number is None), None)
+    try:
+        if study is None:
+            return await _grant(services, caller, key, None, [])
+        async with services.search.lock(study.study_id):
+            memory = services.ledger.memory
+            again, _ = plan(memory, caller, services.clock())
+            count = sum(p.number is None and p.study.study_id == study.study_id for p in again)
+            if not count:
+                return await _grant(services, caller, key, None, []) if again else None
+            return await _propose(services, caller, key, study, count)
+    except _NothingGranted:
+        return None
+
+
+async def _propose(
+    services: Services, caller: Caller, key: Key | None, study: Study, count: int
+) -> Response | None:
+    memory = services.ledger.memory
+    number = memory.next_number(study.study_id)
+    try:
+        points = await services.search.propose(study, memory.trials(study.study_id), count)
+        reason = "every point of the grid was tried"
+    except InvalidInput as exc:
+        points, reason = [], exc.detail
+    if points:
+        return await _grant(services, caller, key, number, points)
+
+    def exhaust(tx: Transaction) -> None:
+        current = tx.study(study.study_id)
+        if tx.next_number(study.study_id) == number and queue.is_open(current):
+            lifecycle.exhaust(tx, current, reason, services.clock())
+
+    await services.ledger.write(exhaust)
+    return None
+
+
+async def _grant(
+    services: Services,
+    caller: Caller,
+    key: Key | None,
+    first_number: int | None,
+    points: Sequence[Params],
+) -> Response:
+    """Plan again inside the ledger and lease what is still free.
+
+    Proposals are used only for the numbers they were made for, from `first_number` on.
+
+    Raises:
+        _NothingGranted: nothing was free.
+    """
+
+    def command(tx: Transaction) -> Leases:
+        now = services.clock()
+        picks, _ = plan(tx, caller, now)
+        proposals = dict(enumerate(points, first_number or 0))
+        leases: list[LeaseGrant] = []
+        for study, number in picks:
+            if number is None:
+                point = proposals.get(tx.next_number(study.study_id))
+                if point is None:
+                    continue
+                trial = _create(tx, study, point, now)
+            else:
+                trial = tx.trial(study.study_id, number)
+            leases.append(grant(tx, study, trial, caller.worker_id, now))
+            services.deadlines.renew(leases[-1].lease)
+        if not leases:
+            raise _NothingGranted
+        for study_id in {g.study_id for g in leases}:
+            lifecycle.settle(tx, study_id, now)
+        return Leases(leases=leases, heartbeat_s=services.settings.heartbeat_s)
+
+    return await idempotency.write(services, key, command)
+
+
+def _create(tx: Transaction, study: Study, point: Params, now: datetime) -> Trial:
+    seed = study.trial_seed(tx.next_number(study.study_id))
+    return tx.new_trial(study.study_id, point, Origin.SAMPLED, seed, now)
+
+
+def grant(
+    tx: Transaction, study: Study, trial: Trial, worker_id: str | None, now: datetime
+) -> LeaseGrant:
+    """Lease a waiting trial: a new attempt on the lineage up to its checkpoint."""
+    attempt, held = trial.attempt + 1, trial.checkpoint
+    step = held.step if held is not None else 0
+    level = steer.level_after(study, trial, step) if held is not None else 1.0
+    lease = Lease(
+        token=new_token(study.study_id, trial.number, attempt),
+        study_id=study.study_id,
+        number=trial.number,
+        attempt=attempt,
+        worker_id=worker_id,
+    )
+    tx.open_attempt(trial, lease, now)
+    tx.put_trial(
+        trial.evolve(
+            state=TrialState.RUNNING,
+            attempt=attempt,
+            reason="",
+            reports=tuple(r for r in trial.reports if held is not None and r.step <= step),
+            marks=tuple(m for m in trial.marks if held is not None and m.step <= step),
+            lr_factor=level,
+            lease=lease,
+            started_at=trial.started_at or now,
+        )
+    )
+    data = {"worker_id": worker_id, "resumed_step": step if held is not None else None}
+    tx.add_event(
+        Event(
+            study_id=study.study_id,
+            kind=EventKind.LEASED,
+            at=now,
+            number=trial.number,
+            attempt=attempt,
+            data=data,
+        )
+    )
+    return _view(study, trial, lease, level)
+
+
+def _view(study: Study, trial: Trial, lease: Lease, level: float) -> LeaseGrant:
+    run, held = study.spec.run, trial.checkpoint
+    return LeaseGrant(
+        lease=lease.token,
+        study_id=study.study_id,
+        study=study.name,
+        number=trial.number,
+        attempt=lease.attempt,
+        params=dict(trial.params),
+        seed=trial.seed,
+        steps=study.spec.budget.steps,
+        metric=study.spec.objective.metric,
+        mode=study.spec.objective.mode,
+        run=run if isinstance(run, str) else run.model_dump(mode="json"),
+        lr_factor=level,
+        resume=None
+        if held is None
+        else CheckpointView(
+            attempt=held.attempt, step=held.step, sha256=held.sha256, size=held.size
+        ),
+    )

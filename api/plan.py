@@ -1,0 +1,118 @@
+"""Which trials to lease next. Pure: made on memory to look, and again on a transaction to lease."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from api import lifecycle, queue
+from api.lifecycle import Tally
+from storage.memory import Reader
+from tuner.study import Study
+from tuner.trial import Origin, Trial, TrialState
+
+_ORIGINS = (Origin.ENQUEUED, Origin.FOLK, Origin.FINALIST, Origin.SAMPLED)
+Rank = Callable[[Mapping[int, int], Mapping[str, int]], Sequence[Study]]
+
+
+class Pick(NamedTuple):
+    """A trial to lease. `number` is None for one that is still to be proposed."""
+
+    study: Study
+    number: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who asks: a worker, or the loop of an external study."""
+
+    n: int
+    worker_id: str | None = None
+    study_id: int | None = None
+
+    def is_vain(self, reader: Reader) -> bool:
+        """Tell whether waiting is useless, since the study asked for is over."""
+        return self.study_id is not None and reader.study(self.study_id).is_over
+
+    def candidates(self, reader: Reader) -> tuple[list[Study], Rank]:
+        """Return the studies this caller may serve, and how they are ranked under given counts."""
+        if self.study_id is not None:
+            study = reader.study(self.study_id)
+            return (
+                [study],
+                lambda running, _: (
+                    [study] if queue.is_open(study) and not queue.is_full(study, running) else []
+                ),
+            )
+        worker = reader.worker(self.worker_id or "")
+        studies = [s for s in reader.studies() if not s.is_over]
+        return studies, lambda running, projects: queue.order(studies, running, projects, worker)
+
+
+@dataclass(kw_only=True)
+class _Board:
+    """The open trials of the candidate studies while a plan is made."""
+
+    reader: Reader
+    now: datetime
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    waiting: dict[int, list[int]] = field(default_factory=dict)
+
+    def tally(self, study: Study) -> Tally:
+        if study.study_id not in self.tallies:
+            trials = self.reader.trials(study.study_id)
+            self.tallies[study.study_id] = lifecycle.tally(trials)
+            ready = [t for t in trials if t.state is TrialState.WAITING]
+            self.waiting[study.study_id] = [t.number for t in sorted(ready, key=_turn)]
+        return self.tallies[study.study_id]
+
+    def has_work(self, study: Study) -> bool:
+        """Tell whether a trial waits or will: the search goes on, or finalists may come."""
+        searching = self.tally(study).searched < study.spec.budget.trials
+        work = searching or study.spec.repeats is not None or bool(self.waiting[study.study_id])
+        return work and not lifecycle.hours_over(study, self.now)
+
+    def take(self, study: Study, proposing: set[int]) -> Pick | None:
+        """Pick the study's next trial; new ones from one study at a time."""
+        count = self.tally(study)
+        if lifecycle.hours_over(study, self.now):
+            return None
+        if self.waiting[study.study_id]:
+            number = self.waiting[study.study_id].pop(0)
+            self.tallies[study.study_id] = count._replace(running=count.running + 1)
+            return Pick(study, number)
+        if count.searched >= study.spec.budget.trials or proposing - {study.study_id}:
+            return None
+        proposing.add(study.study_id)
+        grown = count._replace(running=count.running + 1, searched=count.searched + 1)
+        self.tallies[study.study_id] = grown
+        return Pick(study, None)
+
+
+def _turn(trial: Trial) -> tuple[bool, int, int]:
+    """Order waiting trials: those begun before first, then by origin, then by number."""
+    return (trial.attempt == 0, _ORIGINS.index(trial.origin), trial.number)
+
+
+def plan(reader: Reader, caller: Caller, now: datetime) -> tuple[list[Pick], bool]:
+    """Return up to `n` trials to lease, and whether there is no work for this caller at all."""
+    studies, rank = caller.candidates(reader)
+    board = _Board(reader=reader, now=now)
+    projects: Counter[str] = Counter()
+    for study in studies:
+        projects[study.spec.queue.project] += board.tally(study).running
+    picks: list[Pick] = []
+    proposing: set[int] = set()
+    while len(picks) < caller.n:
+        running = {k: v.running for k, v in board.tallies.items()}
+        found = (board.take(s, proposing) for s in rank(running, projects))
+        pick = next((p for p in found if p is not None), None)
+        if pick is None:
+            break
+        picks.append(pick)
+        projects[pick.study.spec.queue.project] += 1
+    idle = not picks and not any(board.has_work(s) for s in rank({}, {}))
+    return picks, idle

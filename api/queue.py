@@ -1,0 +1,81 @@
+"""Which study a worker serves next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from tuner.spec import RunEntrypoint, RunTask
+from tuner.study import Study
+from tuner.trial import StudyState, Worker
+
+Counts = Mapping[int, int]
+ProjectCounts = Mapping[str, int]
+
+
+def order(
+    studies: Sequence[Study],
+    running_by_study: Counts,
+    running_by_project: ProjectCounts,
+    worker: Worker,
+) -> list[Study]:
+    """Return the studies whose trials `worker` may start now, the next one first.
+
+    Larger priority goes first, then the project with the fewest running trials, then age.
+    """
+    ready = [
+        s
+        for s in studies
+        if is_open(s) and not is_full(s, running_by_study) and refusal(s, worker) is None
+    ]
+    return sorted(ready, key=lambda s: _rank(s, running_by_project))
+
+
+def _rank(study: Study, running_by_project: ProjectCounts) -> tuple[int, int, float, int]:
+    queue = study.spec.queue
+    share = running_by_project.get(queue.project, 0)
+    return (-queue.priority, share, study.created_at.timestamp(), study.study_id)
+
+
+def is_open(study: Study) -> bool:
+    """Tell whether trials of this study may start at all."""
+    return study.state in (StudyState.QUEUED, StudyState.RUNNING) and study.stopping is None
+
+
+def is_full(study: Study, running_by_study: Counts) -> bool:
+    """Tell whether as many trials run as `budget.parallel` allows."""
+    limit = study.spec.budget.parallel
+    return limit is not None and running_by_study.get(study.study_id, 0) >= limit
+
+
+def refusal(study: Study, worker: Worker) -> str | None:
+    """Say why this worker never serves this study, or return None if it does."""
+    return why_not(study, [worker])
+
+
+def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
+    """Say why none of the live workers serves this study, or return None if one does.
+
+    For an external study, which workers never serve, a sentence says so; its note needs none.
+    """
+    run = study.spec.run
+    if run == "external":
+        return "an external study's trials are asked for by its own loop"
+    if not workers:
+        return "no worker is connected"
+    able = [w for w in workers if _can_run(run, w)]
+    if not able:
+        if isinstance(run, RunTask):
+            return f"no worker knows the task {run.task}"
+        return f"no worker allows {run.entrypoint}"
+    wanted = study.spec.queue.labels
+    if not any(wanted.items() <= w.labels.items() for w in able):
+        labels = ", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))
+        return f"no worker that could run it has the labels {labels}"
+    return None
+
+
+def _can_run(run: RunTask | RunEntrypoint, worker: Worker) -> bool:
+    if isinstance(run, RunTask):
+        return run.task in worker.tasks
+    return any(fnmatchcase(run.entrypoint, pattern) for pattern in worker.allow)

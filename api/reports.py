@@ -1,0 +1,182 @@
+"""What a leased trial sends: reports, heartbeats, its end. All fenced by lease and attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+
+from api import lifecycle
+from api.fence import held_trial, last_held
+from api.problems import problem_of
+from api.services import Services
+from api.workers import touch
+from storage.memory import Reader
+from storage.transaction import Transaction
+from tuner.decision import Action, Decision
+from tuner.errors import (
+    NotFound,
+    ReportMismatch,
+    StaleAttempt,
+    TrialEnded,
+    TunerError,
+)
+from tuner.policies import steer
+from tuner.study import Study
+from tuner.trial import (
+    Event,
+    Report,
+    Trial,
+    TrialState,
+)
+from tuner.wire import (
+    DecisionView,
+    Heartbeat,
+    HeartbeatReply,
+    HeldLease,
+    ReportItem,
+    ReportResult,
+    ReportResults,
+)
+
+
+async def report(services: Services, items: Sequence[ReportItem]) -> ReportResults:
+    """Store reports and decide; each item succeeds or fails alone.
+
+    Raises:
+        Unavailable: the database is away; send all of them again.
+    """
+    writes = [
+        services.ledger.write(partial(_report, services=services, item=item)) for item in items
+    ]
+    found = await asyncio.gather(*writes, return_exceptions=True)
+    return ReportResults(results=[_result(x) for x in found])
+
+
+def _result(found: Decision | BaseException) -> ReportResult:
+    if isinstance(found, TunerError) and found.status < 500:
+        return ReportResult(problem=problem_of(found))
+    if isinstance(found, BaseException):
+        raise found
+    return ReportResult(decision=DecisionView(**asdict(found)))
+
+
+def _report(tx: Transaction, services: Services, item: ReportItem) -> Decision:
+    value = math.nan if item.value is None or item.status == "diverged" else item.value
+    new = Report(item.step, value, item.lr_factor)
+    try:
+        trial = held_trial(tx, item.lease, item.attempt)
+    except StaleAttempt:
+        return _late(tx, item, value)
+    services.deadlines.renew(item.lease)
+    stored = tx.stored_report(trial.study_id, trial.number, item.attempt, item.step)
+    stored = stored or next((r for r in trial.reports if r.step == item.step), None)
+    if stored is not None:
+        _check_same(stored, value)
+        return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
+    study = tx.study(trial.study_id)
+    now = services.clock()
+    tx.add_report(trial, item.attempt, new, item.metrics, now)
+    trial = trial.evolve(reports=_insert(trial.reports, new))
+    return _judge(tx, study, trial, item.step, now)
+
+
+def _judge(tx: Transaction, study: Study, trial: Trial, step: int, now: datetime) -> Decision:
+    judgement = steer.judge(study, trial, tx.peers(study.study_id), step)
+    decision = judgement.decision
+    for record in judgement.records:
+        tx.add_event(
+            Event(
+                study_id=study.study_id,
+                kind=record.kind,
+                at=now,
+                number=trial.number,
+                attempt=trial.attempt,
+                step=trial.last_step,
+                data=record.data,
+            )
+        )
+    trial = trial.evolve(
+        marks=trial.marks + judgement.marks,
+        lr_factor=decision.lr_factor,
+        reason=decision.reason if step == trial.last_step else trial.reason,
+    )
+    if decision.outcome is None:
+        tx.put_trial(trial)
+    else:
+        lifecycle.end_trial(
+            tx,
+            study,
+            trial,
+            decision.outcome,
+            now,
+            reason=decision.reason,
+            data=judgement.grounds,
+        )
+    return decision
+
+
+def _insert(reports: tuple[Report, ...], new: Report) -> tuple[Report, ...]:
+    if not reports or new.step > reports[-1].step:
+        return (*reports, new)
+    return tuple(sorted((*reports, new)))
+
+
+def _check_same(stored: Report, value: float) -> None:
+    if stored.value != value and not (math.isnan(stored.value) and math.isnan(value)):
+        raise ReportMismatch(f"step {stored.step} was reported as {stored.value}", step=stored.step)
+
+
+def _late(tx: Transaction, item: ReportItem, value: float) -> Decision:
+    """Answer a report whose lease is void: the last one gets its decision again."""
+    trial = last_held(tx, item.lease, item.attempt)
+    if trial.state is not TrialState.ENDED:
+        raise StaleAttempt("the lease expired or was given back")
+    stored = tx.stored_report(trial.study_id, trial.number, item.attempt, item.step)
+    if stored is not None:
+        _check_same(stored, value)
+        if item.step == trial.last_step:
+            return _final(trial)
+    raise TrialEnded(f"the trial has ended as {trial.outcome}", outcome=trial.outcome)
+
+
+def _final(trial: Trial) -> Decision:
+    return Decision(
+        action=Action.STOP,
+        lr_factor=trial.lr_factor,
+        reason=trial.reason,
+        outcome=trial.outcome,
+    )
+
+
+async def heartbeat(services: Services, body: Heartbeat) -> HeartbeatReply:
+    """Renew leases and say where their trials stand."""
+    known = True
+    if body.worker_id is not None:
+        try:
+            await touch(services, body.worker_id)
+        except NotFound:
+            known = False
+    results = [_result(_beat(services, held)) for held in body.leases]
+    return HeartbeatReply(results=results, known=known)
+
+
+def _beat(services: Services, held: HeldLease) -> Decision | TunerError:
+    memory = services.ledger.memory
+    try:
+        trial = held_trial(memory, held.lease, held.attempt)
+    except StaleAttempt as exc:
+        return _ended_meanwhile(memory, held) or exc
+    services.deadlines.renew(held.lease)
+    return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
+
+
+def _ended_meanwhile(reader: Reader, held: HeldLease) -> Decision | None:
+    try:
+        trial = last_held(reader, held.lease, held.attempt)
+    except StaleAttempt:
+        return None
+    return _final(trial) if trial.state is TrialState.ENDED else None

@@ -1,0 +1,62 @@
+"""Checkpoints of leased trials: up and down."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import FileResponse
+
+from api import artifacts
+from api.body import chunks, media_type
+from api.deps import ServicesDep
+from api.routes.leases import LeaseToken
+from tuner.errors import UnsupportedMedia
+from tuner.wire import CheckpointView
+
+router = APIRouter(tags=["artifacts"])
+OCTETS = "application/octet-stream"
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.put(
+    "/leases/{lease}/checkpoints/{step}",
+    operation_id="put_checkpoint",
+    summary="Store a checkpoint",
+    openapi_extra=_BODY,
+)
+async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
+    request: Request,
+    services: ServicesDep,
+    lease: LeaseToken,
+    step: Annotated[int, Path(description="Finished steps", ge=0, lt=2**31)],
+    attempt: Annotated[int, Query(description="The lease's attempt", ge=1, lt=2**31)],
+    sha256: Annotated[
+        str, Query(description="SHA-256 of the body in hexadecimal", pattern=r"^[0-9a-f]{64}$")
+    ],
+) -> CheckpointView:
+    if media_type(request) != OCTETS:
+        raise UnsupportedMedia(f"send the checkpoint as {OCTETS}")
+    upload = artifacts.Upload(token=lease, attempt=attempt, step=step, sha256=sha256)
+    body = chunks(request, services.settings.max_checkpoint)
+    return await artifacts.store(services, upload, body)
+
+
+@router.get(
+    "/leases/{lease}/checkpoint",
+    operation_id="get_checkpoint",
+    summary="Fetch the checkpoint to resume from",
+    response_class=FileResponse,
+)
+async def get_checkpoint(services: ServicesDep, lease: LeaseToken) -> FileResponse:
+    path, checkpoint = artifacts.resumable(services, lease)
+    headers = {
+        "X-Checkpoint-Step": str(checkpoint.step),
+        "X-Checkpoint-Sha256": checkpoint.sha256,
+    }
+    return FileResponse(path, media_type=OCTETS, headers=headers)

@@ -1,0 +1,23 @@
+"""Whether the server is alive and ready. Open to everyone, and saying nothing else."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.deps import ServicesDep
+from tuner.errors import Unavailable
+from tuner.wire import Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", operation_id="healthz", summary="Whether the process answers")
+async def healthz() -> Health:
+    return Health()
+
+
+@router.get("/readyz", operation_id="readyz", summary="Whether work is taken")
+async def readyz(services: ServicesDep) -> Health:
+    if services.closing.is_set():
+        raise Unavailable("the server is stopping", retry_after=5)
+    return Health()

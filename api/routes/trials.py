@@ -1,0 +1,62 @@
+"""Trials of a study: list, show, enqueue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api import history, studies, trials, views
+from api.body import Json
+from api.deps import Cursor, Limit, ServicesDep, StudyRef, TrialNumber
+from api.enqueue import enqueue, keep
+from api.idempotency import KeyDep, write
+from storage.transaction import Transaction
+from tuner.decision import Outcome
+from tuner.trial import TrialState
+from tuner.wire import Enqueue, TrialDetail, TrialPage, TrialView
+
+router = APIRouter(prefix="/studies/{study}/trials", tags=["trials"])
+
+
+@router.get("", operation_id="list_trials", summary="List a study's trials")
+async def list_trials(  # noqa: PLR0917
+    services: ServicesDep,
+    study: StudyRef,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    state: Annotated[TrialState | None, Query(description="Only trials in this state")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Only trials that ended so")] = None,
+    sort: Annotated[
+        Literal["number", "value"], Query(description="`value`: best first, those without one last")
+    ] = "number",
+) -> TrialPage:
+    memory = services.ledger.memory
+    wanted = trials.Wanted(state=state, outcome=outcome, sort=sort)
+    return trials.page(memory, studies.find(memory, study), wanted, limit=limit, cursor=cursor)
+
+
+@router.get("/{number}", operation_id="get_trial", summary="Show a trial with its curve and events")
+async def get_trial(services: ServicesDep, study: StudyRef, number: TrialNumber) -> TrialDetail:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    return await history.trial_detail(services, memory.trial(found.study_id, number))
+
+
+@router.post(
+    "",
+    operation_id="enqueue_trial",
+    summary="Run these parameters next",
+    status_code=201,
+    response_model=TrialView,
+)
+async def enqueue_trial(
+    services: ServicesDep, study: StudyRef, wish: Json[Enqueue], key: KeyDep
+) -> Response:
+    kept = await keep(services, study, wish)
+
+    def command(tx: Transaction) -> TrialView:
+        return views.trial_view(enqueue(tx, study, wish, kept, services.clock()))
+
+    return await write(services, key(), command, status=201)

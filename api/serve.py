@@ -1,0 +1,212 @@
+"""Serving: from command-line values to a listening server, and a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.loops.auto import auto_loop_factory
+
+from api.app import create_app
+from api.services import Services
+from api.settings import Settings, is_loopback
+from storage.engine import database_url
+from tuner import home
+from tuner.errors import InvalidInput, TunerError
+
+_BACKLOG = 2048
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(
+    *,
+    db: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8700,
+    behind_proxy: bool = False,
+    allowed_hosts: tuple[str, ...] = (),
+    artifacts: Path | None = None,
+    lease_s: float = 30.0,
+    heartbeat_s: float = 10.0,
+    sweep_s: float = 5.0,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
+
+    The database is a SQLite file in the user's data folder by default; artifacts lie beside a
+    SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed.
+
+    Raises:
+        SystemExit: with 1 and one sentence on standard error if it can't start.
+    """
+    try:
+        url = db or home.database_url()
+        check_reach(host, behind_proxy=behind_proxy)
+        folder = (artifacts or artifact_folder(url)).absolute()
+        with listening(host, port) as listener:
+            token, fresh = home.make_token()
+            settings = Settings(
+                db_url=url,
+                artifact_dir=folder,
+                admin_token=token,
+                host=host,
+                port=port,
+                behind_proxy=behind_proxy,
+                allowed_hosts=allowed_hosts,
+                lease_s=lease_s,
+                heartbeat_s=heartbeat_s,
+                sweep_s=sweep_s,
+                keep_alive_s=max(75.0, 3 * heartbeat_s),
+            )
+            with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+                runner.run(run(settings, listener, fresh=fresh))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except TunerError as exc:
+        sys.exit(f"error: {exc.detail}")
+    except OSError as exc:
+        sys.exit(f"error: {exc}")
+
+
+def artifact_folder(db_url: str) -> Path:
+    """Return the folder for artifacts: beside an SQLite file, else in the user's data folder.
+
+    Raises:
+        InvalidInput: the URL names no database we know.
+    """
+    url = database_url(db_url)
+    if url.database is None or url.get_backend_name() != "sqlite":
+        return home.folder() / "artifacts"
+    file = Path(url.database).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.with_name(f"{file.stem}-artifacts")
+
+
+def check_reach(host: str, *, behind_proxy: bool) -> None:
+    """Refuse to send tokens over a network in clear text.
+
+    Raises:
+        InvalidInput: others can connect, and no proxy is said to end TLS.
+    """
+    if behind_proxy or is_loopback(host):
+        return
+    raise InvalidInput(
+        f"listening on {host} would send tokens over the network in clear text; put a proxy that "
+        "ends TLS in front of it and give --behind-proxy, or listen on 127.0.0.1"
+    )
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a listening socket.
+
+    Raises:
+        InvalidInput: the address can't be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as exc:
+        raise InvalidInput(_why_not(exc, host, port)) from exc
+    with listener:
+        yield listener
+
+
+def _why_not(exc: Exception, host: str, port: int) -> str:
+    code = exc.errno if isinstance(exc, OSError) else None
+    if code == errno.EADDRINUSE:
+        return f"port {port} is taken by another program; choose another with --port"
+    if code == errno.EACCES:
+        return f"port {port} needs more rights; choose one above 1023 with --port"
+    return f"can't listen on {host!r}, port {port}"
+
+
+async def run(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
+    """Run the server on a listening socket until it is told to stop.
+
+    Raises:
+        TunerError: the database can't be used.
+    """
+    app = create_app(settings)
+    with contextlib.ExitStack() as signals:
+        # The lifespan is entered here and not by uvicorn, so that its errors arrive as they are.
+        async with app.router.lifespan_context(app):
+            server = _Server(_config(app, settings), app.state.services)
+            signals.enter_context(_calling(server.handle_exit))
+            say(settings, listener, fresh=fresh)
+            await server.serve(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _calling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call `handler` on the event loop for each signal that asks to stop."""
+    loop = asyncio.get_running_loop()
+    for sig in _SIGNALS:
+        loop.add_signal_handler(sig, handler, sig, None)
+    try:
+        yield
+    finally:
+        for sig in _SIGNALS:
+            loop.remove_signal_handler(sig)
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(settings.keep_alive_s),
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Ends long polls when it is told to stop, and returns instead of raising the signal again."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: they are handled from before the start until after the end."""
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second Ctrl-C doesn't wait for requests under way."""
+        self._services.closing.set()
+        super().handle_exit(sig, frame)
+
+
+def say(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
+    """Print where the server listens, its database, and where its token is."""
+    address, port = listener.getsockname()[:2]
+    print(f"tuner listens on http://{_shown(address)}:{port}")
+    print(f"database: {database_url(settings.db_url).render_as_string(hide_password=True)}")
+    if fresh:
+        print(f"admin token: {settings.admin_token}")
+        print(f"It is kept in {home.token_file()}, readable by you alone, and not shown again.")
+    else:
+        print(f"admin token: as before ({home.token_source()})")
+    sys.stdout.flush()
+
+
+def _shown(address: str) -> str:
+    ip = ipaddress.ip_address(address)
+    if ip.is_unspecified:
+        return "localhost"
+    return f"[{ip}]" if ip.version == 6 else str(ip)

@@ -1,0 +1,208 @@
+"""Studies: finding, showing, changing, extending. One transaction a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from api import lifecycle, queue
+from api.services import Services
+from api.views import elapsed_hours, study_view
+from storage.memory import Reader
+from storage.transaction import Transaction
+from tuner.errors import Fault, InvalidInput, NotFound
+from tuner.errors import StudyState as WrongState
+from tuner.spec import StudySpec
+from tuner.study import Study
+from tuner.trial import EndReason, Event, EventKind, StudyState, Worker
+from tuner.wire import Extend, StudyPage, StudyPatch, StudyView
+
+_FUTURE = 2**62
+_MOST_TRIALS = 1_000_000
+
+
+def find(reader: Reader, ref: str) -> Study:
+    """Return the study of this id or name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if ref.isascii() and ref.isdecimal():
+        if len(ref) > 18:
+            raise NotFound("no study has an id this large")
+        return reader.study(int(ref))
+    return reader.study_named(ref)
+
+
+def show(
+    reader: Reader, services: Services, study: Study, warnings: Sequence[str] = ()
+) -> StudyView:
+    """Show a study as it stands."""
+    alive = [w for w in reader.workers() if services.deadlines.is_alive(w)]
+    note = why_idle(study, alive)
+    return study_view(study, reader.trials(study.study_id), note=note, warnings=warnings)
+
+
+def why_idle(study: Study, workers: Sequence[Worker]) -> str:
+    """Say why none of a study's trials can start now; empty if they can."""
+    if study.state is StudyState.PAUSED:
+        return "paused"
+    if study.is_over or study.spec.run == "external":
+        return ""
+    if study.stopping is not None:
+        return "stopping: no further trial starts"
+    return queue.why_not(study, workers) or ""
+
+
+def page(
+    reader: Reader,
+    services: Services,
+    *,
+    limit: int,
+    cursor: str | None,
+    state: StudyState | None,
+    project: str | None,
+) -> StudyPage:
+    """Show studies, newest first.
+
+    Raises:
+        InvalidInput: the cursor is none of ours.
+    """
+    before = _FUTURE if cursor is None else number_of(cursor)
+    found = [
+        s
+        for s in sorted(reader.studies(), key=lambda s: -s.study_id)
+        if s.study_id < before
+        and (state is None or s.state is state)
+        and (project is None or s.spec.queue.project == project)
+    ]
+    more = str(found[limit - 1].study_id) if len(found) > limit else None
+    return StudyPage(items=[show(reader, services, s) for s in found[:limit]], next_cursor=more)
+
+
+def number_of(cursor: str) -> int:
+    """Read a cursor.
+
+    Raises:
+        InvalidInput: it is none of ours.
+    """
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        message = "is not a `next_cursor` of this list"
+        raise InvalidInput(
+            f"query.cursor: {message}", [Fault(where="query.cursor", message=message)]
+        )
+    return int(cursor)
+
+
+def patch(tx: Transaction, ref: str, change: StudyPatch, now: datetime) -> Study:
+    """Change a study's priority, parallel limit or state.
+
+    Raises:
+        NotFound: there is no such study.
+        StudyState: the study is over, and this would change it.
+    """
+    study = find(tx, ref)
+    if study.is_over:
+        return _over(study, change)
+    study = _retune(tx, study, change, now)
+    if change.state == "paused":
+        return _pause(tx, study, now)
+    if change.state == "running":
+        return _resume(tx, study, now)
+    if change.state == "stopped":
+        return _stop(tx, study, now)
+    if change.state == "cancelled":
+        return lifecycle.cancel_study(tx, study, now)
+    return study
+
+
+def _over(study: Study, change: StudyPatch) -> Study:
+    asked = change.state
+    same = (asked == "cancelled" and study.state is StudyState.CANCELLED) or (
+        asked == "stopped" and study.state is StudyState.FINISHED
+    )
+    if same and change.priority is None and change.parallel is None:
+        return study
+    raise WrongState(f"study {study.name!r} is {study.state}", state=study.state.value)
+
+
+def _retune(tx: Transaction, study: Study, change: StudyPatch, now: datetime) -> Study:
+    spec, data = study.spec, {}
+    if change.priority is not None:
+        queued = spec.queue.model_copy(update={"priority": change.priority})
+        spec = spec.model_copy(update={"queue": queued})
+        data["queue.priority"] = change.priority
+    if change.parallel is not None:
+        budget = spec.budget.model_copy(update={"parallel": change.parallel})
+        spec = spec.model_copy(update={"budget": budget})
+        data["budget.parallel"] = change.parallel
+    if spec == study.spec:
+        return study
+    return _store(tx, study.evolve(spec=spec), EventKind.CHANGED, now, **data)
+
+
+def _pause(tx: Transaction, study: Study, now: datetime) -> Study:
+    if study.state is StudyState.PAUSED:
+        return study
+    return _store(tx, study.evolve(state=StudyState.PAUSED), EventKind.PAUSED, now)
+
+
+def _resume(tx: Transaction, study: Study, now: datetime) -> Study:
+    if study.state is not StudyState.PAUSED:
+        return study
+    state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
+    return _store(tx, study.evolve(state=state), EventKind.RESUMED, now)
+
+
+def _stop(tx: Transaction, study: Study, now: datetime) -> Study:
+    if study.stopping is None:
+        lifecycle.stop(tx, study, EndReason.STOPPED, "stopped by a user", now)
+    return lifecycle.settle(tx, study.study_id, now)
+
+
+def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
+    """Add to a study's budget; one that finished, or is stopping, goes on.
+
+    Raises:
+        InvalidInput: nothing is added, or more than a study may have.
+        NotFound: there is no such study.
+        StudyState: it was cancelled or ended by failures, or its hours are used up.
+    """
+    study = find(tx, ref)
+    if more.trials == 0 and more.hours == 0:
+        raise InvalidInput("give the trials or the hours to add")
+    if study.state is StudyState.CANCELLED or EndReason.FAILURES in (
+        study.ended_why,
+        study.stopping,
+    ):
+        raise WrongState("a study that was cancelled or that failed can't go on; clone it")
+    spec = _larger(study, more, now)
+    changes: dict[str, object] = {"spec": spec, "stopping": None}
+    if study.state is StudyState.FINISHED:
+        state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
+        changes |= {"state": state, "ended_why": None, "ended_at": None}
+    data = {"trials": spec.budget.trials, "hours": spec.budget.hours}
+    return _store(tx, study.evolve(**changes), EventKind.EXTENDED, now, **data)
+
+
+def _larger(study: Study, more: Extend, now: datetime) -> StudySpec:
+    budget = study.spec.budget
+    trials = budget.trials + more.trials
+    if trials > _MOST_TRIALS:
+        raise InvalidInput(f"a study has at most {_MOST_TRIALS} trials")
+    hours = budget.hours
+    if hours is not None:
+        spent = elapsed_hours(study, now)
+        if spent >= hours and more.hours == 0:
+            raise WrongState("the study's hours are used up: give hours, too")
+        hours = max(hours, spent) + more.hours if study.is_over else hours + more.hours
+    larger = budget.model_copy(update={"trials": trials, "hours": hours})
+    return study.spec.model_copy(update={"budget": larger})
+
+
+def _store(
+    tx: Transaction, study: Study, kind: EventKind, now: datetime, **data: float | str | None
+) -> Study:
+    tx.put_study(study)
+    tx.add_event(Event(study_id=study.study_id, kind=kind, at=now, data=data))
+    return study

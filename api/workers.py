@@ -1,0 +1,82 @@
+"""The fleet: registering workers, noting that they were heard, showing them."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from api.services import Services
+from storage.transaction import Transaction
+from tuner.study import Study
+from tuner.trial import Worker
+from tuner.wire import Registered, RegisterWorker, WorkerPage, WorkerView
+
+
+async def register(services: Services, body: RegisterWorker) -> Registered:
+    """Add a worker to the fleet."""
+    now = services.clock()
+    worker = Worker(
+        worker_id=f"w-{secrets.token_urlsafe(9)}",
+        name=body.name,
+        host=body.host,
+        slots=body.slots,
+        gpus=tuple(body.gpus),
+        labels=body.labels,
+        allow=tuple(body.allow),
+        tasks=tuple(body.tasks),
+        registered_at=now,
+        seen_at=now,
+    )
+    await services.ledger.write(lambda tx: tx.put_worker(worker))
+    services.deadlines.hear(worker.worker_id)
+    return Registered(
+        worker_id=worker.worker_id,
+        lease_s=services.settings.lease_s,
+        heartbeat_s=services.settings.heartbeat_s,
+    )
+
+
+async def touch(services: Services, worker_id: str) -> None:
+    """Note that a worker was heard; stored at most once in a heartbeat's time.
+
+    Raises:
+        NotFound: it is not registered, or was forgotten.
+    """
+    seen = services.ledger.memory.worker(worker_id).seen_at
+    services.deadlines.hear(worker_id)
+    now = services.clock()
+    if abs(now - seen) < timedelta(seconds=services.settings.heartbeat_s * 0.9):
+        return
+
+    def store(tx: Transaction) -> None:
+        tx.put_worker(tx.worker(worker_id).evolve(seen_at=now))
+
+    await services.ledger.write(store)
+
+
+def page(services: Services) -> WorkerPage:
+    """Show all workers, the latest first."""
+    memory = services.ledger.memory
+    running: dict[str, list[str]] = {}
+    studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
+    for lease in memory.leases():
+        if lease.worker_id is not None:
+            label = f"{studies[lease.study_id].name}/{lease.number}"
+            running.setdefault(lease.worker_id, []).append(label)
+    newest = sorted(memory.workers(), key=lambda w: w.registered_at, reverse=True)
+    return WorkerPage(items=[_view(services, w, running.get(w.worker_id, [])) for w in newest])
+
+
+def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
+    return WorkerView(
+        worker_id=worker.worker_id,
+        name=worker.name,
+        host=worker.host,
+        slots=worker.slots,
+        gpus=list(worker.gpus),
+        labels=dict(worker.labels),
+        allow=list(worker.allow),
+        alive=services.deadlines.is_alive(worker),
+        seen_at=worker.seen_at,
+        running=sorted(running),
+    )

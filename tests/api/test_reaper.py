@@ -1,0 +1,130 @@
+"""The sweep: lost leases, dead workers, hours; with a clock that moves only when told."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from api import reaper
+from tests.api.node import Clock, anyio_backend, serve
+from tuner.decision import Outcome
+from tuner.trial import EndReason, EventKind, StudyState, TrialState
+
+__all__ = ["anyio_backend"]
+pytestmark = pytest.mark.anyio
+LEASE = {"lease_s": 30.0, "heartbeat_s": 10.0}
+
+
+async def test_a_silent_lease_is_lost_and_its_trial_runs_again(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        study = await node.submit()
+        kept, silent = await node.ask(), await node.ask()
+        clock.seconds = 29.9
+        await reaper.sweep(node.services)
+        await node.beat(kept)
+        clock.seconds = 30.0
+        await reaper.sweep(node.services)
+        states = [t.state for t in node.trials(study)]
+        assert states == [TrialState.RUNNING, TrialState.WAITING]
+        assert node.trial(silent).failures == 1
+        assert (await node.beat(silent)).results[0].problem is not None
+        again = await node.ask()
+        assert (again.number, again.attempt) == (silent.number, 2)
+        events = (await node.http.get(f"/api/v1/studies/s/trials/{again.number}")).json()["events"]
+        kinds = [e["kind"] for e in events]
+        assert kinds[-3:] == [EventKind.LEASED, EventKind.LOST, EventKind.LEASED]
+
+
+async def test_losses_count_against_the_retries(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(retry={"max": 2})
+        for lost in range(1, 4):
+            grant = await node.ask()
+            clock.seconds += 31
+            await reaper.sweep(node.services)
+            assert node.trial(grant).failures == lost
+        trial = node.trial(grant)
+        assert (trial.attempt, trial.outcome) == (3, Outcome.FAILED)
+        assert "nothing was heard for 30 s" in trial.reason
+
+
+async def test_a_restart_gives_every_lease_a_full_term(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit()
+        grant = await node.ask()
+    clock.seconds = 3600
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await reaper.sweep(node.services)
+        clock.seconds += 29.9
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.RUNNING
+        clock.seconds += 0.1
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.WAITING
+
+
+async def test_a_beat_between_the_look_and_the_write_saves_the_lease(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit()
+        grant = await node.ask()
+        clock.seconds = 31
+        sweep = asyncio.create_task(reaper.sweep(node.services))
+        await asyncio.sleep(0)  # the sweep has handed its command in; it is not decided yet
+        node.services.deadlines.renew(grant.lease)
+        await sweep
+        assert node.trial(grant).state is TrialState.RUNNING
+
+
+async def test_a_stopping_study_finishes_when_its_last_trial_is_lost(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit()
+        grant = await node.ask()
+        await node.http.patch("/api/v1/studies/s", json={"state": "stopped"})
+        clock.seconds = 31
+        await reaper.sweep(node.services)
+        assert node.trial(grant).outcome is Outcome.CANCELLED
+        shown = await node.study("s")
+        assert (shown.state, shown.ended_why) == (StudyState.FINISHED, EndReason.STOPPED)
+
+
+async def test_the_hours_end_a_study_nobody_asks_for(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(budget={"trials": 9, "hours": 0.5})
+        await node.finish(await node.ask(), value=1.0)
+        clock.seconds = 1800
+        await reaper.sweep(node.services)
+        shown = await node.study("s")
+        assert (shown.state, shown.ended_why) == (StudyState.FINISHED, EndReason.BUDGET)
+
+
+async def test_a_worker_long_gone_is_forgotten(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        gone, here = await node.register(name="gone"), await node.register(name="here")
+        clock.seconds = reaper.FORGET_AFTER * 30 - 1
+        await node.beat(worker=here)
+        await reaper.sweep(node.services)
+        assert {w.worker_id for w in node.services.ledger.memory.workers()} == {gone, here}
+        clock.seconds += 2
+        await reaper.sweep(node.services)
+        assert {w.worker_id for w in node.services.ledger.memory.workers()} == {here}
+        assert (await node.beat(worker=gone)).known is False
+
+
+async def test_the_server_sweeps_by_itself(tmp_path: Path) -> None:
+    async with serve(tmp_path, lease_s=0.05, sweep_s=0.01) as node:
+        study = await node.submit(retry={"max": 1000})
+        await node.ask()
+        for _ in range(3000):
+            if node.trials(study)[0].state is TrialState.WAITING:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("the lease was never swept")

@@ -1,0 +1,81 @@
+"""The fleet: registering, being alive, what each runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.api.node import Clock, anyio_backend, serve
+from tuner.wire import WorkerPage
+
+__all__ = ["anyio_backend"]
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_worker_is_shown_with_what_it_runs(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(run={"entrypoint": "pkg.train:main"})
+        worker = await node.register(name="node-1", gpus=["0", "1"], labels={"gpu": "a100"})
+        await node.acquire(worker, n=2)
+        page = WorkerPage.model_validate((await node.http.get("/api/v1/workers")).json())
+        (shown,) = page.items
+        assert (shown.worker_id, shown.name, shown.alive) == (worker, "node-1", True)
+        assert (shown.gpus, shown.labels, shown.allow) == (
+            ["0", "1"],
+            {"gpu": "a100"},
+            ["pkg.train:*"],
+        )
+        assert shown.running == ["s/0", "s/1"]
+
+
+async def test_a_worker_is_told_the_terms(tmp_path: Path) -> None:
+    async with serve(tmp_path, lease_s=12.0, heartbeat_s=4.0) as node:
+        reply = await node.post("/workers", {"name": "w", "host": "h", "slots": 1})
+        assert (reply.status_code, reply.json()["lease_s"], reply.json()["heartbeat_s"]) == (
+            201,
+            12,
+            4,
+        )
+
+
+async def test_alive_is_who_was_heard_within_a_lease(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, lease_s=30.0) as node:
+        worker = await node.register()
+
+        async def alive() -> bool:
+            page = WorkerPage.model_validate((await node.http.get("/api/v1/workers")).json())
+            return page.items[0].alive
+
+        clock.seconds = 31
+        assert not await alive()
+        assert (await node.beat(worker=worker)).known
+        assert await alive()
+
+
+async def test_beats_are_stored_at_most_once_a_heartbeat(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, heartbeat_s=10.0) as node:
+        worker = await node.register()
+        seen = []
+        for seconds in (1, 5, 8, 10, 12, 20):
+            clock.seconds = seconds
+            await node.beat(worker=worker)
+            seen.append(node.services.ledger.memory.worker(worker).seen_at.second)
+        assert seen == [0, 0, 0, 10, 10, 20]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "w", "host": "h", "slots": 0},
+        {"name": "w", "host": "h", "slots": "4"},
+        {"name": "w\u202e", "host": "h", "slots": 1},
+        {"name": "w", "host": "h", "slots": 1, "gpu": "a100"},
+        {"name": "w", "host": "h"},
+    ],
+)
+async def test_what_is_no_worker_is_refused(tmp_path: Path, body: dict[str, object]) -> None:
+    async with serve(tmp_path) as node:
+        assert (await node.post("/workers", body)).status_code == 422

@@ -1,0 +1,47 @@
+"""Exit codes, and errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tuner.errors import (
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    ServerUnreachable,
+    TunerError,
+    Unavailable,
+)
+
+FAILURE = 1
+USAGE = 2
+NOT_FOUND = 3
+NOT_ALLOWED = 4
+UNREACHABLE = 5
+NO_SUCCESS = 6
+INTERRUPTED = 130
+
+_CODES: tuple[tuple[type[TunerError], int], ...] = (
+    (NotFound, NOT_FOUND),
+    (NotAuthenticated, NOT_ALLOWED),
+    (NotAllowed, NOT_ALLOWED),
+    (ServerUnreachable, UNREACHABLE),
+    (Unavailable, UNREACHABLE),
+)
+
+
+def exit_code(error: TunerError) -> int:
+    """Return the exit code that stands for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
+
+
+def explain(error: TunerError) -> Iterator[str]:
+    """Say what went wrong, one line a fault, and where there is one what to do."""
+    if isinstance(error, InvalidInput) and error.faults:
+        for fault in error.faults:
+            yield f"error: {fault.where}: {fault.message}" if fault.where else fault.message
+    else:
+        yield f"error: {error.detail}"
+    if isinstance(error, NotAuthenticated):
+        yield "hint: set TUNER_TOKEN; the server printed its admin token at its first start"

@@ -1,0 +1,189 @@
+"""Commands that submit studies and show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli.context import JsonOption, StudyArgument, client, session, study
+from tuner.cli.exits import NOT_FOUND
+from tuner.cli.output import params_text, print_json, print_table, print_yaml
+
+if TYPE_CHECKING:
+    from tuner.wire import BestView, StudyView
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (submit, ls, show, best, trials, export):
+        app.command()(command)
+
+
+def submit(
+    ctx: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, help="Study document."
+        ),
+    ],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the study is over.")] = False,
+    as_json: JsonOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the document.")] = False,
+) -> None:
+    """Submit a study (YAML or JSON) and print its id."""
+    with client(ctx) as found:
+        if dry_run:
+            checked = found.submit(file, dry_run=True)
+            _warn(ctx, checked.warnings)
+            if as_json:
+                print_json(checked)
+            else:
+                print_yaml(checked.spec)
+            return
+        handle = found.submit(file)
+        _warn(ctx, handle.view.warnings)
+        if not wait:
+            print_json(handle.view) if as_json else typer.echo(handle.id)
+            return
+        if not as_json:
+            typer.echo(handle.id)
+        from tuner.cli.watch import follow, verdict
+
+        follow(ctx, handle)
+        if as_json:
+            print_json(handle.view)
+        raise typer.Exit(verdict(ctx, handle.view))
+
+
+def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the studies."""
+    with client(ctx) as found:
+        views = list(found.studies())
+    if as_json:
+        print_json(views)
+        return
+    from tuner.client.progress import progress
+
+    now = datetime.now(UTC)
+    rows = []
+    for view in views:
+        at = progress(view, now)
+        value = view.best.value if view.best else None
+        count = f"{at.ended}/{at.total}"
+        rows.append((view.id, view.name, view.state, count, value, view.created_at))
+    print_table(("id", "name", "state", "trials", "best", "created"), rows)
+
+
+def show(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
+    """Show a study: state, counts, best trial."""
+    with study(ctx, name) as handle:
+        view = handle.view
+    if as_json:
+        print_json(view)
+        return
+    from tuner.client.progress import progress_line
+
+    typer.echo(progress_line(view, datetime.now(UTC)))
+    print_table(("", "value"), _facts(view))
+
+
+def best(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
+    """Print the best trial's parameters as YAML."""
+    with study(ctx, name) as handle:
+        found = handle.best
+    if found is None:
+        typer.echo("error: no trial has a value yet", err=True)
+        raise typer.Exit(NOT_FOUND)
+    if as_json:
+        print_json(found)
+        return
+    metric = handle.view.spec.get("objective", {}).get("metric", "value")
+    session(ctx).say(f"trial {found.number}: {metric} {found.value:.6g} at step {found.step}")
+    print_yaml(found.params)
+
+
+def trials(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
+    """List a study's trials."""
+    with study(ctx, name) as handle:
+        views = handle.trials()
+    if as_json:
+        print_json(views)
+        return
+    columns = ("trial", "state", "outcome", "origin", "step", "value", "factor", "params")
+    print_table(
+        columns,
+        [
+            (
+                t.number,
+                t.state,
+                t.outcome,
+                t.origin,
+                t.last_step,
+                t.value if t.value is not None else t.last_value,
+                t.lr_factor,
+                params_text(t.params),
+            )
+            for t in views
+        ],
+    )
+
+
+def export(
+    ctx: typer.Context,
+    name: StudyArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="yaml|json", help="How it is written.")
+    ] = "yaml",
+) -> None:
+    """Print the document that replays the best trial."""
+    if form not in ("yaml", "json"):
+        raise typer.BadParameter(f"{form!r} is neither yaml nor json", param_hint="--format")
+    with study(ctx, name) as handle:
+        text = handle.export(format="json" if form == "json" else "yaml")
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        typer.echo(f"error: {output} can't be written: {exc.strerror}", err=True)
+        raise typer.Exit(1) from exc
+    session(ctx).say(f"written to {output}")
+
+
+def _warn(ctx: typer.Context, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        session(ctx).say(f"warning: {warning}")
+
+
+def _facts(view: StudyView) -> list[tuple[str, object]]:
+    facts: list[tuple[str, object]] = [
+        ("id", view.id),
+        ("created", view.created_at),
+        ("started", view.started_at),
+        ("ended", view.ended_at),
+        ("ended why", view.ended_why),
+        *((f"trials {kind}", n) for kind, n in view.counts.items() if n),
+        ("steps done", view.steps_done),
+        ("steps saved", view.steps_saved),
+        ("rate cuts", view.halvings),
+    ]
+    if view.best is not None:
+        facts += _best_facts("best", view.best)
+    if view.best_folk is not None:
+        facts += _best_facts("best rule of thumb", view.best_folk)
+    facts += [("warning", text) for text in view.warnings]
+    return [(name, value) for name, value in facts if value is not None]
+
+
+def _best_facts(title: str, found: BestView) -> list[tuple[str, object]]:
+    value = f"{found.value:.6g} (trial {found.number}, step {found.step})"
+    return [(title, value), (f"{title}: params", params_text(found.params))]

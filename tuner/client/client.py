@@ -1,0 +1,150 @@
+"""The client of a tuner server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+from urllib.parse import quote
+
+import httpx
+
+from tuner.client.asking import ask
+from tuner.client.retry import Patience
+from tuner.client.study import StudyHandle
+from tuner.client.transport import Transport, from_environment
+from tuner.client.trial import LeasedTrial
+from tuner.errors import NotFound
+from tuner.spec.read import parse_json, parse_yaml
+from tuner.wire import Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
+
+
+class Client:
+    """A tuner server, in the hands of who submits studies.
+
+    Guarantees: every request has a time-out; only what is harmless to repeat is sent again; what
+    goes wrong raises a `tuner.errors.TunerError`.
+
+    Args:
+        url: where the server is; `TUNER_URL` or this machine's own by default.
+        token: `TUNER_TOKEN` by default, or the admin token stored on this machine if the server
+            is on it.
+        timeout_s: seconds a request may take, waiting the server was asked for excepted.
+        patience_s: seconds to go on trying while the server is away or busy.
+        transport: replaces the network (tests).
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+        patience_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        url, token = from_environment(url, token)
+        self._transport = Transport(
+            url,
+            token,
+            timeout_s=timeout_s,
+            patience=Patience(total=patience_s),
+            transport=transport,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._transport.url
+
+    @overload
+    def submit(
+        self, document: str | Path | Mapping[str, Any], dry_run: Literal[False] = False
+    ) -> StudyHandle: ...
+
+    @overload
+    def submit(
+        self, document: str | Path | Mapping[str, Any], dry_run: Literal[True]
+    ) -> Dryrun: ...
+
+    def submit(
+        self, document: str | Path | Mapping[str, Any], dry_run: bool = False
+    ) -> StudyHandle | Dryrun:
+        """Submit a study document: a file's path (`.json`, else YAML) or a mapping.
+
+        With `dry_run` it is only checked; the answer is the document filled in, and warnings.
+
+        Raises:
+            InvalidInput: the document breaks the rules; `faults` says where.
+            Malformed: the file is neither JSON nor YAML.
+            DuplicateName: a study of this name exists.
+            FileNotFoundError: there is no such file.
+        """
+        body = document if isinstance(document, Mapping) else _read(Path(document))
+        if dry_run:
+            return self._transport.post(Dryrun, "/studies", body, dry_run="true")
+        return StudyHandle(self._transport, self._transport.post(StudyView, "/studies", body))
+
+    def study(self, study: int | str) -> StudyHandle:
+        """Return a study by its id or name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        path = f"/studies/{self._segment(study)}"
+        return StudyHandle(self._transport, self._transport.get(StudyView, path))
+
+    def studies(self) -> Iterator[StudyView]:
+        """Iterate over all studies, newest first."""
+        return self._transport.pages(StudyPage, "/studies")
+
+    def workers(self) -> list[WorkerView]:
+        """Return the workers the server knows."""
+        return self._transport.get(WorkerPage, "/workers").items
+
+    def ask(
+        self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0
+    ) -> LeasedTrial:
+        """Lease the next trial of a study, to be trained by the caller.
+
+        Args:
+            study: id or name.
+            wait_s: seconds to wait for one, at most 60.
+            report_timeout_s: seconds a report may take before the last known decision is used.
+
+        Raises:
+            NoTrial: there is none now, or the study is over.
+        """
+        return ask(
+            self._transport, self._segment(study), wait_s=wait_s, report_timeout_s=report_timeout_s
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _segment(self, study: int | str) -> str:
+        """Return a study's id or name as one segment of a path; by its id if the name is none."""
+        if isinstance(study, str) and ("/" in study or study in (".", "..")):
+            found = next((view.id for view in self.studies() if view.name == study), None)
+            if found is None:
+                raise NotFound(f"there is no study named {study!r}")
+            return str(found)
+        return quote(str(study), safe="")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.url}>"
+
+
+def _read(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    return parse_json(text) if path.suffix == ".json" else parse_yaml(text)

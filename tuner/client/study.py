@@ -1,0 +1,272 @@
+"""A study on a server, in the hands of who submitted it."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TextIO
+
+from tuner.client.asking import ask
+from tuner.client.html import study_html
+from tuner.client.progress import ProgressLine
+from tuner.client.retry import Patience
+from tuner.client.transport import Transport
+from tuner.client.trial import LeasedTrial
+from tuner.errors import NotFound, NoTrial
+from tuner.errors import StudyState as WrongState
+from tuner.handle import ParamValue
+from tuner.trial import StudyState
+from tuner.wire import (
+    BestView,
+    CloneStudy,
+    Enqueue,
+    EventPage,
+    EventView,
+    Extend,
+    StudyPatch,
+    StudyView,
+    TrialDetail,
+    TrialPage,
+    TrialView,
+)
+
+OUTAGE = Patience(total=600.0)
+"""How long `wait` sits out a server that is away."""
+OVER = (StudyState.FINISHED, StudyState.CANCELLED)
+
+
+class StudyHandle:
+    """A study on a server.
+
+    `view` is the study as it was last read; `refresh` reads it anew. In a notebook it shows itself
+    as it was last read, without a further request.
+    """
+
+    def __init__(self, transport: Transport, view: StudyView) -> None:
+        self._transport = transport
+        self._seen_trials: list[TrialView] = []
+        self.view = view
+
+    @property
+    def id(self) -> int:
+        """The study's id."""
+        return self.view.id
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.view.name
+
+    @property
+    def state(self) -> StudyState:
+        """The state as last read."""
+        return self.view.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the study was finished or cancelled when it was last read."""
+        return self.view.state in OVER
+
+    @property
+    def best(self) -> BestView | None:
+        """The best trial now: parameters, value and the rate schedule as applied; None without any.
+
+        A study that was over when last read is not asked again.
+        """
+        if not self.is_over:
+            self.refresh()
+        try:
+            return self._transport.get(BestView, f"{self._path}/best")
+        except NotFound:
+            return None
+
+    def refresh(self) -> Self:
+        """Read the study anew and return this handle."""
+        self.view = self._transport.get(StudyView, self._path)
+        return self
+
+    def trials(self) -> list[TrialView]:
+        """Return all trials in order of their numbers, without their curves."""
+        pages: Iterator[TrialView] = self._transport.pages(TrialPage, f"{self._path}/trials")
+        self._seen_trials = list(pages)
+        return list(self._seen_trials)
+
+    def trial(self, number: int) -> TrialDetail:
+        """Return one trial with the reports and events of all its attempts."""
+        return self._transport.get(TrialDetail, f"{self._path}/trials/{number}")
+
+    def events(self, after: int | None = None) -> Iterator[EventView]:
+        """Iterate over the events stored so far, from the one after sequence number `after`."""
+        while True:
+            page = self._transport.get(EventPage, f"{self._path}/events", after=after)
+            yield from page.items
+            if page.next_cursor is None or not page.items:
+                return
+            after = page.items[-1].seq
+
+    def running_trials(self, most: int = 100) -> list[TrialView]:
+        """Return up to `most` of the running trials."""
+        page = self._transport.get(TrialPage, f"{self._path}/trials", state="running", limit=most)
+        return page.items
+
+    def watch(self, poll_s: float = 1.0) -> Iterator[StudyView]:
+        """Iterate over what the study looks like, every `poll_s` seconds until it is over.
+
+        Raises:
+            ServerUnreachable: the server was away for ten minutes.
+        """
+        while True:
+            self._look(OUTAGE)
+            yield self.view
+            if self.is_over:
+                return
+            time.sleep(poll_s)
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        progress: bool = False,
+        *,
+        poll_s: float = 1.0,
+        stream: TextIO | None = None,
+    ) -> Self:
+        """Wait until the study is over and return this handle. Interrupting it stops nothing.
+
+        Args:
+            timeout: seconds after which to give up; None waits for ever.
+            progress: whether to keep a line of progress on `stream`.
+            poll_s: seconds between two looks.
+            stream: standard error by default.
+
+        Raises:
+            TimeoutError: the study is not over after `timeout` seconds.
+            ServerUnreachable: the server was away for ten minutes, or until the time-out.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        line = ProgressLine(stream if stream is not None else sys.stderr) if progress else None
+        try:
+            while True:
+                left = max(0.0, deadline - time.monotonic())
+                self._look(Patience(total=min(OUTAGE.total, left)))
+                if line is not None:
+                    line.show(self.view)
+                if self.is_over:
+                    self.trials()
+                    return self
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"study {self.name!r} is not over after {timeout} s")
+                time.sleep(min(poll_s, left))
+        finally:
+            if line is not None:
+                line.close()
+
+    def pause(self) -> Self:
+        """Start no further trial; what runs goes on."""
+        return self._change(StudyPatch(state="paused"))
+
+    def resume(self) -> Self:
+        """Go on after a pause."""
+        return self._change(StudyPatch(state="running"))
+
+    def stop(self) -> Self:
+        """Start no further trial and finish with the last running one."""
+        return self._change(StudyPatch(state="stopped"))
+
+    def cancel(self) -> Self:
+        """End the study and its running trials now."""
+        return self._change(StudyPatch(state="cancelled"))
+
+    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
+        """Change the priority or how many trials may run at once."""
+        return self._change(StudyPatch(priority=priority, parallel=parallel))
+
+    def extend(self, trials: int = 0, hours: float = 0.0) -> Self:
+        """Add to the budget; a finished study goes on."""
+        body = Extend(trials=trials, hours=float(hours))
+        self.view = self._transport.post(StudyView, f"{self._path}/extend", body)
+        return self
+
+    def clone(
+        self, name: str | None = None, changes: Mapping[str, Any] | None = None
+    ) -> StudyHandle:
+        """Submit the same document again, with `changes` merged into it, under a new name."""
+        body = CloneStudy(name=name, changes=dict(changes or {}))
+        view = self._transport.post(StudyView, f"{self._path}/clone", body)
+        return StudyHandle(self._transport, view)
+
+    def enqueue(
+        self,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        like: int | None = None,
+        from_checkpoint: bool = False,
+    ) -> TrialView:
+        """Run these parameters next; absent ones take their middle, or those of trial `like`.
+
+        With `from_checkpoint` the new trial goes on from trial `like`'s checkpoint.
+        """
+        body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
+        return self._transport.post(TrialView, f"{self._path}/trials", body)
+
+    def export(
+        self,
+        path: str | Path | None = None,
+        format: Literal["yaml", "json"] = "yaml",  # noqa: A002
+    ) -> str:
+        """Return the document that replays the best trial; write it to `path` if one is given.
+
+        Raises:
+            NotFound: no trial has a value yet.
+        """
+        response = self._transport.send("GET", f"{self._path}/export", query={"format": format})
+        if path is not None:
+            Path(path).write_bytes(response.content)
+        return response.text
+
+    def ask(self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0) -> LeasedTrial:
+        """Lease the next trial, to be trained by the caller.
+
+        Args:
+            wait_s: seconds to wait for one, at most 60.
+            report_timeout_s: seconds a report may take before the last known decision is used.
+
+        Raises:
+            NoTrial: there is none now, or the study is over.
+        """
+        return ask(self._transport, self.id, wait_s=wait_s, report_timeout_s=report_timeout_s)
+
+    def loop(self, *, wait_s: float = 20.0) -> Iterator[LeasedTrial]:
+        """Lease one trial after another until the study is over or starts no further one.
+
+        Raises:
+            errors.StudyState: the study's trials are run by workers.
+        """
+        while not self.refresh().is_over and self.view.stopping is None:
+            try:
+                yield self.ask(wait_s=wait_s)
+            except NoTrial:
+                time.sleep(0.2)
+            except WrongState:
+                if not self.refresh().is_over and self.view.stopping is None:
+                    raise
+
+    def _repr_html_(self) -> str:
+        return study_html(self.view, self._seen_trials)
+
+    def __repr__(self) -> str:
+        return f"<StudyHandle {self.id} {self.name!r}, {self.state}>"
+
+    @property
+    def _path(self) -> str:
+        return f"/studies/{self.view.id}"
+
+    def _look(self, patience: Patience) -> None:
+        self.view = self._transport.get(StudyView, self._path, patience=patience)
+
+    def _change(self, patch: StudyPatch) -> Self:
+        self.view = self._transport.patch(StudyView, self._path, patch)
+        return self

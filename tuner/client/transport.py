@@ -1,0 +1,241 @@
+"""Requests to a server: time-outs, retries, and errors as the project's own."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from tuner.client.retry import Patience
+from tuner.errors import (
+    InvalidInput,
+    KeyInFlight,
+    ServerUnreachable,
+    TooMany,
+    TunerError,
+    Unavailable,
+)
+from tuner.home import read_admin_token
+from tuner.problems import raise_for_problem, retry_after
+
+DEFAULT_URL = "http://127.0.0.1:8700"
+PREFIX = "/api/v1"
+CONNECT_S = 5.0
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Transport:
+    """One server, as requests and replies. Safe for threads.
+
+    Guarantees: every request has a time-out; a request is sent again only if that is harmless (GET,
+    PATCH, a POST that carries an Idempotency-Key or is idempotent by design); whatever goes wrong
+    raises a `TunerError`.
+
+    Args:
+        url: where the server is, with any path prefix before `/api/v1`.
+        token: sent as a bearer token if not None.
+        timeout_s: seconds a request may take, waiting the server was asked for excepted.
+        patience: how long to try again.
+        transport: replaces the network (tests).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        timeout_s: float = 10.0,
+        patience: Patience | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = _checked(url)
+        self.patience = patience if patience is not None else Patience()
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            base_url=self.url + PREFIX,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=self._timeout(timeout_s),
+            transport=transport,
+            trust_env=not is_loopback(self.url),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get(
+        self, reply: type[R], path: str, *, patience: Patience | None = None, **query: Any
+    ) -> R:
+        """GET `path` with the query's values that are not None."""
+        return self._read(reply, self.send("GET", path, query=query, patience=patience))
+
+    def post(
+        self,
+        reply: type[R],
+        path: str,
+        body: BaseModel | Mapping[str, Any],
+        *,
+        keyed: bool = True,
+        wait_s: float = 0.0,
+        patience: Patience | None = None,
+        **query: Any,
+    ) -> R:
+        """POST `body`; with `keyed` under an Idempotency-Key of its own, else idempotent by design.
+
+        `wait_s` are the seconds the server was asked to wait; the time-out is longer by these.
+        """
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if keyed else {}
+        got = self.send(
+            "POST", path, body=body, headers=headers, wait_s=wait_s, patience=patience, query=query
+        )
+        return self._read(reply, got)
+
+    def patch(self, reply: type[R], path: str, body: BaseModel) -> R:
+        """PATCH with `body`."""
+        return self._read(reply, self.send("PATCH", path, body=body))
+
+    def pages(self, page: type[Any], path: str, **query: Any) -> Iterator[Any]:
+        """Iterate over the items of all pages, each page fetched when it is reached."""
+        cursor: str | None = None
+        while True:
+            got = self.get(page, path, **{**query, "cursor": cursor})
+            yield from got.items
+            cursor = got.next_cursor
+            if cursor is None:
+                return
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        wait_s: float = 0.0,
+        patience: Patience | None = None,
+    ) -> httpx.Response:
+        """Send one idempotent request until it is answered or patience ends.
+
+        Raises:
+            TunerError: what the server answered, or `ServerUnreachable`.
+        """
+        if body is not None:
+            headers = {**(headers or {}), "Content-Type": "application/json"}
+            content = _json(body)
+        request = self._http.build_request(
+            method,
+            path,
+            content=content,
+            headers=headers,
+            params={k: v for k, v in (query or {}).items() if v is not None},
+            timeout=self._timeout(self._timeout_s + wait_s),
+        )
+        return self._persist(request, patience or self.patience)
+
+    def _persist(self, request: httpx.Request, patience: Patience) -> httpx.Response:
+        began, tries = time.monotonic(), 0
+        while True:
+            tries += 1
+            try:
+                return self._once(request)
+            except TunerError as exc:
+                wait = None
+                if _worth_retrying(exc):
+                    wait = patience.pause(
+                        tries=tries,
+                        elapsed=time.monotonic() - began,
+                        jitter=random.random(),
+                        asked=retry_after(exc),
+                    )
+                if wait is None:
+                    raise
+            time.sleep(wait)
+
+    def _once(self, request: httpx.Request) -> httpx.Response:
+        try:
+            response = self._http.send(request)
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
+        raise_for_problem(response)
+        return response
+
+    def _unreachable(self, exc: httpx.TransportError) -> ServerUnreachable:
+        why = "timed out" if isinstance(exc, httpx.TimeoutException) else str(exc) or repr(exc)
+        hint = "start one with `tuner serve`" if is_loopback(self.url) else "is TUNER_URL right?"
+        return ServerUnreachable(f"no answer from {self.url} ({why}); {hint}")
+
+    def _read(self, reply: type[R], response: httpx.Response) -> R:
+        try:
+            return reply.model_validate_json(response.content)
+        except ValidationError as exc:
+            message = f"the answer of {self.url} is not one of tuner's: is it another service?"
+            raise TunerError(message) from exc
+
+    def _timeout(self, seconds: float) -> httpx.Timeout:
+        return httpx.Timeout(seconds, connect=min(seconds, CONNECT_S))
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether `url` leads to this machine's own loopback interface."""
+    host = httpx.URL(url).host
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def from_environment(url: str | None, token: str | None) -> tuple[str, str | None]:
+    """Fill in the server and the token: `TUNER_URL`, `TUNER_TOKEN`, else this machine's own.
+
+    The admin token stored on this machine is offered to servers on this machine only.
+    """
+    url = url or os.environ.get("TUNER_URL") or DEFAULT_URL
+    token = token or os.environ.get("TUNER_TOKEN") or None
+    if token is None and is_loopback(_checked(url)):
+        token = read_admin_token()
+    return url, token
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise InvalidInput(f"{url!r} is not a URL: {exc}") from exc
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidInput(f"{url!r} is not a server's URL, such as {DEFAULT_URL}")
+    return url.rstrip("/")
+
+
+def _json(body: BaseModel | Mapping[str, Any]) -> bytes:
+    if isinstance(body, BaseModel):
+        return body.model_dump_json().encode()
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError) as exc:
+        raise InvalidInput(f"the document can't be written as JSON: {exc}") from exc
+
+
+def _worth_retrying(problem: TunerError) -> bool:
+    return isinstance(problem, ServerUnreachable | TooMany | Unavailable | KeyInFlight)

@@ -1,0 +1,288 @@
+"""A leased trial in the hands of people who run their own training loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Literal, Self
+
+from tuner.client.heart import Heart
+from tuner.client.retry import Patience
+from tuner.client.transport import Transport
+from tuner.decision import Decision
+from tuner.errors import ServerUnreachable, StaleAttempt, TunerError, Unavailable
+from tuner.handle import ParamValue
+from tuner.problems import error_of
+from tuner.spec.read import validate
+from tuner.trial import TrialState
+from tuner.wire import (
+    DecisionView,
+    FinishTrial,
+    LeaseGrant,
+    ReleaseTrial,
+    ReportItem,
+    ReportResult,
+    ReportResults,
+    Reports,
+    TrialAfter,
+)
+
+_LOG = logging.getLogger("tuner.trial")
+_LONGEST_ERROR = 20_000
+_BATCH = 1000
+_AWAY = (ServerUnreachable, Unavailable)
+
+
+class LeasedTrial:
+    """A trial to train now; a `tuner.handle.TrialHandle`.
+
+    A thread renews the lease until the trial is finished, failed or released. As a context manager
+    the trial ends with its block: complete at its end (unless it ended before), failed by an
+    exception, released by Ctrl-C.
+
+    Guarantees: `report` answers within its time-out, with the last decision known when the server
+    is away; such reports are sent again, in order, with the next one and before the end.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        grant: LeaseGrant,
+        *,
+        heartbeat_s: float = 10.0,
+        report_timeout_s: float = 10.0,
+    ) -> None:
+        self._transport = transport
+        self._grant = grant
+        self._patience = Patience(total=report_timeout_s)
+        self._decision = Decision(lr_factor=grant.lr_factor)
+        self._pending: list[ReportItem] = []
+        self._over: TrialAfter | None = None
+        self._lock = threading.RLock()
+        self._heart = Heart(transport, grant.lease, grant.attempt, interval_s=heartbeat_s)
+        self._heart.start()
+
+    @property
+    def study(self) -> str:
+        """The study's name."""
+        return self._grant.study
+
+    @property
+    def study_id(self) -> int:
+        """The study's id."""
+        return self._grant.study_id
+
+    @property
+    def number(self) -> int:
+        """The trial's number in its study, from 0."""
+        return self._grant.number
+
+    @property
+    def attempt(self) -> int:
+        """How often the trial was leased, from 1."""
+        return self._grant.attempt
+
+    @property
+    def params(self) -> Mapping[str, ParamValue]:
+        """The trial's parameters; only those whose condition holds."""
+        return MappingProxyType(self._grant.params)
+
+    @property
+    def seed(self) -> int:
+        """The seed of this trial's random streams, in [0, 2**31)."""
+        return self._grant.seed
+
+    @property
+    def steps(self) -> int | None:
+        """The longest training in steps, if the study names one."""
+        return self._grant.steps
+
+    @property
+    def lr_factor(self) -> float:
+        """The level in force now: the starting rate is multiplied by this."""
+        return self._decision.lr_factor
+
+    @property
+    def decision(self) -> Decision:
+        """The last decision known."""
+        return self._decision
+
+    @property
+    def resume(self) -> None:
+        """Always None: an own loop keeps its own checkpoints, and starts afresh without one."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether training should end: the server said so, or the lease is gone."""
+        return self._over is not None or self._decision.stop or self._heart.lost is not None
+
+    def report(
+        self, step: int, value: float, metrics: Mapping[str, float] | None = None
+    ) -> Decision:
+        """Report the objective after `step` finished steps (from 1) and get the decision.
+
+        A non-finite `value` says that the trial diverged. Non-finite `metrics` are dropped.
+
+        Raises:
+            StaleAttempt: the lease is gone; the trial runs elsewhere or was cancelled.
+            ReportMismatch: another value was reported at this step before.
+            InvalidInput: a step or a metric's name is not valid.
+        """
+        with self._lock:
+            if self._over is not None:
+                return self._decision
+            self._pending.append(self._item(step, value, metrics))
+            try:
+                self._flush(self._patience)
+            except _AWAY as exc:
+                _LOG.warning("trial %d: report %d waits: %s", self.number, step, exc.detail)
+            return self._decision
+
+    def finish(self, value: float | None = None) -> TrialAfter:
+        """End the trial as complete; a non-finite `value` ends it as diverged.
+
+        Args:
+            value: the trial's final objective; by default what the reports say.
+
+        Raises:
+            InvalidInput: there is neither a value nor a report.
+        """
+        if value is not None and not math.isfinite(value):
+            return self._end(outcome="diverged")
+        return self._end(outcome="complete", value=None if value is None else float(value))
+
+    def fail(self, error: str | BaseException, *, retry: bool = True) -> TrialAfter:
+        """End this attempt as failed.
+
+        Args:
+            error: what went wrong; of an exception the traceback's end is kept.
+            retry: whether the trial may run again, as far as the study's `retry.max` goes.
+        """
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+        return self._end(outcome="failed", error=text[-_LONGEST_ERROR:], retry=retry)
+
+    def release(self, reason: str = "") -> TrialAfter:
+        """Give the trial back unharmed: another attempt may run it."""
+        body = ReleaseTrial(attempt=self.attempt, reason=reason[:500])
+        return self._close(lambda: self._post(TrialAfter, "release", body))
+
+    def checkpoint(self, step: int, path: object) -> None:
+        """Do nothing: an own loop keeps its own checkpoints."""
+
+    def log(self, text: str) -> None:
+        """Write a line to the log `tuner.trial`."""
+        _LOG.info("%s trial %d: %s", self.study, self.number, text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            if self._over is None:
+                self._leave(exc)
+        finally:
+            self._heart.stop()
+
+    def _leave(self, exc: BaseException | None) -> None:
+        if exc is None:
+            self.finish()
+            return
+        try:
+            if isinstance(exc, Exception):
+                self.fail(exc)
+            else:
+                self.release(type(exc).__name__)
+        except TunerError as problem:
+            exc.add_note(f"trial {self.number} could not be given back: {problem.detail}")
+
+    def __repr__(self) -> str:
+        return f"<LeasedTrial {self.number} of {self.study!r}, {dict(self.params)}>"
+
+    def _item(self, step: int, value: float, metrics: Mapping[str, float] | None) -> ReportItem:
+        value = float(value)
+        finite = math.isfinite(value)
+        document = {
+            "lease": self._grant.lease,
+            "attempt": self.attempt,
+            "step": step,
+            "value": value if finite else None,
+            "status": "ok" if finite else "diverged",
+            "lr_factor": self._decision.lr_factor,
+            "metrics": {k: float(v) for k, v in (metrics or {}).items() if math.isfinite(v)},
+        }
+        return validate(ReportItem, document)
+
+    def _flush(self, patience: Patience) -> None:
+        """Send what waits, in order, and take in the answers."""
+        problems: list[TunerError] = []
+        while self._pending and self._over is None:
+            self._check_held()
+            batch = self._pending[:_BATCH]
+            reply = self._transport.post(
+                ReportResults,
+                "/reports",
+                Reports(reports=batch),
+                keyed=False,
+                patience=patience,
+            )
+            del self._pending[: len(batch)]
+            problems += [p for p in map(self._take, reply.results) if p is not None]
+        if problems:
+            raise problems[0]
+
+    def _take(self, result: ReportResult) -> TunerError | None:
+        if result.problem is not None:
+            problem = error_of(result.problem)
+            if isinstance(problem, StaleAttempt):
+                self._heart.stop()
+            return problem
+        if result.decision is not None:
+            self._decide(result.decision)
+        return None
+
+    def _decide(self, view: DecisionView) -> None:
+        self._decision = Decision(
+            action=view.action, lr_factor=view.lr_factor, reason=view.reason, outcome=view.outcome
+        )
+        if self._decision.stop:
+            self._over = TrialAfter(state=TrialState.ENDED, outcome=view.outcome)
+            self._heart.stop()
+
+    def _end(
+        self,
+        *,
+        outcome: Literal["complete", "diverged", "failed"],
+        value: float | None = None,
+        error: str = "",
+        retry: bool = True,
+    ) -> TrialAfter:
+        body = FinishTrial(
+            attempt=self.attempt, outcome=outcome, value=value, error=error, retry=retry
+        )
+        return self._close(lambda: self._post(TrialAfter, "finish", body))
+
+    def _close(self, send: Callable[[], TrialAfter]) -> TrialAfter:
+        with self._lock:
+            if self._over is None:
+                self._flush(self._transport.patience)
+            if self._over is None:
+                self._check_held()
+                self._over = send()
+                self._heart.stop()
+            return self._over
+
+    def _check_held(self) -> None:
+        if self._heart.lost is not None:
+            raise self._heart.lost
+
+    def _post(
+        self, reply: type[TrialAfter], verb: str, body: FinishTrial | ReleaseTrial
+    ) -> TrialAfter:
+        path = f"/leases/{self._grant.lease}/{verb}"
+        return self._transport.post(reply, path, body, keyed=False)
