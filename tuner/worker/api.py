@@ -1,0 +1,264 @@
+"""The worker's routes of `/api/v1`, asynchronously, retried until the server answers.
+
+Guarantees: what goes wrong raises a `TunerError`; a request is sent again only after a failure to
+reach the server or an answer that says that nothing was stored; leases are acquired under an
+Idempotency-Key, so that a lost reply is given again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from tuner.client.retry import Patience
+from tuner.client.transport import is_loopback
+from tuner.errors import (
+    InvalidInput,
+    KeyInFlight,
+    ServerUnreachable,
+    TooMany,
+    TunerError,
+    Unavailable,
+)
+from tuner.problems import raise_for_problem, retry_after
+from tuner.wire import (
+    AcquireLeases,
+    CheckpointView,
+    FinishTrial,
+    Heartbeat,
+    HeartbeatReply,
+    LeaseGrant,
+    Leases,
+    Registered,
+    RegisterWorker,
+    ReleaseTrial,
+    ReportItem,
+    ReportResults,
+    Reports,
+    TrialAfter,
+)
+from tuner.worker.link import Link
+
+_AWAY = (ServerUnreachable, TooMany, Unavailable, KeyInFlight)
+_FOREVER = float("inf")
+_CHUNK = 1 << 20
+_UPLOAD_S = 60.0
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class WorkerApi:
+    """One server, as a worker asks it.
+
+    Args:
+        link: is told of every answer and every failure.
+        request_timeout: seconds until an unanswered request counts as failed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        link: Link,
+        *,
+        request_timeout: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._link = link
+        self._timeout = request_timeout
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/") + "/api/v1",
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(request_timeout, connect=min(request_timeout, 5.0)),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            transport=transport,
+            trust_env=not is_loopback(url),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def register(self, worker: RegisterWorker) -> Registered:
+        """Register this worker."""
+        return await self._post(Registered, "/workers", worker)
+
+    async def acquire(self, ask: AcquireLeases) -> Leases:
+        """Wait for trials. Repeated under the same key until answered."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return await self._post(Leases, "/leases", ask, headers=headers, wait=ask.wait_s)
+
+    async def report(self, reports: list[ReportItem]) -> ReportResults:
+        """Send reports; answered item by item."""
+        return await self._post(ReportResults, "/reports", Reports(reports=reports))
+
+    async def heartbeat(self, beat: Heartbeat, patience: float) -> HeartbeatReply:
+        """Renew leases; given up after `patience` seconds, since the next one follows."""
+        return await self._post(HeartbeatReply, "/heartbeats", beat, patience=patience)
+
+    async def finish(self, lease: str, body: FinishTrial, patience: float = _FOREVER) -> TrialAfter:
+        """End the trial."""
+        return await self._post(TrialAfter, f"/leases/{lease}/finish", body, patience=patience)
+
+    async def release(
+        self, lease: str, body: ReleaseTrial, patience: float = _FOREVER
+    ) -> TrialAfter:
+        """Give the trial back."""
+        return await self._post(TrialAfter, f"/leases/{lease}/release", body, patience=patience)
+
+    async def upload(self, grant: LeaseGrant, step: int, path: Path) -> None:
+        """Store a checkpoint file, streamed."""
+        sha256 = await asyncio.to_thread(digest, path)
+        size = path.stat().st_size
+        await self._persist(
+            "PUT",
+            f"/leases/{grant.lease}/checkpoints/{step}",
+            params={"attempt": grant.attempt, "sha256": sha256},
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
+            file=path,
+            timeout=max(self._timeout, _UPLOAD_S),
+        )
+
+    async def download(self, grant: LeaseGrant, checkpoint: CheckpointView, path: Path) -> None:
+        """Fetch the checkpoint to resume from.
+
+        Raises:
+            InvalidInput: what came is not what the server named, thrice.
+        """
+        for _ in range(3):
+            got = await self._download(grant, path)
+            if got == checkpoint.sha256:
+                return
+        raise InvalidInput(f"the checkpoint of step {checkpoint.step} came with a wrong hash")
+
+    async def _download(self, grant: LeaseGrant, path: Path) -> str:
+        url = f"/leases/{grant.lease}/checkpoint"
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with self._http.stream("GET", url) as response:
+                    if not response.is_success:
+                        await response.aread()
+                    raise_for_problem(response)
+                    return await _save(response, path)
+            except httpx.TransportError as exc:
+                await self._pause(_unreachable(exc), tries)
+            except _AWAY as exc:
+                await self._pause(exc, tries)
+
+    async def _post(
+        self,
+        reply: type[R],
+        path: str,
+        body: BaseModel,
+        *,
+        headers: Mapping[str, str] | None = None,
+        wait: float = 0.0,
+        patience: float = _FOREVER,
+    ) -> R:
+        response = await self._persist(
+            "POST",
+            path,
+            headers={"Content-Type": "application/json", **(headers or {})},
+            content=body.model_dump_json().encode(),
+            timeout=self._timeout + wait,
+            patience=patience,
+        )
+        try:
+            return reply.model_validate_json(response.content)
+        except ValidationError as exc:
+            raise TunerError(f"the answer to {path} is not one of tuner's") from exc
+
+    async def _persist(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        file: Path | None = None,
+        timeout: float | None = None,
+        patience: float = _FOREVER,
+    ) -> httpx.Response:
+        began, tries = time.monotonic(), 0
+        while True:
+            tries += 1
+            try:
+                response = await self._http.request(
+                    method,
+                    path,
+                    params=params,
+                    headers=headers,
+                    content=content if file is None else _chunks(file),
+                    timeout=httpx.Timeout(
+                        timeout or self._timeout, connect=min(self._timeout, 5.0)
+                    ),
+                )
+                raise_for_problem(response)
+            except httpx.TransportError as exc:
+                problem: TunerError = _unreachable(exc)
+                problem.__cause__ = exc
+            except _AWAY as exc:
+                problem = exc
+            except TunerError:
+                self._link.answered()
+                raise
+            else:
+                self._link.answered()
+                return response
+            await self._pause(problem, tries, patience - (time.monotonic() - began))
+
+    async def _pause(self, problem: TunerError, tries: int, left: float = _FOREVER) -> None:
+        if isinstance(problem, ServerUnreachable | Unavailable):
+            self._link.failed(problem)
+        wait = Patience(total=left).pause(
+            tries=tries, elapsed=0.0, jitter=random.random(), asked=retry_after(problem)
+        )
+        if wait is None:
+            raise problem
+        if isinstance(problem, ServerUnreachable):
+            await self._link.pause(wait)
+        else:
+            await asyncio.sleep(wait)
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk
+
+
+async def _save(response: httpx.Response, path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("wb") as file:
+        async for chunk in response.aiter_bytes(_CHUNK):
+            sha.update(chunk)
+            await asyncio.to_thread(file.write, chunk)
+    return sha.hexdigest()
+
+
+def _unreachable(exc: httpx.TransportError) -> ServerUnreachable:
+    why = "timed out" if isinstance(exc, httpx.TimeoutException) else str(exc) or repr(exc)
+    return ServerUnreachable(why)

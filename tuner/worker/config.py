@@ -1,0 +1,95 @@
+"""What a worker is told when it starts."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tuner.errors import Fault, InvalidInput
+
+IDLE_S = 10.0
+"""Seconds without work after which `--until-idle` ends, if none are named."""
+
+
+def default_name() -> str:
+    """Return the name of a worker that was given none: the host's and the process's."""
+    return f"{platform.node() or 'host'}-{os.getpid()}"[:100]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Configure a worker. Durations are in seconds, sizes in bytes.
+
+    Args:
+        url: where the server is, with any path prefix before `/api/v1`.
+        token: the bearer token. The parent keeps it; no child sees it.
+        slots: trials at the same time.
+        gpus: devices shared out over the slots as CUDA_VISIBLE_DEVICES; `("all",)` asks the driver
+            which there are, `("none",)` hides all of them, empty leaves the environment as it is.
+        labels: what studies may ask for in `queue.labels`.
+        allow: patterns (fnmatch) of the entrypoints that may run, such as `pkg.module:*`.
+        until_idle: leave after so long without work; None stays.
+        report_timeout: how long a report waits for its decision at most.
+        request_timeout: after how long an unanswered request counts as failed.
+        unreachable: with `until_idle`, leave when the server was away for so long with no trial.
+        wait: how long one request for leases is held open by the server; a worker that leaves
+            waits for the last one, since its answer may hold leases.
+        kill_grace: between SIGTERM and SIGKILL when a trial is killed.
+        stop_grace: what running trials get to checkpoint and return when the worker leaves.
+        upload_grace: what the last checkpoint gets to be uploaded before its trial is given back.
+        preload: load torch, where it is installed, before a trial arrives.
+        trials_per_child: trials after which a slot's child is replaced.
+        spool: where reports wait on disk while the server is away.
+        spool_limit: how many reports may wait; the oldest are dropped beyond.
+        logs: where the trials' output is written.
+        log_bytes: what is written of one trial's output as it comes; then only its end.
+        log_files: how many of these files are kept.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    slots: int = 1
+    gpus: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    until_idle: float | None = None
+    name: str = field(default_factory=default_name)
+    report_timeout: float = 5.0
+    request_timeout: float = 10.0
+    unreachable: float = 30.0
+    wait: float = 5.0
+    kill_grace: float = 10.0
+    stop_grace: float = 30.0
+    upload_grace: float = 30.0
+    preload: bool = True
+    trials_per_child: int = 100
+    spool: Path = field(default_factory=lambda: _folder() / "spool")
+    spool_limit: int = 100_000
+    logs: Path = field(default_factory=lambda: _folder() / "logs")
+    log_bytes: int = 1 << 20
+    log_files: int = 200
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "slots": 1 <= self.slots <= 1024,
+            "until_idle": self.until_idle is None or self.until_idle >= 0,
+            "report_timeout": self.report_timeout > 0,
+            "request_timeout": self.request_timeout > 0,
+            "wait": 0 <= self.wait <= 60,
+            "trials_per_child": self.trials_per_child >= 1,
+            "spool_limit": self.spool_limit >= 1,
+        }
+        faults = [
+            Fault(where=name, message="out of range") for name, ok in bounds.items() if not ok
+        ]
+        if faults:
+            names = ", ".join(f"{one.where} ({getattr(self, one.where)})" for one in faults)
+            raise InvalidInput(f"the worker can't be set up so: {names} out of range", faults)
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"tuner-worker-{os.getuid()}"

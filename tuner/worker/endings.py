@@ -1,0 +1,116 @@
+"""How an attempt ended, said honestly. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tuner.decision import Outcome
+from tuner.wire import FinishTrial
+from tuner.worker.messages import Done
+from tuner.worker.output import Output
+
+_TAIL = 4096
+_HOW: Mapping[str, str] = {
+    "left": "given back",
+    "failed": "failed, will be tried again",
+    "oom": "out of memory, will be tried again",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The end of an attempt.
+
+    `left`: the trial was asked to leave and goes back to the queue. `lost`: the lease is gone.
+    `clean`: the child lives and may take another trial; `code` are the user's files it loaded, with
+    modification times in nanoseconds.
+    """
+
+    outcome: Literal["complete", "diverged", "oom", "failed", "left", "lost"]
+    value: float | None = None
+    error: str = ""
+    retry: bool = True
+    clean: bool = False
+    code: Mapping[str, int] = field(default_factory=dict)
+
+    def finish(self, attempt: int) -> FinishTrial:
+        """Return what the server is told of an end that is neither `left` nor `lost`."""
+        outcome = self.outcome
+        if outcome == "lost" or outcome == "left":  # noqa: PLR1714 (mypy narrows by ==)
+            return FinishTrial(attempt=attempt)
+        return FinishTrial(
+            attempt=attempt, outcome=outcome, value=self.value, error=self.error, retry=self.retry
+        )
+
+    def sentence(self, outcome: Outcome | None, step: int, metric: str, value: float | None) -> str:
+        """Return the log's sentence; `outcome` is where the trial stands at the server."""
+        how = str(outcome) if outcome is not None else _HOW.get(self.outcome, self.outcome)
+        at = f" at step {step}" if step else ""
+        shown = f", last {metric} {value:.6g}" if value is not None else ""
+        return how + at + shown
+
+    def why(self) -> str:
+        """Return the last line of the error, to stand at the end of a sentence."""
+        lines = self.error.strip().splitlines()
+        return f": {lines[-1][:300]}" if lines else ""
+
+
+def over(done: Done, *, asked: bool, alive: bool) -> Ending:
+    """Return the ending of a trial whose child said how it went.
+
+    Args:
+        done: what the child said.
+        asked: whether the trial was asked to leave.
+        alive: whether the child was kept.
+    """
+    if done.outcome == "left" and not asked:
+        return Ending(outcome="failed", error="the trial left without being asked", clean=alive)
+    return Ending(
+        outcome=done.outcome,
+        value=done.value,
+        error=done.error,
+        retry=done.retry,
+        clean=alive,
+        code=done.code,
+    )
+
+
+def hung(timeout: float, output: Output) -> Ending:
+    """Return the ending of a trial that was killed for making no progress."""
+    return Ending(
+        outcome="failed", error=_with_tail(f"no report for {timeout:g} s; killed", output)
+    )
+
+
+def crashed(status: int, oom_killed: bool, output: Output) -> Ending:
+    """Return the ending of a trial whose process vanished with this exit status.
+
+    Args:
+        status: as `subprocess` gives it, negative for a signal.
+        oom_killed: whether the kernel killed for memory here meanwhile.
+        output: what the trial printed.
+    """
+    if status == -signal.SIGKILL and oom_killed:
+        why = "killed by the kernel: the host's memory ran out"
+        return Ending(outcome="oom", error=_with_tail(why, output))
+    return Ending(outcome="failed", error=_with_tail(describe(status), output))
+
+
+def describe(status: int) -> str:
+    """Return a sentence on an exit status."""
+    if status >= 0:
+        return f"the process ended with exit code {status} in mid-trial"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = "; the host may have run out of memory" if status == -signal.SIGKILL else ""
+    return f"the process was killed by {name}{hint}"
+
+
+def _with_tail(why: str, output: Output) -> str:
+    tail = output.tail(_TAIL).strip()
+    return f"its last output:\n{tail}\n\n{why}" if tail else why

@@ -1,0 +1,73 @@
+"""Which GPUs a slot sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuner.errors import InvalidInput
+
+ALL = ("all",)
+NONE = ("none",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A device as CUDA_VISIBLE_DEVICES names it, and what it is called."""
+
+    ident: str
+    name: str
+
+
+def resolve(asked: Sequence[str]) -> tuple[Gpu, ...]:
+    """Return the GPUs a worker shares out; the driver is asked only for `("all",)`.
+
+    Raises:
+        InvalidInput: the driver was asked and there is none.
+    """
+    if tuple(asked) == NONE:
+        return ()
+    if tuple(asked) == ALL:
+        return discover()
+    return tuple(Gpu(ident=ident, name=f"gpu {ident}") for ident in asked)
+
+
+def discover() -> tuple[Gpu, ...]:
+    """Return all GPUs of this node by NVIDIA's management library, without touching CUDA.
+
+    Raises:
+        InvalidInput: there is no such library or no driver.
+    """
+    try:
+        import pynvml
+    except ImportError as exc:
+        raise InvalidInput("--gpus all needs nvidia-ml-py: install tuner[torch]") from exc
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as exc:
+        raise InvalidInput(f"--gpus all found no NVIDIA driver: {exc}") from exc
+    try:
+        handles = [
+            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
+        ]
+        return tuple(
+            Gpu(ident=pynvml.nvmlDeviceGetUUID(one), name=pynvml.nvmlDeviceGetName(one))
+            for one in handles
+        )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def pin(asked: Sequence[str], gpus: Sequence[Gpu], slots: int, slot: int) -> str | None:
+    """Return CUDA_VISIBLE_DEVICES of a slot, None to leave it as it is.
+
+    Slots share the GPUs evenly: with more slots than GPUs several slots see the same one, with
+    fewer a slot sees several.
+    """
+    if not asked:
+        return None
+    if not gpus:
+        return ""
+    if slots >= len(gpus):
+        return gpus[slot % len(gpus)].ident
+    return ",".join(gpu.ident for gpu in gpus[slot::slots])

@@ -1,0 +1,174 @@
+"""Leases trials for free slots, and knows when there has been nothing to do for long enough."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from tuner.errors import NotAllowed, NotAuthenticated, NotFound, TunerError
+from tuner.wire import (
+    AcquireLeases,
+    LeaseGrant,
+    Leases,
+    Registered,
+    RegisterWorker,
+    ReleaseTrial,
+)
+from tuner.worker.attempt import Attempt
+from tuner.worker.program import read_program
+from tuner.worker.slots import Slot
+from tuner.worker.tools import Tools
+
+EXIT_OK, EXIT_FAILURE, EXIT_NOT_ALLOWED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 4, 5, 130
+
+_LOG = logging.getLogger("tuner.worker")
+_SHORTEST_S = 0.5
+"""Between two answers that hold nothing, so that a server that does not wait is not flooded."""
+
+
+class Leasing:
+    """Keeps one request for leases open whenever a slot is free.
+
+    Args:
+        about: what the server is told of this worker.
+        attempts: the trials under way; with any, the worker is not idle.
+        on_end: called with an exit code when the worker should leave.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        slots: Sequence[Slot],
+        about: RegisterWorker,
+        *,
+        attempts: Collection[Attempt],
+        on_end: Callable[[int], None],
+    ) -> None:
+        self._registered: asyncio.Future[Registered] = asyncio.get_running_loop().create_future()
+        self.freed = asyncio.Event()
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+        self._stopping = False
+        self._tools = tools
+        self._slots = slots
+        self._about = about
+        self._attempts = attempts
+        self._on_end = on_end
+        self._busy_at = time.monotonic()
+        self._releases: set[asyncio.Task[None]] = set()
+
+    def busy(self) -> None:
+        """Note that there was work until now."""
+        self._busy_at = time.monotonic()
+
+    async def known(self) -> Registered:
+        """Return how the server knows this worker, once it does."""
+        return await asyncio.shield(self._registered)
+
+    async def run(self) -> None:
+        """Register, then lease until cancelled."""
+        await self.register()
+        while not self._stopping:
+            free = sum(slot.free for slot in self._slots)
+            if not free:
+                self.freed.clear()
+                await self.freed.wait()
+                continue
+            began = time.monotonic()
+            self.quiet.clear()
+            try:
+                leases = (await self._acquire(free)).leases
+                for grant in leases:
+                    self._assign(grant)
+            finally:
+                self.quiet.set()
+            if leases:
+                self.busy()
+            elif not self._end_if_idle():
+                least = min(_SHORTEST_S, self._wait())
+                await asyncio.sleep(max(0.0, least - (time.monotonic() - began)))
+
+    async def stop(self) -> None:
+        """Lease no more.
+
+        The server may already be answering an open request, and would go on to answer one that was
+        dropped; so it is waited for, and what it brings is given back.
+        """
+        self._stopping = True
+        config = self._tools.config
+        if not self._tools.link.away:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.quiet.wait(), config.wait + config.request_timeout)
+        if self._releases:
+            await asyncio.wait(self._releases, timeout=config.request_timeout)
+        self.quiet.set()
+
+    async def register(self) -> None:
+        """Tell the server of this worker; wait for ever if it is refused."""
+        try:
+            registered = await self._tools.api.register(self._about)
+        except TunerError as exc:
+            self._on_end(refused(exc))
+            await asyncio.Event().wait()
+            raise
+        if self._registered.done():
+            self._registered = asyncio.get_running_loop().create_future()
+        self._registered.set_result(registered)
+        self.busy()
+        config = self._tools.config
+        _LOG.info("%s works for %s with %d slots", config.name, config.url, config.slots)
+
+    async def _acquire(self, n: int) -> Leases:
+        worker_id = (await self.known()).worker_id
+        ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait())
+        try:
+            return await self._tools.api.acquire(ask)
+        except NotFound:
+            await self.register()
+        except (NotAuthenticated, NotAllowed) as exc:
+            self._on_end(refused(exc))
+        except TunerError as exc:
+            _LOG.warning("no trials could be leased: %s", exc.detail)
+            await asyncio.sleep(1.0)
+        return Leases(leases=[])
+
+    def _wait(self) -> float:
+        config = self._tools.config
+        return config.wait if config.until_idle is None else min(config.wait, config.until_idle)
+
+    def _assign(self, grant: LeaseGrant) -> None:
+        """Give a lease to the slot whose child is warm for it, else to a fresh one, else to any."""
+        free = [slot for slot in self._slots if slot.free]
+        if self._stopping or not free:
+            task = asyncio.create_task(self._release(grant))
+            self._releases.add(task)
+            task.add_done_callback(self._releases.discard)
+            return
+        program = read_program(grant.run)
+        warmth = program.warmth if program is not None else None
+        best = next((slot for slot in free if slot.warmth == warmth), None)
+        fresh = next((slot for slot in free if slot.warmth is None), None)
+        (best or fresh or free[0]).give(grant)
+
+    async def _release(self, grant: LeaseGrant) -> None:
+        body = ReleaseTrial(attempt=grant.attempt, reason="the worker is full or leaves")
+        with contextlib.suppress(TunerError):
+            await self._tools.batcher.release(grant.lease, body)
+
+    def _end_if_idle(self) -> bool:
+        until = self._tools.config.until_idle
+        if until is None or self._attempts or time.monotonic() - self._busy_at < until:
+            return False
+        _LOG.info("nothing to do for %g s", until)
+        self._on_end(EXIT_OK)
+        return True
+
+
+def refused(problem: TunerError) -> int:
+    """Log that the server wants nothing of this worker; return the exit code for it."""
+    _LOG.error("the server refuses this worker: %s", problem.detail)
+    denied = isinstance(problem, NotAuthenticated | NotAllowed)
+    return EXIT_NOT_ALLOWED if denied else EXIT_FAILURE

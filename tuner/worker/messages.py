@@ -1,0 +1,128 @@
+"""What parent and child say to each other. Times are in seconds, paths absolute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from tuner.wire import DecisionView, Metrics, Step
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Warm(Message):
+    """Parent: load what this program needs. Failures show when a trial needs it."""
+
+    type: Literal["warm"] = "warm"
+    kind: Literal["task", "entrypoint"]
+    name: str
+
+
+class ResumeFrom(Message):
+    """The checkpoint to go on from."""
+
+    step: int
+    path: str
+
+
+class Start(Message):
+    """Parent: run this trial. `lr_factor` is the level in force after the resumed step."""
+
+    type: Literal["start"] = "start"
+    study: str
+    number: int
+    attempt: int
+    params: dict[str, Any]
+    seed: int
+    steps: int | None
+    metric: str
+    kind: Literal["task", "entrypoint"]
+    name: str
+    options: dict[str, Any] = {}
+    lr_factor: float = 1.0
+    resume: ResumeFrom | None = None
+    work: str
+    threads: int = 1
+    report_timeout: float = 5.0
+
+
+class Decided(Message):
+    """Parent: the server's answer to report `seq`. `problem` is a slug of `tuner.errors`."""
+
+    type: Literal["decided"] = "decided"
+    seq: int
+    decision: DecisionView | None = None
+    problem: str | None = None
+    detail: str = ""
+
+
+class Later(Message):
+    """Parent: the server is away; go on, the answer to report `seq` comes when it is back."""
+
+    type: Literal["later"] = "later"
+    seq: int
+
+
+class Leave(Message):
+    """Parent: checkpoint and return."""
+
+    type: Literal["leave"] = "leave"
+
+
+class Ready(Message):
+    """Child: loaded, and waiting for a trial."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Started(Message):
+    """Child: the trial's function is about to be called."""
+
+    type: Literal["started"] = "started"
+
+
+class Reported(Message):
+    """Child: a report. `value` null says that it was not finite."""
+
+    type: Literal["reported"] = "reported"
+    seq: int
+    step: Step
+    value: float | None
+    lr_factor: float
+    metrics: Metrics = {}
+
+
+class Saved(Message):
+    """Child: a checkpoint file, now the parent's."""
+
+    type: Literal["saved"] = "saved"
+    step: Step
+    path: str
+
+
+class Done(Message):
+    """Child: the trial's function is over.
+
+    `left` says that it was asked to leave and did; `clean` that the child may take another trial;
+    `code` are the user's files it loaded, with their modification times in nanoseconds.
+    """
+
+    type: Literal["done"] = "done"
+    outcome: Literal["complete", "diverged", "oom", "failed", "left"]
+    value: float | None = None
+    error: str = ""
+    retry: bool = True
+    clean: bool = True
+    code: dict[str, int] = {}
+
+
+ToChild = Warm | Start | Decided | Later | Leave
+ToParent = Ready | Started | Reported | Saved | Done
+
+TO_CHILD: TypeAdapter[ToChild] = TypeAdapter(Annotated[ToChild, Field(discriminator="type")])
+TO_PARENT: TypeAdapter[ToParent] = TypeAdapter(Annotated[ToParent, Field(discriminator="type")])

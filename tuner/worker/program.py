@@ -1,0 +1,72 @@
+"""What a trial runs: a built-in task or a user's function, and whether this worker may run it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+PROGRESS_TIMEOUT_S = 1800.0
+_OPTIONS = ("device", "precision", "checkpoint_every", "deterministic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Name what a trial runs. `progress_timeout` is in seconds without a report."""
+
+    kind: Literal["task", "entrypoint"]
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    progress_timeout: float = PROGRESS_TIMEOUT_S
+
+    @property
+    def warmth(self) -> str:
+        """Which trials may follow each other in one child: all tasks, or one entrypoint's."""
+        return "task" if self.kind == "task" else self.name
+
+
+def read_program(run: object) -> Program | None:
+    """Read the `run` section a lease carries; None if it is nothing a worker can run.
+
+    Keys this version does not know are ignored, as in all replies.
+    """
+    if not isinstance(run, Mapping):
+        return None
+    timeout = float(run.get("progress_timeout", PROGRESS_TIMEOUT_S))
+    task, entrypoint = run.get("task"), run.get("entrypoint")
+    if isinstance(task, str):
+        options = {key: run[key] for key in _OPTIONS if key in run}
+        return Program(kind="task", name=task, options=options, progress_timeout=timeout)
+    if isinstance(entrypoint, str):
+        return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
+    return None
+
+
+def refusal(program: Program, allow: Sequence[str]) -> str | None:
+    """Say why this worker may not run `program`, None if it may."""
+    if program.kind == "entrypoint":
+        if any(fnmatchcase(program.name, pattern) for pattern in allow):
+            return None
+        return f"this worker does not allow the entrypoint {program.name}"
+    known = tasks()
+    if not known:
+        return f"this worker has no torch for the task {program.name}"
+    if program.name not in known:
+        return f"this worker knows no task {program.name}; its tasks are {', '.join(known)}"
+    return None
+
+
+def has_torch() -> bool:
+    """Tell whether torch is installed, without loading it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def tasks() -> tuple[str, ...]:
+    """Return the built-in tasks this node can train; none without torch."""
+    if not has_torch():
+        return ()
+    from tuner.train import TASKS
+
+    return tuple(TASKS)

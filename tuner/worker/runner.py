@@ -1,0 +1,139 @@
+"""Runs one trial in this process and says honestly how it ended."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from tuner.errors import InvalidInput, NotFound, TrialInterrupted
+from tuner.worker.channel import ChannelClosed
+from tuner.worker.handle import ChildHandle
+from tuner.worker.messages import Done, Start
+from tuner.worker.reset import reset_libraries
+
+LONGEST_ERROR = 8192
+"""Characters of a traceback that are kept: the last ones, where the error is named."""
+
+
+def run(handle: ChildHandle, start: Start) -> Done:
+    """Run the trial that `start` names; every way it can end is a `Done`.
+
+    Raises:
+        ChannelClosed: the parent is gone.
+    """
+    try:
+        function = load(start.kind, start.name)
+    except NotFound as exc:
+        return Done(outcome="failed", error=exc.detail, retry=False)
+    except BaseException as exc:
+        return _raised(exc)
+    # The user's module may have loaded torch and drawn random numbers just now.
+    reset_libraries(start.seed, start.threads)
+    return _call(handle, start, function)
+
+
+def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
+    """Return the function a trial calls.
+
+    Raises:
+        NotFound: the entrypoint's module or function does not exist.
+        Exception: whatever importing the user's module raises.
+    """
+    if kind == "task":
+        from tuner.train import run as train
+
+        return train
+    module_name, _, function_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (module_name + ".").startswith(exc.name + "."):
+            raise NotFound(f"entrypoint {name}: there is no module {exc.name}") from exc
+        raise
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise NotFound(f"entrypoint {name}: {module_name} has no function {function_name}")
+    return function  # type: ignore[no-any-return]
+
+
+def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Done:
+    try:
+        if start.kind == "task":
+            returned = function(
+                handle, start.name, start.options, metric=start.metric, folder=Path(start.work)
+            )
+        else:
+            returned = function(handle)
+    except ChannelClosed:
+        raise
+    except TrialInterrupted:
+        return Done(outcome="left")
+    except SystemExit as exc:
+        if exc.code not in (None, 0):
+            return Done(outcome="failed", error=f"sys.exit({exc.code!r}) was called", clean=False)
+        returned = None
+    except BaseException as exc:
+        return _raised(exc)
+    return _returned(handle, returned)
+
+
+def _returned(handle: ChildHandle, value: object) -> Done:
+    if handle.stopped:
+        return Done(outcome="complete")
+    ran_out = handle.steps is not None and (handle.last_step or 0) >= handle.steps
+    if handle.left and not ran_out:
+        return Done(outcome="left")
+    if handle.last_step is not None or handle.resume is not None:
+        return Done(outcome="complete")
+    number = _number(value)
+    if number is None:
+        why = f"the function returned {type(value).__name__} and reported nothing"
+        return Done(outcome="failed", error=f"{why}: there is no value", retry=False)
+    if not math.isfinite(number):
+        return Done(outcome="diverged")
+    return Done(outcome="complete", value=number)
+
+
+def _number(value: object) -> float | None:
+    if value is None or isinstance(value, str | bytes | bool):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]  # tensors and numpy's numbers have __float__
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _raised(exc: BaseException) -> Done:
+    outcome: Literal["oom", "failed"] = "oom" if _is_out_of_memory(exc) else "failed"
+    return Done(
+        outcome=outcome,
+        error=_traceback(exc),
+        retry=not isinstance(exc, InvalidInput),
+        clean=False,
+    )
+
+
+def _is_out_of_memory(exc: BaseException) -> bool:
+    if isinstance(exc, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if isinstance(exc, torch.OutOfMemoryError):
+        return True
+    # torch's CPU allocator raises a plain RuntimeError.
+    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+
+
+def _traceback(exc: BaseException) -> str:
+    frames = exc.__traceback__.tb_next if exc.__traceback__ is not None else None
+    text = "".join(traceback.format_exception(type(exc), exc, frames))
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= LONGEST_ERROR:
+        return text
+    return "...\n" + text[-(LONGEST_ERROR - 4) :]
