@@ -56,6 +56,11 @@ postgres: ## install PostgreSQL's server programs where they are missing
 chromium: ## install Chromium, for tests marked `browser`, where it is missing
 	@.ci/chromium
 
+.PHONY: bench
+bench: $(VENV)/.installed-test ## measure what the service adds to training, and print the README's figures
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/slot_gap.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
+
 .PHONY: constraints
 constraints: ## resolve all dependencies afresh and pin what came out in constraints.txt
 	@.ci/constraints $(PYTHON)

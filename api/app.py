@@ -74,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost: errors of the guard are answered by the boundary.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
-    problems.install(app)
+    problems.install(app, [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)])
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for router in PUBLIC:

@@ -11,6 +11,7 @@ from storage.transaction import Transaction
 from tuner.decision import Outcome
 from tuner.errors import InvalidInput, StaleAttempt, TrialEnded
 from tuner.study import Study
+from tuner.text import headline
 from tuner.trial import AttemptEnd, Trial, TrialState, objective_value
 from tuner.wire import FinishTrial, TrialAfter
 
@@ -37,7 +38,7 @@ def finish(tx: Transaction, token: str, body: FinishTrial, now: datetime) -> Tri
     outcome = Outcome(body.outcome)
     if outcome is Outcome.FAILED:
         return _after(_fail(tx, study, trial, body, now))
-    value, reason = None, f"{SAID}: {_last_line(body.error)}" if body.error else SAID
+    value, reason = None, f"{SAID}: {headline(body.error)}" if body.error else SAID
     if outcome is Outcome.COMPLETE:
         value, reason = _final_value(study, trial, body), ""
     data = {"error": body.error} if body.error else {}
@@ -58,7 +59,7 @@ def _final_value(study: Study, trial: Trial, body: FinishTrial) -> float:
 
 
 def _fail(tx: Transaction, study: Study, trial: Trial, body: FinishTrial, now: datetime) -> Trial:
-    reason = _last_line(body.error) or SAID
+    reason = headline(body.error) or SAID
     data: dict[str, Any] = {"error": body.error}
     failures = trial.failures + 1
     if body.retry and failures <= study.spec.retry.max:
@@ -98,8 +99,3 @@ def release(tx: Transaction, token: str, attempt: int, reason: str, now: datetim
 
 def _after(trial: Trial) -> TrialAfter:
     return TrialAfter(state=trial.state, outcome=trial.outcome)
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip()[:500] if lines else ""

@@ -91,7 +91,7 @@ def _check_open(tx: Transaction, study: Study) -> None:
         state = "stopping" if study.stopping else study.state.value
         raise StudyState(f"study {study.name!r} is {state}; extend it first", state=state)
     budget = study.spec.budget.trials
-    if lifecycle.tally(tx.trials(study.study_id)).searched >= budget:
+    if lifecycle.tally(tx, study.study_id).searched >= budget:
         raise StudyState(f"the budget of {budget} trials is used up; extend it first")
 
 

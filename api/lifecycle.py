@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from api import finalists
+from storage import Listing, Reader, Transaction
 from tuner.decision import Outcome
 from tuner.study import Study
 from tuner.trial import (
@@ -21,9 +22,6 @@ from tuner.trial import (
     objective_value,
     trial_seed,
 )
-
-if TYPE_CHECKING:
-    from storage.transaction import Transaction
 
 VALUED = frozenset({Outcome.COMPLETE, Outcome.CONVERGED, Outcome.PRUNED})
 _REQUEUED = {
@@ -42,15 +40,10 @@ class Tally(NamedTuple):
     searched: int
 
 
-def tally(trials: Iterable[Trial]) -> Tally:
+def tally(reader: Reader, study_id: int) -> Tally:
     """Count a study's trials."""
-    waiting = running = failed = searched = 0
-    for t in trials:
-        waiting += t.state is TrialState.WAITING
-        running += t.state is TrialState.RUNNING
-        failed += t.outcome is Outcome.FAILED
-        searched += t.origin is not Origin.FINALIST
-    return Tally(waiting, running, failed, searched)
+    waiting, running, failed, finalist = (len(reader.listed(study_id, x)) for x in Listing)
+    return Tally(waiting, running, failed, reader.next_number(study_id) - finalist)
 
 
 def hours_over(study: Study, now: datetime) -> bool:
@@ -166,12 +159,12 @@ def settle(tx: Transaction, study_id: int, now: datetime) -> Study:
     study = tx.study(study_id)
     if study.is_over:
         return study
-    trials = tx.trials(study_id)
-    count = tally(trials)
+    count = tally(tx, study_id)
     study = _start(tx, study, count, now)
     study = _limit(tx, study, count, now)
     if study.stopping is not None and count.waiting:
-        for trial in [t for t in trials if t.state is TrialState.WAITING]:
+        for number in sorted(tx.listed(study_id, Listing.WAITING)):
+            trial = tx.trial(study_id, number)
             _end(tx, study, trial, Outcome.CANCELLED, now, reason="the study stopped")
         count = count._replace(waiting=0)
     if count.running or count.waiting:
@@ -227,7 +220,7 @@ def exhaust(tx: Transaction, study: Study, reason: str, now: datetime) -> Study:
 
     Its budget shrinks to what was tried, so that trials under way and the finalists still run.
     """
-    tried = tally(tx.trials(study.study_id)).searched
+    tried = tally(tx, study.study_id).searched
     if not tried:
         study = stop(tx, study, EndReason.FAILURES, reason, now)
         return settle(tx, study.study_id, now)

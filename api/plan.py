@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from api import lifecycle, queue
 from api.lifecycle import Tally
-from storage.memory import Reader
+from storage import Listing, Reader
 from tuner.study import Study
-from tuner.trial import Origin, Trial, TrialState
+from tuner.trial import Origin, Trial
 
 _ORIGINS = (Origin.ENQUEUED, Origin.FOLK, Origin.FINALIST, Origin.SAMPLED)
 Rank = Callable[[Mapping[int, int], Mapping[str, int]], Sequence[Study]]
@@ -63,9 +63,9 @@ class _Board:
 
     def tally(self, study: Study) -> Tally:
         if study.study_id not in self.tallies:
-            trials = self.reader.trials(study.study_id)
-            self.tallies[study.study_id] = lifecycle.tally(trials)
-            ready = [t for t in trials if t.state is TrialState.WAITING]
+            self.tallies[study.study_id] = lifecycle.tally(self.reader, study.study_id)
+            numbers = self.reader.listed(study.study_id, Listing.WAITING)
+            ready = [self.reader.trial(study.study_id, n) for n in numbers]
             self.waiting[study.study_id] = [t.number for t in sorted(ready, key=_turn)]
         return self.tallies[study.study_id]
 

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -57,8 +58,9 @@ def response_of(error: TunerError, headers: Mapping[str, str] | None = None) -> 
     return Response(body, status_code=error.status, headers=found, media_type=MEDIA)
 
 
-def install(app: FastAPI) -> None:
-    """Let the framework's own errors be answered as problem documents."""
+def install(app: FastAPI, routers: Sequence[tuple[str, APIRouter]]) -> None:
+    """Let the framework's own errors be answered as problem documents; `routers` by prefix."""
+    app.state.routers = tuple(routers)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
 
@@ -109,12 +111,27 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     if exc.status_code == 404:
         return response_of(NotFound(f"there is nothing at {path}"), exc.headers)
     if exc.status_code == 405:
-        allowed = (exc.headers or {}).get("Allow", "")
+        allowed = _methods(request) or (exc.headers or {}).get("Allow", "")
         error = MethodNotAllowed(f"{path} takes {allowed or 'other methods'}, not {request.method}")
-        return response_of(error, exc.headers)
+        return response_of(error, {"Allow": allowed})
     if exc.status_code < 500:
         return response_of(InvalidInput(str(exc.detail)[:500]), exc.headers)
     return response_of(TunerError("an error of the server's own"), exc.headers)
+
+
+def _methods(request: Request) -> str:
+    """Return the methods that the routes of this path take, for the header `Allow`."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    found: set[str] = set()
+    for prefix, router in request.app.state.routers:
+        for route in router.routes:
+            if (
+                isinstance(route, APIRoute)
+                and path.startswith(prefix)
+                and route.path_regex.match(path[len(prefix) :])
+            ):
+                found |= set(route.methods or ())
+    return ", ".join(sorted(found))
 
 
 async def _invalid_request(request: Request, exc: Exception) -> Response:

@@ -71,8 +71,8 @@ def _is_indexed(parameter: Parameter) -> TypeGuard[Numeric]:
     return isinstance(parameter, Numeric) and not parameter.integer and parameter.step is not None
 
 
-class _Tpe(TPESampler):
-    """TPE that is told the parameters every trial has, instead of finding them in the history."""
+class _Told:
+    """A sampler that is told the parameters every trial has, instead of searching the history."""
 
     def __init__(self, always: Distributions, **options: Any) -> None:
         super().__init__(**options)
@@ -84,25 +84,16 @@ class _Tpe(TPESampler):
         return dict(self._always)
 
 
-class _Gp(GPSampler):
-    """The Gaussian process, told as `_Tpe`."""
-
-    def __init__(self, always: Distributions, **options: Any) -> None:
-        super().__init__(**options)
-        self._always = always
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return dict(self._always)
+class _Tpe(_Told, TPESampler):
+    """TPE, told."""
 
 
-class _CmaEs(CmaEsSampler):
-    """CMA-ES, told as `_Tpe`; categorical parameters are drawn at random."""
+class _Gp(_Told, GPSampler):
+    """The Gaussian process, told."""
 
-    def __init__(self, always: Distributions, **options: Any) -> None:
-        super().__init__(**options)
-        self._always = always
+
+class _CmaEs(_Told, CmaEsSampler):
+    """CMA-ES, told; categorical parameters are drawn at random."""
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -110,7 +101,7 @@ class _CmaEs(CmaEsSampler):
         return {k: d for k, d in self._always.items() if not isinstance(d, CategoricalDistribution)}
 
 
-class _Qmc(QMCSampler):
+class _Qmc(_Told, QMCSampler):
     """A scrambled Sobol sequence whose position is kept at the trials that took it."""
 
     def __init__(self, always: Distributions, skip: int, **options: Any) -> None:
@@ -118,11 +109,6 @@ class _Qmc(QMCSampler):
         inspect.unwrap(QMCSampler.__init__)(self, **options)
         self._always = always
         self._skip = skip
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return dict(self._always)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         past = study._storage.get_all_trials(study._study_id, deepcopy=False)

@@ -107,7 +107,9 @@ class Search:
         Raises:
             InvalidInput: the constraints leave nothing.
         """
-        mirror = self._mirrors.setdefault(study.study_id, _Mirror(study))
+        mirror = self._mirrors.get(study.study_id)
+        if mirror is None:
+            mirror = self._mirrors[study.study_id] = _Mirror(study)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, mirror.propose, study, trials, count)
 

@@ -9,7 +9,7 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +20,13 @@ from uvicorn.loops.auto import auto_loop_factory
 from api.app import create_app
 from api.services import Services
 from api.settings import Settings, is_loopback
+from storage import Ledger
 from storage.engine import database_url
 from tuner import home
 from tuner.errors import InvalidInput, TunerError
 
 _BACKLOG = 2048
+_LOOK_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -59,8 +61,6 @@ def serve(
                 artifact_dir=folder,
                 admin_token=token,
                 host=host,
-                port=port,
-                behind_proxy=behind_proxy,
                 allowed_hosts=allowed_hosts,
                 lease_s=lease_s,
                 heartbeat_s=heartbeat_s,
@@ -143,7 +143,30 @@ async def run(settings: Settings, listener: socket.socket, *, fresh: bool) -> No
             server = _Server(_config(app, settings), app.state.services)
             signals.enter_context(_calling(server.handle_exit))
             say(settings, listener, fresh=fresh)
-            await server.serve(sockets=[listener])
+            async with _ending_when_lost(app.state.services.ledger, server):
+                await server.serve(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _ending_when_lost(ledger: Ledger, server: uvicorn.Server) -> AsyncIterator[None]:
+    """Stop the server when another one takes the database over.
+
+    Raises:
+        OwnerLost: it was taken over.
+    """
+
+    async def watch() -> None:
+        while ledger.lost is None:
+            await asyncio.sleep(_LOOK_S)
+        server.handle_exit(signal.SIGTERM, None)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+    if ledger.lost is not None:
+        raise ledger.lost
 
 
 @contextlib.contextmanager

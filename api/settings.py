@@ -21,8 +21,6 @@ class Settings:
     artifact_dir: Path
     admin_token: str = field(repr=False)
     host: str = "127.0.0.1"
-    port: int = 8700
-    behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
     lease_s: float = 30.0
     heartbeat_s: float = 10.0

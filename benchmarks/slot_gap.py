@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.e2e.server import ServerProcess  # noqa: E402
 from tests.e2e.worker_process import WorkerProcess  # noqa: E402
+from tests.serving import ServerProcess  # noqa: E402
 
 REPORTS = 20
 CODE = """

@@ -6,10 +6,12 @@ python docs/picture.py
 from __future__ import annotations
 
 import io
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,6 +23,8 @@ from tuner.cli.summary import summary
 
 PICTURE = Path(__file__).parent / "images" / "watch.svg"
 MID_STUDY = 45
+FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+"""Rich's own, without the fonts it would fetch from elsewhere."""
 
 
 def main() -> None:
@@ -39,7 +43,8 @@ def main() -> None:
         console.print()
         console.print(summary(study), highlight=False)
     PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(console.export_svg(title="tuner"), encoding="utf-8")
+    svg = console.export_svg(title="tuner", code_format=FORMAT)
+    PICTURE.write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

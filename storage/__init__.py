@@ -1,6 +1,7 @@
 """The ledger: memory decides, SQL remembers."""
 
 from storage.changes import Committed, StoredReply
+from storage.index import Listing
 from storage.ledger import Ledger
 from storage.memory import Memory, Reader
 from storage.open import open_ledger
@@ -9,6 +10,7 @@ from storage.transaction import Transaction
 __all__ = [
     "Committed",
     "Ledger",
+    "Listing",
     "Memory",
     "Reader",
     "StoredReply",

@@ -1,11 +1,12 @@
-"""Indexes over a study's trials, so that a pruning question costs no scan."""
+"""Indexes over a study's trials, so that questions of pruning and of the queue cost no scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
 
 from tuner.decision import Outcome
-from tuner.trial import Trial
+from tuner.trial import Origin, Trial, TrialState
 
 Key = tuple[int, ...]
 Values = Mapping[int, float]
@@ -13,6 +14,20 @@ Lookup = Callable[[Key], Values]
 
 COMPLETE: Key = ()
 """Key under which each complete or converged trial is listed once."""
+
+
+class Listing(IntEnum):
+    """Lists of a study's trials that the queue asks for."""
+
+    WAITING = 0
+    RUNNING = 1
+    FAILED = 2
+    FINALIST = 3
+
+
+def listing_key(listing: Listing) -> Key:
+    """Return the key of a list of trials."""
+    return (listing, 0, 0)
 
 
 def rung_key(bracket: int, rung: int) -> Key:
@@ -30,15 +45,32 @@ def entries(trial: Trial | None) -> dict[Key, float]:
     if trial is None:
         return {}
     found = {rung_key(m.bracket, m.rung): m.value for m in trial.marks}
+    found.update((listing_key(listing), 0.0) for listing in _listings(trial))
     if trial.outcome in (Outcome.COMPLETE, Outcome.CONVERGED):
         found[COMPLETE] = 0.0
         found.update((step_key(r.step), r.value) for r in trial.reports)
     return found
 
 
+def _listings(trial: Trial) -> Iterator[Listing]:
+    if trial.state is TrialState.WAITING:
+        yield Listing.WAITING
+    if trial.state is TrialState.RUNNING:
+        yield Listing.RUNNING
+    if trial.outcome is Outcome.FAILED:
+        yield Listing.FAILED
+    if trial.origin is Origin.FINALIST:
+        yield Listing.FINALIST
+
+
 def changed_entries(old: Trial | None, new: Trial) -> dict[Key, float | None]:
     """Return what replacing `old` by `new` changes in the index; None takes the trial off a key."""
-    if old is not None and old.marks is new.marks and old.outcome is new.outcome:
+    if (
+        old is not None
+        and old.marks is new.marks
+        and old.outcome is new.outcome
+        and old.state is new.state
+    ):
         return {}
     before, after = entries(old), entries(new)
     changes: dict[Key, float | None] = {key: None for key in before if key not in after}

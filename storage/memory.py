@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from storage.changes import Attempt, StoredReply, TrialKey
-from storage.index import IndexPeers, Key, Values, entries
+from storage.index import IndexPeers, Key, Listing, Values, entries, listing_key
 from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
 from tuner.study import Study
@@ -103,6 +103,11 @@ class Reader(ABC):
         if (worker := self._find_worker(worker_id)) is None:
             raise NotFound(f"no worker has the id {worker_id}")
         return worker
+
+    def listed(self, study_id: int, listing: Listing) -> Collection[int]:
+        """Return the numbers of the study's trials on a list, in no order. Raises NotFound."""
+        self.study(study_id)
+        return self._listed(study_id, listing_key(listing)).keys()
 
     def peers(self, study_id: int) -> Peers:
         """Return what pruning may ask of a study's trials. Raises NotFound."""

@@ -199,7 +199,7 @@ class Transaction(Reader):
             params=exact(space, params), seed=seed, origin=origin, created_at=now,
         )  # fmt: skip
         self._set(self.overlay.numbers, study_id, number + 1)
-        self._set(self.overlay.trials.setdefault(study_id, {}), number, trial)
+        self._put(None, trial)
         if note:
             self._set(self.overlay.notes, TrialKey(study_id, number), note)
         return trial
@@ -219,6 +219,9 @@ class Transaction(Reader):
             )
         if trial.value is not None and not math.isfinite(trial.value):
             raise InvalidInput(f"a trial's value is a finite number, not {trial.value}")
+        self._put(old, trial)
+
+    def _put(self, old: Trial | None, trial: Trial) -> None:
         self._set(self.overlay.trials.setdefault(trial.study_id, {}), trial.number, trial)
         index = self.overlay.index.setdefault(trial.study_id, {})
         for key, value in changed_entries(old, trial).items():

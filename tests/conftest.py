@@ -19,6 +19,9 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile(
+    "long", parent=hypothesis.settings.get_profile("tuner"), max_examples=10_000
+)
 hypothesis.settings.load_profile("tuner")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -20,7 +21,7 @@ from tuner.spec import (
     StudySpec,
 )
 from tuner.spec.space import space_document
-from tuner.train import KNOWN_PARAMS, TASKS
+from tuner.train import KNOWN_PARAMS, TASKS, refusal
 
 _NEVER_NEGATIVE = re.compile(
     r"loss|err|acc|mse|mae|auc|f1|perplexity|ppl|precision|recall|rate", re.I
@@ -56,17 +57,21 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
 
 def _default_policies(space: Space) -> list[Policy]:
     rate = space.parameters.get("lr")
-    lowest = min((v for v in _ends(rate) if not isinstance(v, bool | str)), default=0.0)
+    values = _probes(rate) if rate is not None else ()
+    lowest = min((v for v in values if not isinstance(v, bool | str)), default=0.0)
     if lowest <= 0:
         return [Divergence(name="divergence")]
     halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
     return [halving, Divergence(name="divergence")]
 
 
-def _ends(parameter: Parameter | None) -> tuple[ParamValue, ...]:
-    if parameter is None:
-        return ()
-    return parameter.values if isinstance(parameter, Categorical) else (parameter.low,)
+def _probes(parameter: Parameter) -> tuple[ParamValue, ...]:
+    """Return all values of a list; of an interval both ends and one between."""
+    if isinstance(parameter, Categorical):
+        return parameter.values
+    low, high = parameter.low, parameter.high
+    further = (high - low) / math.pi if parameter.step is None else parameter.step
+    return (low, high, parameter.nearest(low + further))
 
 
 def _fill_pruner(pruner: Pruner | None, steps: int | None) -> Pruner:
@@ -112,10 +117,12 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
         yield Fault(where="objective.metric", message=message)
     elif modes[metric] != mode:
         yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
-    for name in spec.build_space().parameters:
+    for name, parameter in spec.build_space().parameters.items():
         if name not in KNOWN_PARAMS:
             message = f"{task} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
             yield Fault(where=f"space.{name}", message=message)
+        elif found := next(filter(None, (refusal(name, v) for v in _probes(parameter))), None):
+            yield Fault(where=f"space.{name}", message=f"{task}: each value {found}")
 
 
 def _warn_pruner(spec: StudySpec, full: StudySpec) -> Iterator[str]:

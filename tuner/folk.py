@@ -21,7 +21,6 @@ _WISHES: tuple[Params, ...] = (
     {"lr": 0.1, "batch_size": 128, "init_scale": 0.1, "dropout": 0.5, "clip_norm": 15.0},
     {"lr": 0.01, "batch_size": 128, "init_scale": 1.0, "dropout": 0.2, "clip_norm": 5.0},
 )
-_ADAM_WISH: Params = {**_WISHES[1], "optimizer": "adam"}
 
 
 def rules_of_thumb(

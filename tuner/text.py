@@ -1,4 +1,4 @@
-"""Names people may give: short, printable, without characters that hide or reorder text."""
+"""Names people may give, printable and short; and the one line of an error that names it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,23 @@ def _not_a_number(text: str) -> str:
     return text
 
 
+def _one_segment(text: str) -> str:
+    if "/" in text or text in (".", ".."):
+        raise ValueError("'/' is not allowed, nor '.' and '..' alone: names stand in URLs")
+    return text
+
+
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_visible)]
 Name = Annotated[Label, AfterValidator(_not_a_number)]
+StudyName = Annotated[Name, AfterValidator(_one_segment)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 MetricName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_./-]{0,99}$")]
+
+
+def headline(text: str) -> str:
+    """Return the line that names an error: after a traceback's last frame, else the last one."""
+    lines = text.strip().splitlines()
+    frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
+    after = lines[frames[-1] + 1 :] if frames else []
+    found = next((line for line in after if line and not line[0].isspace()), "")
+    return (found or "".join(lines[-1:])).strip()[:500]

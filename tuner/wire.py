@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from tuner.decision import Action, Outcome
-from tuner.text import Label, MetricName, Name
+from tuner.text import Label, MetricName, StudyName
 from tuner.trial import EndReason, EventKind, Origin, StudyState, TrialState
 
 Step = Annotated[int, Field(ge=0, lt=2**31)]
@@ -233,7 +233,7 @@ class Extend(Request):
 class CloneStudy(Request):
     """POST /studies/{study}/clone: the same document with `changes` (merged) under a new name."""
 
-    name: Name | None = None
+    name: StudyName | None = None
     changes: dict[str, Any] = {}
 
 

@@ -18,6 +18,8 @@ async def healthz() -> Health:
 
 @router.get("/readyz", operation_id="readyz", summary="Whether work is taken")
 async def readyz(services: ServicesDep) -> Health:
+    if services.ledger.lost is not None:
+        raise Unavailable("another server took over the database", retry_after=5)
     if services.closing.is_set():
         raise Unavailable("the server is stopping", retry_after=5)
     return Health()

@@ -1,4 +1,4 @@
-"""The real application over an in-process transport, on a real SQLite file."""
+"""A running server and what tests ask of it, as people and their loops do."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.app import create_app
 from api.services import Services
 from api.settings import Settings
-
-TOKEN = "a-token-for-tests"
-URL = "http://127.0.0.1:8700"
-API = "/api/v1"
+from tests.api.in_process import API, in_process, settings_in
 
 
 class Api:
@@ -64,12 +60,8 @@ def problem(response: httpx.Response, status: int, slug: str) -> Any:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Api]:
     """Run the application from start to stop."""
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app)
-        headers = {"Authorization": f"Bearer {settings.admin_token}"}
-        async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as http:
-            yield Api(http, app.state.services)
+    async with in_process(settings) as (http, services):
+        yield Api(http, services)
 
 
 @pytest.fixture
@@ -81,11 +73,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Give the settings of a server of this test's own."""
-    return Settings(
-        db_url=f"sqlite:///{tmp_path / 'tuner.db'}",
-        artifact_dir=tmp_path / "artifacts",
-        admin_token=TOKEN,
-    )
+    return settings_in(tmp_path)
 
 
 @pytest.fixture
@@ -98,7 +86,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 @pytest.fixture
 async def proxied(settings: Settings) -> AsyncIterator[Api]:
     """Give a running server that listens to the network, behind a proxy."""
-    behind = replace(settings, host="0.0.0.0", behind_proxy=True, allowed_hosts=("tuner.example",))
+    behind = replace(settings, host="0.0.0.0", allowed_hosts=("tuner.example",))
     async with running(behind) as api:
         yield api
 

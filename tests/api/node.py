@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from api.app import create_app
 from api.deadlines import Deadlines
 from api.services import Services
-from api.settings import Settings
+from tests.api.in_process import API, in_process, settings_in
 from tuner.trial import Trial
 from tuner.wire import (
     DecisionView,
@@ -29,16 +28,10 @@ from tuner.wire import (
     TrialAfter,
 )
 
-TOKEN = "test-token-of-the-node"
 SPACE: Mapping[str, Any] = {
     "x": {"min": 1e-4, "max": 1.0, "log": True},
     "y": {"min": 0.0, "max": 0.9},
 }
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @dataclass
@@ -46,12 +39,14 @@ class Clock:
     """Time that moves only when told."""
 
     seconds: float = 0.0
+    jump: float = 0.0
+    """Seconds by which the time of day was set forward."""
 
     def monotonic(self) -> float:
         return self.seconds
 
     def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds + self.jump)
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -80,7 +75,7 @@ class Node:
         self, path: str, body: Mapping[str, Any] | None = None, key: str | None = None
     ) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
-        return await self.http.post(f"/api/v1{path}", json=dict(body or {}), headers=headers)
+        return await self.http.post(API + path, json=dict(body or {}), headers=headers)
 
     async def submit(self, **changes: Any) -> StudyView:
         reply = await self.post("/studies", document(**changes))
@@ -88,7 +83,7 @@ class Node:
         return StudyView.model_validate_json(reply.content)
 
     async def study(self, ref: str | int) -> StudyView:
-        reply = await self.http.get(f"/api/v1/studies/{ref}")
+        reply = await self.http.get(f"{API}/studies/{ref}")
         assert reply.status_code == 200, reply.text
         return StudyView.model_validate_json(reply.content)
 
@@ -174,26 +169,15 @@ async def serve(folder: Path, clock: Clock | None = None, **settings: Any) -> As
     """Serve a database in `folder`; with `clock`, time stands still and nothing is swept."""
     if clock is not None:
         settings = {"sweep_s": 1e6, **settings}
-    app = create_app(
-        Settings(
-            db_url=f"sqlite:///{folder}/tuner.db",
-            artifact_dir=folder / "artifacts",
-            admin_token=TOKEN,
-            **settings,
-        )
+    change = None if clock is None else partial(_with_clock, clock=clock)
+    async with in_process(settings_in(folder, **settings), change) as (http, services):
+        yield Node(http=http, services=services)
+
+
+def _with_clock(services: Services, clock: Clock) -> Services:
+    return replace(
+        services,
+        clock=clock.now,
+        monotonic=clock.monotonic,
+        deadlines=Deadlines(services.settings.lease_s, clock.monotonic),
     )
-    async with app.router.lifespan_context(app):
-        if clock is not None:
-            app.state.services = replace(
-                app.state.services,
-                clock=clock.now,
-                monotonic=clock.monotonic,
-                deadlines=Deadlines(app.state.services.settings.lease_s, clock.monotonic),
-            )
-        transport = httpx.ASGITransport(app=app)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        base = "http://127.0.0.1:8700"
-        async with httpx.AsyncClient(
-            transport=transport, base_url=base, headers=headers, timeout=60
-        ) as http:
-            yield Node(http=http, services=app.state.services)

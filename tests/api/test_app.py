@@ -10,27 +10,26 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
-from api.routes import PUBLIC, ROUTERS
-from tests.api.conftest import API, Api, external
-from tests.api.served import TOKEN, refused, served
+from tests.api.conftest import Api, external
+from tests.api.in_process import API, mounted
+from tests.serving import TOKEN, ServerProcess, refused
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def test_first_start_makes_a_token_and_prints_it_once(tmp_path: Path) -> None:
-    with served(tmp_path, token=None) as server:
+    with ServerProcess(tmp_path, token=None) as server:
         token = (tmp_path / "admin-token").read_text().strip()
-        assert server.lines[-1] == f"admin token: {token}"
+        assert f"admin token: {token}" in server.log.splitlines()
         headers = {"Authorization": f"Bearer {token}"}
         assert httpx.get(f"{server.url}{API}/studies", headers=headers).status_code == 200
         assert "server" not in httpx.get(f"{server.url}/healthz").headers
         assert server.stop() == 0
     assert (tmp_path / "tuner.db").exists()
-    with served(tmp_path, token=None) as server:
-        assert token not in "\n".join(server.lines)
-        assert str(tmp_path / "admin-token") in server.lines[-1]
+    with ServerProcess(tmp_path, token=None) as server:
+        assert token not in server.log
+        assert str(tmp_path / "admin-token") in server.log.splitlines()[-1]
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -38,7 +37,7 @@ def test_a_signal_ends_long_polls_and_keeps_what_was_acknowledged(
     tmp_path: Path, sig: signal.Signals
 ) -> None:
     replies: list[httpx.Response] = []
-    with served(tmp_path) as server:
+    with ServerProcess(tmp_path) as server:
         with httpx.Client(base_url=server.url + API, headers=HEADERS, timeout=120) as http:
             study = external(space={"x": {"values": [1]}}, budget={"trials": 1})
             assert http.post("/studies", json=study).status_code == 201
@@ -54,13 +53,13 @@ def test_a_signal_ends_long_polls_and_keeps_what_was_acknowledged(
         assert code == 0
     if replies:
         assert replies[0].status_code in (200, 503)
-    with served(tmp_path) as server:
+    with ServerProcess(tmp_path) as server:
         found = httpx.get(f"{server.url}{API}/studies/loop", headers=HEADERS).json()
         assert found["counts"]["running"] == 1
 
 
 def test_a_second_server_on_one_database_says_why_it_does_not_start(tmp_path: Path) -> None:
-    with served(tmp_path):
+    with ServerProcess(tmp_path):
         line = refused(tmp_path, "--port", "0")
     assert line.startswith("error: ")
     assert "owns this database" in line
@@ -92,7 +91,7 @@ def test_what_can_not_be_served_is_one_sentence(
 
 
 def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    with served(tmp_path) as server:
+    with ServerProcess(tmp_path) as server:
         assert server.stop() == 0
     with sqlite3.connect(tmp_path / "tuner.db") as database:
         database.execute("UPDATE tuner_alembic_version SET version_num = 'from-the-future'")
@@ -102,7 +101,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_behind_a_proxy_it_listens_to_the_network(tmp_path: Path) -> None:
     options = ("--host", "0.0.0.0", "--behind-proxy", "--allowed-host", "tuner.example")
-    with served(tmp_path, *options) as server:
+    with ServerProcess(tmp_path, *options) as server:
         headers = HEADERS | {"Host": "tuner.example"}
         assert httpx.get(f"{server.url}{API}/studies", headers=headers).status_code == 200
         headers["Host"] = "other.example"
@@ -113,15 +112,7 @@ def test_behind_a_proxy_it_listens_to_the_network(tmp_path: Path) -> None:
 async def test_description_covers_every_route(api: Api) -> None:
     schema = (await api.http.get("/openapi.json")).json()
     described = {(m.upper(), path) for path, found in schema["paths"].items() for m in found}
-    mounted = {
-        (method, prefix + route.path)
-        for prefix, routers in ((API, ROUTERS), ("", PUBLIC))
-        for router in routers
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    }
-    assert described == mounted
+    assert described == set(mounted())
     operations = [o for found in schema["paths"].values() for o in found.values()]
     names = [o["operationId"] for o in operations]
     assert len(set(names)) == len(names)

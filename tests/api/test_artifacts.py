@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.node import Node, anyio_backend, serve, slug
+from tests.api.node import Node, serve, slug
 from tuner.trial import EventKind
 from tuner.wire import LeaseGrant
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 HALVE = {"name": "halve_on_plateau", "patience": 0, "threshold_mode": "abs", "threshold": 0.01}
 RATED = {"space": {"lr": {"min": 0.1, "max": 1.0}}, "budget": {"trials": 9, "steps": 99}}

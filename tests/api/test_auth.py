@@ -15,7 +15,8 @@ from api.app import create_app
 from api.auth import OPEN, host_name
 from api.routes import PUBLIC, ROUTERS
 from api.settings import Settings, is_loopback
-from tests.api.conftest import TOKEN, Api, problem
+from tests.api.conftest import Api, problem
+from tests.api.in_process import TOKEN
 from tuner import home
 from tuner.errors import InvalidInput, NotAuthenticated
 
@@ -134,7 +135,7 @@ async def test_allowed_hosts_behind_a_proxy(proxied: Api) -> None:
 
 
 async def test_any_host_can_be_allowed(settings: Settings) -> None:
-    app = create_app(replace(settings, host="0.0.0.0", behind_proxy=True, allowed_hosts=("*",)))
+    app = create_app(replace(settings, host="0.0.0.0", allowed_hosts=("*",)))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://any.example") as http:
         assert (await http.get("/api/v1/studies")).status_code == 401

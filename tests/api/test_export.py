@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import API, Api, external, train
+from tests.api.conftest import Api, external, train
+from tests.api.in_process import API
 from tuner.policies import schedule
 from tuner.spec import RateSchedule, check, parse_yaml
 from tuner.trial import EventKind, Report, trial_seed

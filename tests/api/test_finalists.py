@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from api import finalists
-from tests.api.node import Node, anyio_backend, serve
+from tests.api.node import Node, serve
 from tuner.decision import Outcome
 from tuner.trial import Origin, StudyState
 from tuner.wire import StudyView
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 REPEATED: dict[str, Any] = {
     "budget": {"trials": 4},

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from api.settings import Settings
-from tests.api.conftest import API, Api, external, problem, running
+from tests.api.conftest import Api, external, problem, running
+from tests.api.in_process import API
 
 pytestmark = pytest.mark.anyio
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from api import leases
-from tests.api.node import Clock, anyio_backend, document, serve, slug
+from tests.api.node import Clock, document, serve, slug
 from tuner.decision import Outcome
 from tuner.spec import StudySpec, check
 from tuner.trial import EndReason, Origin, StudyState, TrialState
 from tuner.wire import Leases
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 WORK = {"run": {"entrypoint": "pkg.train:main"}}
 IDLE = Leases(leases=[], idle=True, heartbeat_s=10.0)

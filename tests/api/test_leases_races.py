@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from api.search import Search
-from tests.api.node import Node, anyio_backend, serve
+from tests.api.node import Node, serve
 from tuner.trial import EndReason, Origin, StudyState, TrialState
 from tuner.wire import LeaseGrant
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 WORK = {"run": {"entrypoint": "pkg.train:main"}}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import API, Api
+from tests.api.conftest import Api
+from tests.api.in_process import API
 
 pytestmark = pytest.mark.anyio
 

@@ -13,12 +13,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.routes import artifacts, leases, workers
-from tests.api.node import Node, anyio_backend, item, serve
+from tests.api.node import Node, item, serve
 from tuner.decision import Outcome
 from tuner.trial import StudyState, TrialState
 from tuner.wire import LeaseGrant
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from api import reaper
-from tests.api.node import Clock, anyio_backend, serve
+from tests.api.node import Clock, serve
 from tuner.decision import Outcome
 from tuner.trial import EndReason, EventKind, StudyState, TrialState
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 LEASE = {"lease_s": 30.0, "heartbeat_s": 10.0}
 
@@ -64,6 +63,22 @@ async def test_a_restart_gives_every_lease_a_full_term(tmp_path: Path) -> None:
         await reaper.sweep(node.services)
         assert node.trial(grant).state is TrialState.RUNNING
         clock.seconds += 0.1
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.WAITING
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_a_time_of_day_that_jumps_expires_nothing(tmp_path: Path, jump: float) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit()
+        worker = await node.register()
+        grant = await node.ask()
+        clock.jump = jump
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.RUNNING
+        assert [w.worker_id for w in node.services.ledger.memory.workers()] == [worker]
+        clock.seconds = 30.0
         await reaper.sweep(node.services)
         assert node.trial(grant).state is TrialState.WAITING
 

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.api.node import Clock, anyio_backend, item, serve, slug
+from tests.api.node import Clock, item, serve, slug
 from tuner.decision import Action, Outcome
 from tuner.trial import EventKind, Report, StudyState, TrialState
 from tuner.wire import DecisionView, LeaseGrant
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 HALVE = {
     "name": "halve_on_plateau",

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.node import anyio_backend, serve, slug
+from tests.api.node import serve, slug
 from tuner.decision import Outcome
 from tuner.trial import TrialState
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 RATED: dict[str, Any] = {
     "space": {"lr": {"min": 0.1, "max": 1.0}},
@@ -47,6 +46,27 @@ async def test_a_trials_value_is_its_best_or_last(tmp_path: Path, which: str, va
         assert node.trial(grant).value == value
         await node.finish(bare, value=3.0)
         assert node.trial(bare).value == 3.0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            'Traceback\n  File "a.py", line 1, in f\n    g()\nE: CUDA error\nhint 1\nhint 2',
+            "E: CUDA error",
+        ),
+        ("the process was killed by SIGSEGV", "the process was killed by SIGSEGV"),
+        ('Traceback\n  File "a.py", line 1, in f\n    g()', "g()"),
+    ],
+)
+async def test_the_reason_is_the_line_that_names_the_error(
+    tmp_path: Path, error: str, reason: str
+) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        grant = await node.ask()
+        await node.finish(grant, outcome="failed", error=error, retry=False)
+        assert node.trial(grant).reason == reason
 
 
 async def test_a_failed_trial_is_retried_up_to_the_cap(tmp_path: Path) -> None:

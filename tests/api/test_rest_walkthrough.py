@@ -9,11 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
-from api.routes import PUBLIC, ROUTERS
-from tests.api.conftest import API
-from tests.api.served import ROOT, served
+from tests.api.in_process import API, mounted
+from tests.serving import ROOT, ServerProcess
 
 PAGE = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
 SERVE = "tuner serve\n"
@@ -24,7 +22,7 @@ def test_the_walk_works_word_for_word(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     assert blocks.pop(0) == SERVE
     assert len(blocks) > 10
-    with served(tmp_path, token=None) as server:
+    with ServerProcess(tmp_path, token=None) as server:
         script = "set -euo pipefail\n" + "\necho\n".join(blocks).replace(DOCUMENTED, server.url)
         done = subprocess.run(
             ["bash", "-c", script],
@@ -37,7 +35,7 @@ def test_the_walk_works_word_for_word(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert '"lr_factor":0.5' in done.stdout
-        _check_outcome(server.url, (tmp_path / "admin-token").read_text().strip())
+        _check_outcome(server.url, server.token)
     assert "rate_schedule" in (tmp_path / "best.yaml").read_text()
 
 
@@ -61,15 +59,7 @@ def _check_outcome(url: str, token: str) -> None:
 
 def test_every_route_is_listed() -> None:
     listed = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", PAGE, re.MULTILINE)
-    mounted = [
-        (method, prefix + route.path)
-        for prefix, routers in ((API, ROUTERS), ("", PUBLIC))
-        for router in routers
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    ]
-    assert sorted(listed) == sorted(mounted)
+    assert sorted(listed) == sorted(mounted())
 
 
 @pytest.mark.parametrize("page", re.findall(r"\]\(([a-z]+\.md)\)", PAGE))

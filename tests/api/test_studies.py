@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from tests.api.conftest import API, Api, external, running, train
+from tests.api.conftest import Api, external, running, train
+from tests.api.in_process import API
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.node import Clock, anyio_backend, serve
+from tests.api.node import Clock, serve
 from tuner.wire import WorkerPage
 
-__all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio
 
 

@@ -58,6 +58,7 @@ class FakeServer:
         self.decide: Callable[[wire.ReportItem], wire.DecisionView] = decide
         self.stale: set[str] = set()
         self.refuse = False
+        self.no_leases: TunerError | None = None
         self.batches: list[int] = []
         self.times: list[tuple[str, str, float]] = []
         self.go = threading.Event()
@@ -126,6 +127,8 @@ class FakeServer:
         if path == "/reports":
             self.go.wait()
         if path == "/leases":
+            if self.no_leases is not None:
+                raise self.no_leases
             return self._acquire(wire.AcquireLeases.model_validate_json(body))
         with self.lock:
             self.times.append((method, path, time.monotonic()))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.e2e.server_process import ServerProcess
+from tests.serving import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 TRAINING = """
@@ -35,7 +35,8 @@ run: external
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+    folder = tmp_path_factory.mktemp("server")
+    with ServerProcess(folder, "--db", f"sqlite:///{folder / 'own.db'}") as server:
         yield server
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.e2e.server_process import ServerProcess
+from tests.serving import ServerProcess
 
 
 def upgrade(url: str, home: Path) -> subprocess.CompletedProcess[str]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import optuna
 import pytest
 
-COMMAND = [sys.executable, "-m", "tuner", "demo", "--trials", "8"]
+from tests.serving import PROGRAM, environment
 
-
-def environment(folder: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TUNER_")}
-    return {**kept, "TMPDIR": str(folder), "TUNER_HOME": str(folder / "home")}
+COMMAND = [*PROGRAM, "demo", "--trials", "8"]
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -36,7 +31,12 @@ def left_behind(folder: Path) -> list[str]:
 @pytest.mark.timeout(600)
 def test_the_demo(tmp_path: Path) -> None:
     ran = subprocess.run(
-        COMMAND, env=environment(tmp_path), capture_output=True, text=True, timeout=540, check=False
+        COMMAND,
+        env=environment(tmp_path / "home", TMPDIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"^Best trial: \d+ ", ran.stdout, re.M)
@@ -55,7 +55,7 @@ def test_the_demo(tmp_path: Path) -> None:
 def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
     process = subprocess.Popen(
         COMMAND,
-        env=environment(tmp_path),
+        env=environment(tmp_path / "home", TMPDIR=str(tmp_path)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

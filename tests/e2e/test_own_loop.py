@@ -11,7 +11,7 @@ from random import Random
 import pytest
 import torch
 
-from tests.e2e.server_process import TOKEN, ServerProcess
+from tests.serving import TOKEN, ServerProcess
 from tuner import Client
 from tuner.decision import Outcome
 from tuner.errors import (
@@ -161,8 +161,8 @@ def test_rates_are_those_of_torch_s_scheduler(client: Client, seed: int) -> None
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Serve with leases of two seconds."""
-    options = ("--lease", "2", "--heartbeat", "0.2", "--sweep", "0.1")
+    """Serve with leases of three seconds."""
+    options = ("--lease", "3", "--heartbeat", "0.2", "--sweep", "0.1")
     with ServerProcess(tmp_path_factory.mktemp("hasty"), *options) as server:
         yield server
 

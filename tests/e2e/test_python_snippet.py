@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.server_process import TOKEN, ServerProcess
+from tests.serving import TOKEN, ServerProcess
 from tuner import Client
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,7 +36,7 @@ def test_the_page_on_python(server: ServerProcess, capsys: pytest.CaptureFixture
     client.close()
 
 
-def test_what_the_issue_promises(server: ServerProcess, tmp_path: Path) -> None:
+def test_a_study_from_file_to_best(server: ServerProcess, tmp_path: Path) -> None:
     document = tmp_path / "own.yaml"
     document.write_text("objective: {metric: loss}\nbudget: {trials: 1, steps: 3}\nrun: external\n")
     with Client(server.url, TOKEN) as client:

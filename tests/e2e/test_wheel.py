@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.serving import ROOT, ServerProcess, environment
+
 PACKAGES = {
     "tuner": "tuner",
     "api": "tuner/_server/api",
@@ -27,8 +24,6 @@ PACKAGES = {
     "examples": "tuner/_examples",
 }
 SERVER_ONLY = ("alembic", "api", "fastapi", "optuna", "sqlalchemy", "starlette", "storage")
-TOKEN = "a-token-of-the-tests-own-0123456789"
-READY_SECONDS = 120.0
 RUN_SECONDS = 600.0
 STUDY = """
 api_version: v1
@@ -52,11 +47,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def _run(command: list[str], cwd: Path, **variables: str) -> str:
+def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None) -> str:
     ran = subprocess.run(
         command,
         cwd=cwd,
-        env=_environment(**variables),
+        env=env or environment(cwd),
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -64,16 +59,6 @@ def _run(command: list[str], cwd: Path, **variables: str) -> str:
     )
     assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
-
-
-def _environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without what would lead back to the checkout."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONPATH", "VIRTUAL_ENV") and not name.startswith("TUNER_")
-    }
-    return kept | variables
 
 
 @contextmanager
@@ -96,51 +81,6 @@ def _installed(wheel: Path, extra: str, folder: Path) -> Iterator[Path]:
 def _importable(python: Path, names: tuple[str, ...], cwd: Path) -> set[str]:
     code = "import sys, importlib.util as u; print(*filter(u.find_spec, sys.argv[1:]))"
     return set(_run([str(python), "-c", code, *names], cwd=cwd).split())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def _serve(programs: Path, folder: Path) -> Iterator[str]:
-    """Serve on an empty SQLite file in `folder`; yield the URL."""
-    port = _free_port()
-    command = [str(programs / "tuner"), "serve", "--db", f"sqlite:///{folder / 'tuner.db'}"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=_environment(TUNER_ADMIN_TOKEN=TOKEN, TUNER_HOME=str(folder / "server-home")),
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        deadline = time.monotonic() + READY_SECONDS
-        while not _ready(f"http://127.0.0.1:{port}"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(60)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def test_the_wheel_carries_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
@@ -183,15 +123,13 @@ def _check_the_workers_environment(python: Path, folder: Path) -> None:
 def _complete_a_trial(server: Path, worker: Path, folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY)
     tuner = str(worker / "tuner")
-    with _serve(server, folder) as url:
-        variables = {
-            "TUNER_URL": url,
-            "TUNER_TOKEN": TOKEN,
-            "OMP_NUM_THREADS": "1",
-            "TUNER_HOME": str(folder / "worker-home"),
-        }
-        study = _run([tuner, "submit", "study.yaml"], cwd=folder, **variables).strip()
-        _run([tuner, "worker", "--slots", "1", "--until-idle", "3"], cwd=folder, **variables)
-        best = json.loads(_run([tuner, "best", study, "--json"], cwd=folder, **variables))
+    home = folder / "served"
+    home.mkdir()
+    options = ("--db", f"sqlite:///{folder / 'tuner.db'}")
+    with ServerProcess(home, *options, program=[str(server / "tuner")]) as running:
+        env = {**running.env, "TUNER_HOME": str(folder / "worker-home")}
+        study = _run([tuner, "submit", "study.yaml"], folder, env).strip()
+        _run([tuner, "worker", "--slots", "1", "--until-idle", "3"], folder, env)
+        best = json.loads(_run([tuner, "best", study, "--json"], folder, env))
     assert isinstance(best["value"], float)
     assert set(best["params"]) == {"lr", "batch_size", "init_scale", "dropout", "clip_norm"}

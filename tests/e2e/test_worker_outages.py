@@ -13,6 +13,7 @@ from tests.e2e.bench import Bench, alive
 from tests.e2e.fake_server import FakeServer
 from tests.e2e.worker_process import wait_until
 from tuner import wire
+from tuner.errors import TunerError
 
 
 @pytest.fixture
@@ -261,6 +262,13 @@ def test_a_server_that_is_never_there_ends_an_idle_worker(bench: Bench) -> None:
     bench.server.stop()
     with bench.worker(until_idle=0.1, unreachable=0.5) as worker:
         assert worker.wait() == 5
+
+
+def test_a_server_that_fails_to_lease_is_named_once_and_in_the_exit_code(bench: Bench) -> None:
+    bench.server.no_leases = TunerError("an error of the server's own")
+    with bench.worker(until_idle=2.5) as worker:
+        assert worker.wait() == 1
+        assert worker.log.count("no trials could be leased") == 1
 
 
 def test_a_busy_server_is_asked_again(bench: Bench) -> None:

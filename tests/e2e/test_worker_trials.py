@@ -109,6 +109,7 @@ def test_an_exception_is_a_failure_with_its_end_of_the_traceback(bench: Bench) -
     assert finish.outcome == "failed"
     assert finish.retry
     assert finish.error.rstrip().endswith("the end")
+    assert "\nValueError: xxx" in finish.error
     assert len(finish.error) <= 8192
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.server import ServerProcess
 from tests.e2e.worker_process import WorkerProcess, wait_until
+from tests.serving import ServerProcess
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     folder = tmp_path / "server"
     folder.mkdir()
-    with ServerProcess(folder, lease_s=2.0, heartbeat_s=0.4, sweep_s=0.2) as process:
+    options = ("--lease", "4", "--heartbeat", "0.4", "--sweep", "0.2")
+    with ServerProcess(folder, *options) as process:
         yield process
 
 
@@ -80,6 +81,7 @@ def test_a_built_in_task_is_trained(server: ServerProcess, folder: Path) -> None
     )
     with worker(server, folder, slots=2, until_idle=0.5, preload=True) as process:
         assert process.wait() == 0
+        assert process.log.count("nothing to do") == 1
     view = server.call("GET", f"/studies/{study}")
     assert view["state"] == "finished"
     assert view["best"]["value"] < 2.3  # better than guessing one of ten: ln 10

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -93,6 +94,7 @@ def test_faults_are_listed_one_a_line(url: str, server: FakeServer, document: st
     faults = [
         {"where": "budget.trails", "message": "unknown key; did you mean 'trials'?"},
         {"where": "run", "message": "is missing"},
+        {"where": "", "message": "policy 'x' is listed more than once"},
     ]
     server.on("POST", "/studies", problem(422, "invalid-input", "two faults", faults=faults))
     result = run("submit", document)
@@ -100,11 +102,14 @@ def test_faults_are_listed_one_a_line(url: str, server: FakeServer, document: st
     assert result.stderr.splitlines() == [
         "error: budget.trails: unknown key; did you mean 'trials'?",
         "error: run: is missing",
+        "error: policy 'x' is listed more than once",
     ]
 
 
 @pytest.mark.parametrize(
-    "content", [b"a: [", b"a: 1\na: 2\n", b"\xff\xfe\x00"], ids=["syntax", "twice", "binary"]
+    "content",
+    [b"a: [", b"a: 1\na: 2\n", b"\xff\xfe\x00", b"", b"- a\n"],
+    ids=["syntax", "twice", "binary", "empty", "list"],
 )
 def test_a_file_that_is_no_document(url: str, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "study.yaml"
@@ -167,6 +172,10 @@ def test_ls(url: str, server: FakeServer) -> None:
     assert head.split() == ["ID", "NAME", "STATE", "TRIALS", "BEST", "CREATED"]
     assert first.split()[:5] == ["7", "digits", "running", "4/10", "-"]
     assert second.split()[:5] == ["8", "two", "finished", "4/10", "0.25"]
+    failures = over(ended_why="failures").model_dump(mode="json")
+    server.on("GET", "/studies", {"items": [failures]})
+    assert "finished (failures)" in run("ls").stdout
+    server.on("GET", "/studies", {"items": items})
     assert [s["id"] for s in json.loads(run("ls", "--json").stdout)] == [7, 8]
 
 
@@ -181,6 +190,19 @@ def test_show(url: str) -> None:
     assert "best val_loss 0.25 (trial 3)" in result.stdout
     assert "lr=0.1 batch_size=32" in result.stdout
     assert json.loads(run("show", "digits", "--json").stdout)["id"] == 7
+
+
+def test_show_says_why_a_trial_failed(url: str, server: FakeServer) -> None:
+    server.on("GET", STUDY, study_view(counts={"complete": 1, "failed": 2}))
+    failed = [
+        trial_view(n, 0.5, outcome="failed", reason=f"E: {n}", ended_at=NOW - timedelta(hours=n))
+        for n in (1, 2)
+    ]
+    items = [t.model_dump(mode="json") for t in [trial_view(0, 0.5), *failed]]
+    server.on("GET", f"{BY_ID}/trials", {"items": items})
+    shown = run("show", "digits").stdout
+    assert "trial 1: E: 1" in shown
+    assert "3/10 trials, 2 failed" in shown
 
 
 def test_best_prints_the_parameters_as_yaml(url: str, server: FakeServer) -> None:

@@ -162,6 +162,8 @@ def test_progress_of_a_study_that_waits() -> None:
         state=StudyState.QUEUED, started_at=None, counts={}, note="no worker allows x"
     )
     assert progress_line(view, NOW) == "digits: queued, 0/10 trials, no worker allows x"
+    paused = study_view(state=StudyState.PAUSED, counts={"failed": 2}, note="paused")
+    assert progress_line(paused, NOW) == "digits: paused, 2/10 trials, 2 failed"
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,15 @@ def test_names_are_one_segment_of_the_path() -> None:
     assert server.requests[0].url.raw_path == b"/api/v1/studies/a%20b%3Fx%3D1%23%25"
 
 
-@pytest.mark.parametrize("name", ["vision/resnet", "..", "../workers"])
-def test_names_that_no_path_can_carry_are_looked_up(name: str) -> None:
+@pytest.mark.parametrize("name", ["vision/resnet", "..", ".", "../workers"])
+def test_a_name_no_study_can_have_leads_nowhere_else(name: str) -> None:
     server = FakeServer()
-    server.on("GET", "/studies", {"items": [study_view(name=name).model_dump(mode="json")]})
-    server.on("GET", "/studies/7", study_view(name=name))
-    assert server.client().study(name).id == 7
-    with pytest.raises(NotFound, match="other"):
-        server.client().study("other/name")
-    assert {r.url.path for r in server.requests} == {"/api/v1/studies", "/api/v1/studies/7"}
+    server.on("GET", "/studies", {"items": [], "next_cursor": None})
+    server.on("GET", "/workers", {"items": []})
+    with pytest.raises(NotFound):
+        server.client().study(name)
+    escaped = f"/api/v1/studies/{name.replace('/', '%2F')}".encode()
+    assert {r.url.raw_path for r in server.requests} <= {escaped}
 
 
 @pytest.mark.parametrize(

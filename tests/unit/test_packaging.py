@@ -118,7 +118,7 @@ def test_continuous_integration_calls_make_test() -> None:
 
 def test_make_test_ends_with_pytest() -> None:
     ran = subprocess.run(
-        ["make", "--dry-run", "--always-make", "test"],
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "test"],
         cwd=ROOT,
         capture_output=True,
         text=True,

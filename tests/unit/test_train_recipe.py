@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tuner.errors import InvalidInput
-from tuner.train import KNOWN_PARAMS, TASKS, task_info
+from tuner.spec import RunTask
+from tuner.train import KNOWN_OPTIONS, KNOWN_PARAMS, TASKS, task_info
 from tuner.train.recipe import Options, Recipe
 
 DEFAULTS = TASKS["digits-mlp"].defaults
@@ -15,6 +16,12 @@ DEFAULTS = TASKS["digits-mlp"].defaults
 def test_missing_parameters_get_the_defaults_of_the_task() -> None:
     recipe = Recipe.from_params({"lr": 0.25}, DEFAULTS)
     assert recipe == Recipe(lr=0.25, batch_size=128, init_scale=1.0, dropout=0.2, clip_norm=5.0)
+
+
+def test_a_study_can_set_every_option() -> None:
+    assert set(RunTask.model_fields) - {"task", "progress_timeout"} == set(KNOWN_OPTIONS)
+    defaults = RunTask(task="digits-mlp").model_dump(include=set(KNOWN_OPTIONS))
+    assert Options.from_mapping(defaults) == Options()
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_names() -> None:

@@ -54,6 +54,12 @@ def test_named_gpus_are_taken_as_they_are() -> None:
     assert resolve(("none",)) == ()
 
 
+@pytest.mark.parametrize("asked", ["a", "-1", "0-1", "0;1", "cuda:0"])
+def test_what_is_no_gpu_is_refused(asked: str) -> None:
+    with pytest.raises(InvalidInput, match="is no GPU"):
+        resolve((asked,))
+
+
 @pytest.mark.parametrize(
     ("run", "program"),
     [

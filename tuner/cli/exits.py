@@ -40,7 +40,8 @@ def explain(error: TunerError) -> Iterator[str]:
     """Say what went wrong, one line a fault, and where there is one what to do."""
     if isinstance(error, InvalidInput) and error.faults:
         for fault in error.faults:
-            yield f"error: {fault.where}: {fault.message}" if fault.where else fault.message
+            where = f"{fault.where}: " if fault.where else ""
+            yield f"error: {where}{fault.message}"
     else:
         yield f"error: {error.detail}"
     if isinstance(error, NotAuthenticated):

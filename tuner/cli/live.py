@@ -31,11 +31,10 @@ def show_live(handle: StudyHandle, every: float, console: Console | None = None)
 def render(view: StudyView, running: Sequence[TrialView], now: datetime) -> RenderableType:
     """Return one frame."""
     at = progress(view, now)
-    line = Text(progress_line(view, now))
-    bar = ProgressBar(total=1.0, completed=at.share, width=60)
-    if not running:
-        return Group(line, bar)
-    return Group(line, bar, _trials(view, running))
+    head = Table.grid()
+    head.add_row(Text(progress_line(view, now)))
+    head.add_row(ProgressBar(total=1.0, completed=at.share, width=60))
+    return Group(head, _trials(view, running)) if running else head
 
 
 def _trials(view: StudyView, running: Sequence[TrialView]) -> Table:

@@ -14,6 +14,7 @@ from tuner.cli.exits import NOT_FOUND
 from tuner.cli.output import params_text, print_json, print_table, print_yaml
 
 if TYPE_CHECKING:
+    from tuner.client import StudyHandle
     from tuner.wire import BestView, StudyView
 
 
@@ -68,6 +69,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         print_json(views)
         return
     from tuner.client.progress import progress
+    from tuner.trial import EndReason
 
     now = datetime.now(UTC)
     rows = []
@@ -75,7 +77,8 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         at = progress(view, now)
         value = view.best.value if view.best else None
         count = f"{at.ended}/{at.total}"
-        rows.append((view.id, view.name, view.state, count, value, view.created_at))
+        state = "finished (failures)" if view.ended_why is EndReason.FAILURES else view.state
+        rows.append((view.id, view.name, state, count, value, view.created_at))
     print_table(("id", "name", "state", "trials", "best", "created"), rows)
 
 
@@ -83,13 +86,14 @@ def show(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -
     """Show a study: state, counts, best trial."""
     with study(ctx, name) as handle:
         view = handle.view
+        failure = [] if as_json else _last_failure(handle)
     if as_json:
         print_json(view)
         return
     from tuner.client.progress import progress_line
 
     typer.echo(progress_line(view, datetime.now(UTC)))
-    print_table(("", "value"), _facts(view))
+    print_table(("", "value"), [*_facts(view), *failure])
 
 
 def best(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
@@ -182,6 +186,18 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         facts += _best_facts("best rule of thumb", view.best_folk)
     facts += [("warning", text) for text in view.warnings]
     return [(name, value) for name, value in facts if value is not None]
+
+
+def _last_failure(handle: StudyHandle) -> list[tuple[str, object]]:
+    """Return the trial that failed last, and why."""
+    kinds = ("failed", "oom")
+    if not any(handle.view.counts.get(kind, 0) for kind in kinds):
+        return []
+    failed = [t for t in handle.trials() if t.outcome in kinds and t.ended_at is not None]
+    if not failed:
+        return []
+    last = max(failed, key=lambda t: (t.ended_at, t.number))
+    return [("last failure", f"trial {last.number}: {last.reason or last.outcome}")]
 
 
 def _best_facts(title: str, found: BestView) -> list[tuple[str, object]]:

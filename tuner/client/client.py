@@ -15,7 +15,7 @@ from tuner.client.retry import Patience
 from tuner.client.study import StudyHandle
 from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
-from tuner.errors import NotFound
+from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
 from tuner.wire import Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
 
@@ -82,6 +82,8 @@ class Client:
             FileNotFoundError: there is no such file.
         """
         body = document if isinstance(document, Mapping) else _read(Path(document))
+        if not isinstance(body, Mapping):
+            raise InvalidInput(f"{document} holds no mapping of keys to values")
         if dry_run:
             return self._transport.post(Dryrun, "/studies", body, dry_run="true")
         return StudyHandle(self._transport, self._transport.post(StudyView, "/studies", body))
@@ -125,12 +127,13 @@ class Client:
         self._transport.close()
 
     def _segment(self, study: int | str) -> str:
-        """Return a study's id or name as one segment of a path; by its id if the name is none."""
-        if isinstance(study, str) and ("/" in study or study in (".", "..")):
-            found = next((view.id for view in self.studies() if view.name == study), None)
-            if found is None:
-                raise NotFound(f"there is no study named {study!r}")
-            return str(found)
+        """Return a study's id or name as one segment of a path.
+
+        Raises:
+            NotFound: no study can have this name, and no path can carry it.
+        """
+        if study in (".", ".."):
+            raise NotFound(f"no study is named {study!r}")
         return quote(str(study), safe="")
 
     def __enter__(self) -> Self:

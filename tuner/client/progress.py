@@ -45,12 +45,14 @@ def progress_line(view: StudyView, now: datetime) -> str:
     parts = [f"{view.name}: {view.state}", f"{at.ended}/{at.total} trials"]
     if at.running:
         parts.append(f"{at.running} running")
+    if failed := view.counts.get(Outcome.FAILED, 0):
+        parts.append(f"{failed} failed")
     if view.best is not None:
         metric = view.spec.get("objective", {}).get("metric", "value")
         parts.append(f"best {metric} {view.best.value:.6g} (trial {view.best.number})")
     if at.seconds_left is not None:
         parts.append(f"about {duration(at.seconds_left)} left")
-    if view.note:
+    if view.note and view.note != view.state:
         parts.append(view.note)
     return ", ".join(parts)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from tuner.space import Space
 from tuner.spec.space import SpaceSpec, build_space
-from tuner.text import Identifier, Label, MetricName, Name
+from tuner.text import Identifier, Label, MetricName, Name, StudyName
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -214,8 +214,10 @@ class RunTask(Document):
     """Where to train; `auto` takes the GPU if there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward and backward pass (autocast)."""
-    checkpoint_every: Annotated[float, Field(gt=0, le=86_400)] = 10.0
-    """Seconds of training between two checkpoints."""
+    checkpoint_every: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+    """Seconds of training between two checkpoints; 0 writes one after each epoch."""
+    deterministic: bool = False
+    """Whether CUDA may use only kernels that give the same bits each time; slower."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
 
@@ -278,7 +280,7 @@ class StudySpec(Document):
 
     api_version: Literal["v1"] = "v1"
     """Version of this document's format."""
-    name: Name | None = None
+    name: StudyName | None = None
     """Unique name. Derived from `run` if absent."""
     objective: Objective
     """What is optimised."""

@@ -86,6 +86,7 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
         Malformed: it is not JSON of this kind.
+        InvalidInput: a whole number has more than 20 digits.
     """
     try:
         value = json.loads(
@@ -145,7 +146,7 @@ def _finite(text: str) -> float:
 
 def _short_int(text: str) -> int:
     if len(text) > 20:
-        raise ValueError("a whole number has more than 20 digits")
+        raise InvalidInput("a whole number has more than 20 digits")
     return int(text)
 
 

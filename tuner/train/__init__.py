@@ -12,9 +12,18 @@ from typing import Any
 from tuner.errors import InvalidInput
 from tuner.handle import TrialHandle
 from tuner.train.catalog import TASKS, TaskInfo
-from tuner.train.recipe import KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe
+from tuner.train.recipe import KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe, refusal
 
-__all__ = ["KNOWN_OPTIONS", "KNOWN_PARAMS", "TASKS", "TaskInfo", "run", "task_info", "warm"]
+__all__ = [
+    "KNOWN_OPTIONS",
+    "KNOWN_PARAMS",
+    "TASKS",
+    "TaskInfo",
+    "refusal",
+    "run",
+    "task_info",
+    "warm",
+]
 
 
 def task_info(task: str) -> TaskInfo:

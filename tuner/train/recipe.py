@@ -154,6 +154,16 @@ _OPTIONS: _Checks = {
     "deterministic": _flag,
 }
 
+
+def refusal(name: str, value: ParamValue) -> str | None:
+    """Say why a known parameter can't have a value, None if it can."""
+    try:
+        _PARAMS[name](value)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
 KNOWN_PARAMS = tuple(field.name for field in fields(Recipe))
 KNOWN_OPTIONS = tuple(field.name for field in fields(Options))
 

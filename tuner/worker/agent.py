@@ -111,8 +111,8 @@ class Agent:
         leasing = self._leasing = Leasing(
             tools, self._slots, self._about(), attempts=self._attempts, on_end=self._end
         )
-        jobs = [tools.batcher.run(), leasing.run(), self._keep_house()]
-        running = [asyncio.create_task(self._guarded(job)) for job in jobs]
+        loops = [tools.batcher.run(), leasing.run(), self._keep_house()]
+        running = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         serving = [asyncio.create_task(self._guarded(slot.serve())) for slot in self._slots]
         beating = asyncio.create_task(self._guarded(self._beat(tools, leasing)))
         try:
@@ -233,9 +233,9 @@ class Agent:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(code)
 
-    async def _guarded(self, job: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, loop: Coroutine[None, None, None]) -> None:
         try:
-            await job
+            await loop
         except Exception:
             _LOG.exception("the worker met a bug of its own and leaves")
             self._end(EXIT_FAILURE)
@@ -253,10 +253,10 @@ def _apply(attempts: list[Attempt], reply: HeartbeatReply) -> None:
             attempt.decided(result.decision)
 
 
-async def _cancel(jobs: list[asyncio.Task[None]]) -> None:
-    for job in jobs:
-        job.cancel()
-    await asyncio.gather(*jobs, return_exceptions=True)
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _threads(slots: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tuner.decision import Outcome
+from tuner.text import headline
 from tuner.wire import FinishTrial
 from tuner.worker.messages import Done
 from tuner.worker.output import Output
@@ -16,7 +17,6 @@ _TAIL = 4096
 _HOW: Mapping[str, str] = {
     "left": "given back",
     "failed": "failed, will be tried again",
-    "oom": "out of memory, will be tried again",
 }
 
 
@@ -53,9 +53,9 @@ class Ending:
         return how + at + shown
 
     def why(self) -> str:
-        """Return the last line of the error, to stand at the end of a sentence."""
-        lines = self.error.strip().splitlines()
-        return f": {lines[-1][:300]}" if lines else ""
+        """Return the line that names the error, to stand at the end of a sentence."""
+        line = headline(self.error)
+        return f": {line[:300]}" if line else ""
 
 
 def over(done: Done, *, asked: bool, alive: bool) -> Ending:

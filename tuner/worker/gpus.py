@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from tuner.errors import InvalidInput
 
 ALL = ("all",)
 NONE = ("none",)
+_IDENT = re.compile(r"\d{1,4}|(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,15 @@ def resolve(asked: Sequence[str]) -> tuple[Gpu, ...]:
     """Return the GPUs a worker shares out; the driver is asked only for `("all",)`.
 
     Raises:
-        InvalidInput: the driver was asked and there is none.
+        InvalidInput: one is neither a number nor a UUID, or the driver was asked and there is none.
     """
     if tuple(asked) == NONE:
         return ()
     if tuple(asked) == ALL:
         return discover()
+    wrong = next((ident for ident in asked if not _IDENT.fullmatch(ident)), None)
+    if wrong is not None:
+        raise InvalidInput(f"--gpus: {wrong!r} is no GPU; give numbers or UUIDs, `all` or `none`")
     return tuple(Gpu(ident=ident, name=f"gpu {ident}") for ident in asked)
 
 

@@ -58,6 +58,7 @@ class Leasing:
         self._attempts = attempts
         self._on_end = on_end
         self._busy_at = time.monotonic()
+        self._trouble = ""
         self._releases: set[asyncio.Task[None]] = set()
 
     def busy(self) -> None:
@@ -69,7 +70,7 @@ class Leasing:
         return await asyncio.shield(self._registered)
 
     async def run(self) -> None:
-        """Register, then lease until cancelled."""
+        """Register, then lease until stopped, idle for long enough, or cancelled."""
         await self.register()
         while not self._stopping:
             free = sum(slot.free for slot in self._slots)
@@ -87,7 +88,9 @@ class Leasing:
                 self.quiet.set()
             if leases:
                 self.busy()
-            elif not self._end_if_idle():
+            elif self._end_if_idle():
+                return
+            else:
                 least = min(_SHORTEST_S, self._wait())
                 await asyncio.sleep(max(0.0, least - (time.monotonic() - began)))
 
@@ -125,14 +128,19 @@ class Leasing:
         worker_id = (await self.known()).worker_id
         ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait())
         try:
-            return await self._tools.api.acquire(ask)
+            leases = await self._tools.api.acquire(ask)
         except NotFound:
             await self.register()
         except (NotAuthenticated, NotAllowed) as exc:
             self._on_end(refused(exc))
         except TunerError as exc:
-            _LOG.warning("no trials could be leased: %s", exc.detail)
+            if exc.detail != self._trouble:
+                _LOG.warning("no trials could be leased: %s; asking on", exc.detail)
+            self._trouble = exc.detail
             await asyncio.sleep(1.0)
+        else:
+            self._trouble = ""
+            return leases
         return Leases(leases=[])
 
     def _wait(self) -> float:
@@ -163,7 +171,7 @@ class Leasing:
         if until is None or self._attempts or time.monotonic() - self._busy_at < until:
             return False
         _LOG.info("nothing to do for %g s", until)
-        self._on_end(EXIT_OK)
+        self._on_end(EXIT_FAILURE if self._trouble else EXIT_OK)
         return True
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from tuner.train import KNOWN_OPTIONS, TASKS
+
 PROGRESS_TIMEOUT_S = 1800.0
-_OPTIONS = ("device", "precision", "checkpoint_every", "deterministic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def read_program(run: object) -> Program | None:
     timeout = float(run.get("progress_timeout", PROGRESS_TIMEOUT_S))
     task, entrypoint = run.get("task"), run.get("entrypoint")
     if isinstance(task, str):
-        options = {key: run[key] for key in _OPTIONS if key in run}
+        options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
         return Program(kind="task", name=task, options=options, progress_timeout=timeout)
     if isinstance(entrypoint, str):
         return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
@@ -65,8 +66,4 @@ def has_torch() -> bool:
 
 def tasks() -> tuple[str, ...]:
     """Return the built-in tasks this node can train; none without torch."""
-    if not has_torch():
-        return ()
-    from tuner.train import TASKS
-
-    return tuple(TASKS)
+    return tuple(TASKS) if has_torch() else ()

@@ -17,7 +17,8 @@ from tuner.worker.messages import Done, Start
 from tuner.worker.reset import reset_libraries
 
 LONGEST_ERROR = 8192
-"""Characters of a traceback that are kept: the last ones, where the error is named."""
+"""Characters of a traceback that are kept: its end, with the error's name and message."""
+_HALF_MESSAGE = 1000
 
 
 def run(handle: ChildHandle, start: Start) -> Done:
@@ -136,4 +137,7 @@ def _traceback(exc: BaseException) -> str:
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= LONGEST_ERROR:
         return text
-    return "...\n" + text[-(LONGEST_ERROR - 4) :]
+    said = "".join(traceback.format_exception_only(exc)).encode("utf-8", "replace").decode()
+    if len(said) > 2 * _HALF_MESSAGE and text.endswith(said):
+        text = f"{text[: -len(said)]}{said[:_HALF_MESSAGE]} ... {said[-_HALF_MESSAGE:]}"
+    return text if len(text) <= LONGEST_ERROR else "...\n" + text[-(LONGEST_ERROR - 4) :]

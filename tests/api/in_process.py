@@ -1,0 +1,59 @@
+"""The real application over an in-process transport, on a real SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi.routing import APIRoute
+
+from api.app import create_app
+from api.routes import PUBLIC, ROUTERS
+from api.services import Services
+from api.settings import Settings
+from tests.databases import lay_database
+
+TOKEN = "a-token-for-tests"
+URL = "http://127.0.0.1:8700"
+API = "/api/v1"
+
+
+def settings_in(folder: Path, **chosen: Any) -> Settings:
+    """Return the settings of a server with its data in `folder`.
+
+    Without a `db_url`, an empty SQLite database is laid there.
+    """
+    chosen.setdefault("db_url", lay_database(folder / "tuner.db"))
+    return Settings(artifact_dir=folder / "artifacts", admin_token=TOKEN, **chosen)
+
+
+def mounted() -> list[tuple[str, str]]:
+    """Return method and path of every route."""
+    return [
+        (method, prefix + route.path)
+        for prefix, routers in ((API, ROUTERS), ("", PUBLIC))
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    ]
+
+
+@asynccontextmanager
+async def in_process(
+    settings: Settings, change: Callable[[Services], Services] | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
+    """Run the application from start to stop; yield a client with its token, and its parts."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        if change is not None:
+            app.state.services = change(app.state.services)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app),
+            base_url=URL,
+            headers={"Authorization": f"Bearer {settings.admin_token}"},
+        ) as http:
+            yield http, app.state.services
