@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -45,11 +46,13 @@ def serve(
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
-    SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed.
+    SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed. What is
+    written is readable by this user alone.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.
     """
+    os.umask(0o077)
     try:
         url = db or home.database_url()
         check_reach(host, behind_proxy=behind_proxy)

@@ -163,6 +163,8 @@ def _stop(tx: Transaction, study: Study, now: datetime) -> Study:
 def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
     """Add to a study's budget; one that finished, or is stopping, goes on.
 
+    One that a person stopped gets `more.trials` beyond those it tried: the rest was given up.
+
     Raises:
         InvalidInput: nothing is added, or more than a study may have.
         NotFound: there is no such study.
@@ -176,7 +178,7 @@ def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
         study.stopping,
     ):
         raise WrongState("a study that was cancelled or that failed can't go on; clone it")
-    spec = _larger(study, more, now)
+    spec = _larger(study, more, lifecycle.tally(tx, study.study_id).searched, now)
     changes: dict[str, object] = {"spec": spec, "stopping": None}
     if study.state is StudyState.FINISHED:
         state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
@@ -185,9 +187,10 @@ def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
     return _store(tx, study.evolve(**changes), EventKind.EXTENDED, now, **data)
 
 
-def _larger(study: Study, more: Extend, now: datetime) -> StudySpec:
+def _larger(study: Study, more: Extend, tried: int, now: datetime) -> StudySpec:
     budget = study.spec.budget
-    trials = budget.trials + more.trials
+    given_up = EndReason.STOPPED in (study.ended_why, study.stopping)
+    trials = more.trials + (min(tried, budget.trials) if given_up else budget.trials)
     if trials > _MOST_TRIALS:
         raise InvalidInput(f"a study has at most {_MOST_TRIALS} trials")
     hours = budget.hours

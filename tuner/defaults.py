@@ -125,10 +125,8 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
             yield Fault(where=f"space.{name}", message=f"{task}: each value {found}")
 
 
-def _warn_pruner(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+def _warn_pruner(_: StudySpec, full: StudySpec) -> Iterator[str]:
     steps, pruner = full.budget.steps, full.pruner
-    if spec.pruner is None and steps is None:
-        yield "budget.steps is absent, so there are no rungs: pruning is by median instead of asha"
     if isinstance(pruner, _Rungs) and pruner.min is not None and pruner.max is not None:
         if pruner.min >= pruner.max:
             yield f"pruner: no rung lies between min ({pruner.min}) and max ({pruner.max})"

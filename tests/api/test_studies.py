@@ -186,6 +186,14 @@ async def test_extending_a_finished_study_lets_it_go_on(api: Api) -> None:
     assert "extended" in await kinds(api, study["id"])
 
 
+async def test_extending_a_stopped_study_adds_to_what_it_tried(api: Api) -> None:
+    await api.post("/studies", external(budget={"trials": 200, "steps": 2}))
+    tried = len((await api.get("/studies/loop/trials"))["items"])
+    await api.patch("/studies/loop", {"state": "stopped"})
+    extended = await api.post("/studies/loop/extend", {"trials": 3})
+    assert extended["spec"]["budget"]["trials"] == tried + 3
+
+
 async def test_extend_has_a_limit(api: Api) -> None:
     await api.post("/studies", external())
     more = {"trials": 1_000_000}

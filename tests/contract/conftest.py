@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
+
+from storage import open_storage
+from storage.optuna_storage import LedgerStorage
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -14,3 +19,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/tuner.db"
     found: str = request.getfixturevalue("postgres_url")
     return found
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[LedgerStorage]:
+    """Give the ledger of an empty database as an Optuna storage."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    opened = open_storage(url)
+    yield opened
+    opened.close()
+    optuna.logging.set_verbosity(before)

@@ -55,6 +55,30 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def test_a_trial_is_shown_with_its_curve_its_events_and_its_error(server: ServerProcess) -> None:
+    submit(server, EXTERNAL, "shown")
+    lease = server.call("POST", "/studies/shown/ask", {})["leases"][0]
+    report = {"lease": lease["lease"], "attempt": 1, "step": 4, "value": 0.25}
+    server.call("POST", "/reports", {"reports": [report]})
+    traceback = 'Traceback:\n  File "a.py", line 1\nValueError: too wide'
+    body = {"attempt": 1, "outcome": "failed", "error": traceback, "retry": False}
+    server.call("POST", f"/leases/{lease['lease']}/finish", body)
+    shown = server.run("trial", "shown", "0").stdout
+    assert "failed: ValueError: too wide" in shown
+    assert "1        4     0.25   1" in shown
+    assert "leased" in shown
+    assert shown.endswith(traceback + "\n")
+    assert json.loads(server.run("trial", "shown", "0", "--json").stdout)["number"] == 0
+    server.run("trial", "shown", "99", code=3)
+
+
+def test_what_is_stored_is_private(server: ServerProcess) -> None:
+    submit(server, EXTERNAL, "private")
+    found = [path for path in server.folder.iterdir() if path.name.startswith("own")]
+    assert found
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+
+
 def test_from_a_file_to_the_best_trial(server: ServerProcess, tmp_path: Path) -> None:
     study = submit(server, TRAINING, "training")
     server.run("worker", "--until-idle", "1", "--spool", str(tmp_path / "spool"))

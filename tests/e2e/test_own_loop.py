@@ -71,7 +71,7 @@ def test_the_life_of_a_study(client: Client) -> None:
         client.submit({**HALVING, "name": "life"})
     assert taken.value.extra["study_id"] == study.id
     assert client.study("life").id == study.id
-    assert study.id in [view.id for view in client.studies()]
+    assert study.id in [study.id for study in client.studies()]
     released, finished = client.ask("life"), client.ask(study.id)
     with pytest.raises(NoTrial):
         client.ask(study.id)
@@ -108,10 +108,10 @@ def test_what_a_server_refuses(server: ServerProcess, client: Client) -> None:
 
 
 def test_a_dry_run_stores_nothing(client: Client) -> None:
-    before = [view.id for view in client.studies()]
+    before = [study.id for study in client.studies()]
     checked = client.submit({**HALVING, "name": "dry"}, dry_run=True)
     assert checked.spec["policies"][0]["patience"] == 1
-    assert [view.id for view in client.studies()] == before
+    assert [study.id for study in client.studies()] == before
 
 
 def test_the_example_runs(

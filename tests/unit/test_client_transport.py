@@ -130,7 +130,8 @@ def test_pages_are_read_as_they_are_reached() -> None:
     server.on("GET", "/studies", page1, page2)
     studies = server.client().studies()
     assert server.requests == []
-    assert next(studies).id == 1
+    first = next(studies)
+    assert (first.id, first.name) == (1, first.view.name)
     assert len(server.requests) == 1
     assert [s.id for s in studies] == [2]
     assert dict(server.requests[1].url.params) == {"cursor": "c1"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, session, study
-from tuner.cli.exits import FAILURE
+from tuner.cli.exits import FAILURE, INTERRUPTED
 from tuner.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -142,7 +142,14 @@ def _confirm(handle: StudyHandle) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"study {handle.name!r} would be ended; confirm with --yes")
     running = handle.view.counts.get("running", 0)
-    if not typer.confirm(f"End study {handle.name!r} and kill {running} running trials?", err=True):
+    try:
+        sure = typer.confirm(
+            f"End study {handle.name!r} and kill {running} running trials?", err=True
+        )
+    except typer.Abort as exc:
+        typer.echo("\nnothing was changed", err=True)
+        raise typer.Exit(INTERRUPTED) from exc
+    if not sure:
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(FAILURE)
 

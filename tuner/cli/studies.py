@@ -64,7 +64,7 @@ def submit(
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the studies."""
     with client(ctx) as found:
-        views = list(found.studies())
+        views = [handle.view for handle in found.studies()]
     if as_json:
         print_json(views)
         return

@@ -97,9 +97,10 @@ class Client:
         path = f"/studies/{self._segment(study)}"
         return StudyHandle(self._transport, self._transport.get(StudyView, path))
 
-    def studies(self) -> Iterator[StudyView]:
+    def studies(self) -> Iterator[StudyHandle]:
         """Iterate over all studies, newest first."""
-        return self._transport.pages(StudyPage, "/studies")
+        views: Iterator[StudyView] = self._transport.pages(StudyPage, "/studies")
+        return (StudyHandle(self._transport, view) for view in views)
 
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""

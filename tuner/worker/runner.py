@@ -93,7 +93,8 @@ def _returned(handle: ChildHandle, value: object) -> Done:
         return Done(outcome="complete")
     number = _number(value)
     if number is None:
-        why = f"the function returned {type(value).__name__} and reported nothing"
+        what = "nothing" if value is None else type(value).__name__
+        why = f"the function returned {what} and reported nothing"
         return Done(outcome="failed", error=f"{why}: there is no value", retry=False)
     if not math.isfinite(number):
         return Done(outcome="diverged")
