@@ -101,7 +101,10 @@ def demo(
         int | None, typer.Option(min=1, help="Trials, instead of the example's own number.")
     ] = None,
 ) -> None:
-    """Serve, start two workers, tune a small network, and show what came out."""
+    """Tune a small network and show what came out.
+
+    Serves on an empty database in a temporary folder and starts two workers.
+    """
     server_module("api.serve")
     from tuner.cli.demo import run_demo
 

@@ -104,7 +104,10 @@ def worker(
     ] = None,
     logs: Annotated[Path | None, typer.Option(help="Folder for the trials' output.")] = None,
 ) -> None:
-    """Train trials until told to leave (SIGTERM, Ctrl-C): they checkpoint and are given back."""
+    """Train trials until told to leave.
+
+    On SIGTERM or Ctrl-C running trials write a checkpoint and go back to the queue.
+    """
     from tuner.client.transport import from_environment
     from tuner.worker.agent import run_worker
     from tuner.worker.config import WorkerConfig

@@ -26,7 +26,10 @@ def trial(
     number: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show a trial: parameters, curve, events with their reasons, and its last error."""
+    """Show a trial: curve, decisions, error.
+
+    Every event stands with its reason, and the last error with its traceback.
+    """
     with study(ctx, name) as handle:
         detail = handle.trial(number)
     if as_json:
