@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tuner.defaults import normalise
-from tuner.spec import check, models, parse_yaml, reference
+from tuner.spec import check, models, parse_yaml, reference, steering
+from tuner.spec.base import Document
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
 
@@ -21,9 +22,10 @@ def test_page_is_rendered_from_the_models() -> None:
 
 def test_every_model_and_key_is_described() -> None:
     shown = {model for _, model in reference.SECTIONS}
-    for _, model in inspect.getmembers(models, inspect.isclass):
-        if issubclass(model, models.Document) and not model.__name__.startswith("_"):
-            assert model in shown | {models.Document}
+    for module in (models, steering):
+        for name, model in inspect.getmembers(module, inspect.isclass):
+            if issubclass(model, Document) and not name.startswith("_"):
+                assert model in shown | {Document}
     for model in shown:
         assert all(field.description for field in model.model_fields.values()), model
 

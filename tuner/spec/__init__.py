@@ -1,20 +1,9 @@
 """The study document: what a user submits, strictly read from JSON or YAML."""
 
 from tuner.spec.models import (
-    AshaPruner,
     Budget,
-    Divergence,
-    HalveOnPlateau,
-    HyperbandPruner,
-    MedianPruner,
-    NoPruner,
     Objective,
-    PercentilePruner,
-    Policy,
-    Pruner,
     Queue,
-    RateChange,
-    RateSchedule,
     Repeats,
     Retry,
     Run,
@@ -24,6 +13,19 @@ from tuner.spec.models import (
     StudySpec,
 )
 from tuner.spec.read import check, load, parse_json, parse_yaml
+from tuner.spec.steering import (
+    AshaPruner,
+    Divergence,
+    HalveOnPlateau,
+    HyperbandPruner,
+    MedianPruner,
+    NoPruner,
+    PercentilePruner,
+    Policy,
+    Pruner,
+    RateChange,
+    RateSchedule,
+)
 
 __all__ = [
     "AshaPruner",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tuner.spec import models
+from tuner.spec import models, steering
 from tuner.spec.space import ParameterSpec
 
 MARK = "<!-- rendered by tuner.spec.reference -->\n"
@@ -23,15 +23,15 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("objective", models.Objective),
     ("space: one parameter", ParameterSpec),
     ("sampler", models.Sampler),
-    ("pruner: asha", models.AshaPruner),
-    ("pruner: hyperband", models.HyperbandPruner),
-    ("pruner: median", models.MedianPruner),
-    ("pruner: percentile", models.PercentilePruner),
-    ("pruner: none", models.NoPruner),
-    ("policies: halve_on_plateau", models.HalveOnPlateau),
-    ("policies: rate_schedule", models.RateSchedule),
-    ("policies: rate_schedule, one point", models.RateChange),
-    ("policies: divergence", models.Divergence),
+    ("pruner: asha", steering.AshaPruner),
+    ("pruner: hyperband", steering.HyperbandPruner),
+    ("pruner: median", steering.MedianPruner),
+    ("pruner: percentile", steering.PercentilePruner),
+    ("pruner: none", steering.NoPruner),
+    ("policies: halve_on_plateau", steering.HalveOnPlateau),
+    ("policies: rate_schedule", steering.RateSchedule),
+    ("policies: rate_schedule, one point", steering.RateChange),
+    ("policies: divergence", steering.Divergence),
     ("budget", models.Budget),
     ("repeats", models.Repeats),
     ("run: a built-in task", models.RunTask),

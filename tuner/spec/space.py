@@ -8,8 +8,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     StrictFloat,
@@ -20,6 +18,7 @@ from pydantic import (
 
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Numeric, Parameter, Space, default_space
+from tuner.spec.base import Document
 from tuner.text import Identifier
 
 _LARGEST = 2**53
@@ -32,12 +31,8 @@ Choice = (
 )
 
 
-class ParameterSpec(BaseModel):
+class ParameterSpec(Document):
     """One parameter: an interval (`min`, `max`) or a list (`values`)."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
     min: Bound | None = None
     """Smallest value, included."""

@@ -1,0 +1,194 @@
+"""Messages of workers and own loops: leases, reports, heartbeats, ends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tuner.decision import Action, Outcome
+from tuner.text import Label
+from tuner.trial import TrialState
+from tuner.wire.base import Finite, Metrics, Problem, Reply, Request, Step, Text, Token
+
+
+class RegisterWorker(Request):
+    """POST /workers."""
+
+    name: Label
+    host: Label
+    slots: Annotated[int, Field(ge=1, le=1024)]
+    gpus: Annotated[list[Label], Field(max_length=64)] = Field(default_factory=list)
+    labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+    allow: Annotated[list[Label], Field(max_length=100)] = Field(default_factory=list)
+    tasks: Annotated[list[Label], Field(max_length=1000)] = Field(default_factory=list)
+
+
+class Registered(Reply):
+    """Reply to POST /workers. Send a heartbeat every `heartbeat_s`; a lease lasts `lease_s`."""
+
+    worker_id: str
+    lease_s: float
+    heartbeat_s: float
+
+
+class AcquireLeases(Request):
+    """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`."""
+
+    worker_id: Token
+    n: Annotated[int, Field(ge=1, le=1024)] = 1
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+
+
+class AskTrial(Request):
+    """POST /studies/{study}/ask: lease one trial of an external study."""
+
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+
+
+class CheckpointView(Reply):
+    """A checkpoint that can be downloaded at GET /leases/{lease}/checkpoint."""
+
+    attempt: int
+    step: int
+    sha256: str
+    size: int
+
+
+class LeaseGrant(Reply):
+    """A leased trial: all a worker needs to run it.
+
+    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`.
+    """
+
+    lease: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    params: dict[str, Any]
+    seed: int
+    steps: int | None
+    metric: str
+    mode: Literal["min", "max"]
+    run: Any
+    lr_factor: float = 1.0
+    resume: CheckpointView | None = None
+
+
+class Leases(Reply):
+    """Reply to POST /leases and to ask. `idle`: the queue holds nothing for this worker.
+
+    Who asked without a worker sends a heartbeat every `heartbeat_s`.
+    """
+
+    leases: list[LeaseGrant]
+    idle: bool = False
+    heartbeat_s: float = 10.0
+
+
+class ReportItem(Request):
+    """One report. `value` null with `status: diverged` says the objective was not finite."""
+
+    lease: Token
+    attempt: Annotated[int, Field(ge=1)]
+    step: Step
+    value: Finite | None
+    status: Literal["ok", "diverged"] = "ok"
+    lr_factor: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    metrics: Metrics = Field(default_factory=dict)
+
+
+class Reports(Request):
+    """POST /reports: reports of any of the caller's leases, answered item by item."""
+
+    reports: Annotated[list[ReportItem], Field(min_length=1, max_length=10_000)]
+
+
+class DecisionView(Reply):
+    """A decision, as `tuner.decision.Decision`."""
+
+    action: Action = Action.CONTINUE
+    lr_factor: float = 1.0
+    reason: str = ""
+    outcome: Outcome | None = None
+
+
+class ReportResult(Reply):
+    """Answer to one report: a decision, or why it was not taken."""
+
+    decision: DecisionView | None = None
+    problem: Problem | None = None
+
+
+class ReportResults(Reply):
+    """Reply to POST /reports, in the order of the request."""
+
+    results: list[ReportResult]
+
+
+class HeldLease(Request):
+    """A lease the caller believes to hold."""
+
+    lease: Token
+    attempt: Annotated[int, Field(ge=1)]
+
+
+class Heartbeat(Request):
+    """POST /heartbeats: renew leases. External loops send it without a worker."""
+
+    worker_id: Token | None = None
+    leases: Annotated[list[HeldLease], Field(max_length=10_000)] = Field(default_factory=list)
+
+
+class HeartbeatReply(Reply):
+    """Answers in the order of the request; `problem` (stale-attempt) means: kill that trial."""
+
+    results: list[ReportResult]
+    known: bool = True
+
+
+class FinishTrial(Request):
+    """POST /leases/{lease}/finish. `value` overrides what was reported, or stands alone."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    outcome: Literal["complete", "diverged", "oom", "failed"] = "complete"
+    value: Finite | None = None
+    error: Text = ""
+    retry: bool = True
+
+
+class ReleaseTrial(Request):
+    """POST /leases/{lease}/release: give the trial back, unharmed."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class TrialAfter(Reply):
+    """Where the trial stands after a finish or a release."""
+
+    state: TrialState
+    outcome: Outcome | None = None
+
+
+class WorkerView(Reply):
+    """A worker. `alive` means that it was heard within a lease's length."""
+
+    worker_id: str
+    name: str
+    host: str
+    slots: int
+    gpus: list[str]
+    labels: dict[str, str]
+    allow: list[str]
+    alive: bool
+    seen_at: datetime
+    running: list[str]
+
+
+class WorkerPage(Reply):
+    """GET /workers."""
+
+    items: list[WorkerView]

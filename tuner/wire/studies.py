@@ -1,0 +1,189 @@
+"""Messages of people: studies, trials, events, results."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tuner.decision import Outcome
+from tuner.text import StudyName
+from tuner.trial import EndReason, EventKind, Origin, StudyState, TrialState
+from tuner.wire.base import Params, Reply, Request
+
+
+class StudyPatch(Request):
+    """PATCH /studies/{study}."""
+
+    state: Literal["running", "paused", "stopped", "cancelled"] | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    parallel: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class Extend(Request):
+    """POST /studies/{study}/extend: add to the budget; a finished study goes on."""
+
+    trials: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    hours: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+
+
+class CloneStudy(Request):
+    """POST /studies/{study}/clone: the same document with `changes` (merged) under a new name."""
+
+    name: StudyName | None = None
+    changes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Enqueue(Request):
+    """POST /studies/{study}/trials: run these parameters next. Absent ones take their middle.
+
+    `like` takes the parameters of a trial of this study, changed by `params`; with
+    `from_checkpoint` the new trial goes on from that trial's checkpoint.
+    """
+
+    params: Params = Field(default_factory=dict)
+    like: Annotated[int, Field(ge=0)] | None = None
+    from_checkpoint: bool = False
+
+
+class RatePoint(Reply):
+    """From this step on the rate was the starting rate times `lr_factor`. Steps count from 0."""
+
+    step: int
+    lr_factor: float
+
+
+class BestView(Reply):
+    """The best trial: parameters, value, and the rate schedule as it really ran."""
+
+    number: int
+    value: float
+    step: int
+    params: dict[str, Any]
+    schedule: list[RatePoint]
+    outcome: Outcome
+    origin: Origin
+    metrics: dict[str, float] = Field(default_factory=dict)
+    mean: float | None = None
+    std: float | None = None
+    seeds: int | None = None
+
+
+class Dryrun(Reply):
+    """Reply to POST /studies?dry_run=true."""
+
+    spec: dict[str, Any]
+    warnings: list[str]
+
+
+class StudyView(Reply):
+    """A study as others see it. `note` says why nothing runs, if so."""
+
+    id: int
+    name: str
+    state: StudyState
+    stopping: EndReason | None = None
+    ended_why: EndReason | None = None
+    note: str = ""
+    warnings: list[str] = Field(default_factory=list)
+    spec: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    counts: dict[str, int]
+    steps_done: int
+    steps_saved: int
+    halvings: int
+    best: BestView | None = None
+    best_folk: BestView | None = None
+
+
+class StudyPage(Reply):
+    """GET /studies."""
+
+    items: list[StudyView]
+    next_cursor: str | None = None
+
+
+class TrialView(Reply):
+    """A trial without its curve. `last_value` is null if there is none or it is not finite."""
+
+    number: int
+    state: TrialState
+    outcome: Outcome | None
+    reason: str
+    origin: Origin
+    params: dict[str, Any]
+    value: float | None
+    last_value: float | None
+    last_step: int
+    lr_factor: float
+    attempt: int
+    failures: int
+    seed: int
+    worker_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class TrialPage(Reply):
+    """GET /studies/{study}/trials."""
+
+    items: list[TrialView]
+    next_cursor: str | None = None
+
+
+class ReportView(Reply):
+    """One stored report. `value` is null when it was not finite; `status` then says so."""
+
+    attempt: int
+    step: int
+    value: float | None
+    status: Literal["ok", "nan", "inf", "-inf"]
+    lr_factor: float
+    metrics: dict[str, float]
+    at: datetime
+
+
+class EventView(Reply):
+    """One event."""
+
+    seq: int
+    kind: EventKind
+    at: datetime
+    study_id: int
+    number: int | None = None
+    attempt: int | None = None
+    step: int | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class EventPage(Reply):
+    """GET /studies/{study}/events?after=SEQ."""
+
+    items: list[EventView]
+    next_cursor: str | None = None
+
+
+class TrialDetail(TrialView):
+    """GET /studies/{study}/trials/{number}: with every attempt's reports and all events."""
+
+    reports: list[ReportView]
+    events: list[EventView]
+
+
+class TrialExport(TrialView):
+    """A trial as exported: `curve` holds step, value (null when not finite) and `lr_factor`."""
+
+    schedule: list[RatePoint]
+    curve: list[tuple[int, float | None, float]]
+
+
+class StudyExport(Reply):
+    """GET /studies/{study}/export?format=json."""
+
+    study: StudyView
+    trials: list[TrialExport]
+    events: list[EventView]
