@@ -5,6 +5,7 @@ from storage.index import Listing
 from storage.ledger import Ledger
 from storage.memory import Memory, Reader
 from storage.open import open_ledger
+from storage.optuna_storage import open_storage
 from storage.transaction import Transaction
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "StoredReply",
     "Transaction",
     "open_ledger",
+    "open_storage",
 ]

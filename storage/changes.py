@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from storage.optuna_records.state import OptunaChanges
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
 
@@ -108,6 +109,7 @@ class Changes:
     events: tuple[Event, ...] = ()
     workers: Mapping[str, Worker | None] = field(default_factory=dict)
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
+    optuna: OptunaChanges = field(default_factory=OptunaChanges)
 
     @property
     def empty(self) -> bool:

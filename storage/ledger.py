@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -25,6 +25,7 @@ Subscriber = Callable[[Committed], None]
 
 GATHER_S = 0.002
 LARGEST_BATCH = 5_000
+MOST_WAITING = 20_000
 RENEW_S = 5.0
 RETRY_AFTER_S = 1
 
@@ -52,9 +53,11 @@ class Ledger:
     those before it; `memory` holds committed values only.
     """
 
-    def __init__(self, store: Store, memory: Memory, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, store: Store, memory: Memory, executor: Executor) -> None:
         self.memory = memory
         """What is committed; read it freely on the event loop, never change it."""
+        self.most_waiting = MOST_WAITING
+        """Commands that may wait for a batch; while so many do, further ones are refused."""
         self._store = store
         self._executor = executor
         self._pending: list[_Call[Any]] = []
@@ -78,7 +81,8 @@ class Ledger:
         """Run a command in the next batch and return its reply after the commit.
 
         Raises:
-            Unavailable: the commit failed; nothing was stored, unless its outcome is unknown.
+            Unavailable: too many commands wait, or the commit failed; nothing was stored, unless
+                the commit's outcome is unknown.
             StorageFull: the disk is full; nothing was stored.
             OwnerLost: another process owns the database; the ledger has stopped.
             InvalidInput: the database refuses a row of this command; nothing was stored.
@@ -88,6 +92,8 @@ class Ledger:
             raise _again(self._lost)
         if self._closing:
             raise Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
+        if len(self._pending) >= self.most_waiting:
+            raise Unavailable("the server is overloaded", retry_after=RETRY_AFTER_S)
         reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_Call(command=command, reply=reply))
         self._work.set()

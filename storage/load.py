@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, and_, func, or_, select
 from storage import optuna_rows, rows, tables
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.memory import Counters, Memory, Stored, Tables, build_index
+from storage.optuna_records.load import load_optuna
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
 from tuner.study import Study
@@ -29,9 +30,10 @@ _FETCH = 10_000
 _ENDED = TrialState.ENDED.value
 
 
-def load(connection: Connection) -> Memory:
-    """Read everything that lives in memory."""
+def load(connection: Connection, *, optuna: bool = False) -> Memory:
+    """Read everything that lives in memory; with `optuna`, all studies as Optuna sees them too."""
     found = Tables(studies=_studies(connection), counters=read_counters(connection))
+    found.optuna = load_optuna(connection) if optuna else None
     found.names = {s.name: s.study_id for s in found.studies.values()}
     attempts = _attempts(connection)
     found.attempts = {a.lease.token: a for a in attempts.values()}

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import IndexPeers, Key, Listing, Values, entries, listing_key
+from storage.optuna_records.state import OptunaTables
 from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
 from tuner.study import Study
@@ -141,6 +142,8 @@ class Tables:
     replies: dict[str, StoredReply] = field(default_factory=dict)
     index: dict[int, dict[Key, dict[int, float]]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    optuna: OptunaTables | None = None
+    """All studies as Optuna sees them; None unless the store was told to load them."""
 
 
 class Memory(Reader):

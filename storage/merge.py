@@ -15,7 +15,9 @@ from storage.changes import (
     TrialKey,
 )
 from storage.index import Key, changed_entries
-from storage.memory import Memory, Tables, merge, same_report
+from storage.memory import Counters, Memory, Tables, merge, same_report
+from storage.optuna_records.merge import apply_optuna, seal_optuna
+from storage.optuna_records.state import OptunaChanges, OptunaTables
 from storage.overlay import Overlay
 from storage.transaction import Transaction
 from tuner.trial import Report, Trial, TrialState
@@ -44,6 +46,7 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         events=tuple(replace(e, seq=seq + i) for i, e in enumerate(overlay.events.values())),
         workers=dict(overlay.workers),
         replies=dict(overlay.replies),
+        optuna=seal_optuna(base.optuna, overlay.optuna),
     )
 
 
@@ -116,12 +119,26 @@ def apply(memory: Memory, changes: Changes) -> Committed:
     tables.counters.seq += len(changes.events)
     merge(tables.workers, changes.workers)
     merge(tables.replies, changes.replies)
+    if tables.optuna is not None:
+        _count_optuna(tables.counters, tables.optuna, changes.optuna)
+        apply_optuna(tables.optuna, changes)
     return Committed(
         events=changes.events,
         trials=tuple(c.new for c in changes.trials),
         studies=(*changes.new_studies, *changes.studies),
         workers=tuple(changes.workers),
     )
+
+
+def _count_optuna(counters: Counters, optuna: OptunaTables, changes: OptunaChanges) -> None:
+    for study_id in changes.deleted:
+        counters.foreign_names.pop(optuna.study(study_id).name, None)
+    for _, study in changes.studies:
+        counters.study_id = max(counters.study_id, study.study_id + 1)
+        if not study.ours:
+            counters.foreign_names[study.name] = study.study_id
+    for _, trial in changes.trials:
+        counters.trial_id = max(counters.trial_id, trial.trial_id + 1)
 
 
 def _apply_trial(tables: Tables, change: TrialChange) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from storage.ledger import Ledger
@@ -28,10 +28,15 @@ def open_ledger(url: str) -> AbstractAsyncContextManager[Ledger]:
 
 
 @asynccontextmanager
-async def run_ledger(make_store: Callable[[], Store]) -> AsyncIterator[Ledger]:
-    """Yield a ledger over the store that `make_store` opens in the ledger's own thread."""
+async def run_ledger(
+    make_store: Callable[[], Store], executor: Executor | None = None
+) -> AsyncIterator[Ledger]:
+    """Yield a ledger over the store that `make_store` opens.
+
+    All that blocks runs in `executor`, one call at a time; by default in a thread of its own.
+    """
     loop = asyncio.get_running_loop()
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+    executor = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
     try:
         store = await loop.run_in_executor(executor, make_store)
         try:

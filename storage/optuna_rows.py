@@ -25,7 +25,7 @@ from tuner.decision import Outcome
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Parameter
 from tuner.study import Study
-from tuner.trial import Report, Trial, TrialState
+from tuner.trial import Trial, TrialState
 
 _OPTUNA_STATE: Mapping[Outcome, OptunaState] = {
     Outcome.COMPLETE: OptunaState.COMPLETE,
@@ -94,10 +94,10 @@ def value(trial: Trial) -> float | None:
     return None
 
 
-def value_row(trial_id: int, value: float) -> Row:
+def value_row(trial_id: int, value: float, objective: int = 0) -> Row:
     """Return a row of `trial_values`."""
     stored, kind = TrialValueModel.value_to_stored_repr(value)
-    return {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
+    return {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind}
 
 
 def attributes(trial: Trial, note: str) -> dict[str, Any]:
@@ -112,13 +112,13 @@ def attributes(trial: Trial, note: str) -> dict[str, Any]:
     return found
 
 
-def intermediate_row(trial_id: int, report: Report) -> Row:
+def intermediate_row(trial_id: int, step: int, value: float) -> Row:
     """Return a row of `trial_intermediate_values`."""
-    value, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(report.value)
+    stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
     return {
         "trial_id": trial_id,
-        "step": report.step,
-        "intermediate_value": value,
+        "step": step,
+        "intermediate_value": stored,
         "intermediate_value_type": kind,
     }
 
@@ -157,11 +157,12 @@ def _internal(parameter: Parameter, value: ParamValue) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _read_distribution(text: str) -> BaseDistribution:
+def read_distribution(text: str) -> BaseDistribution:
+    """Return a stored distribution."""
     return json_to_distribution(text)
 
 
 def read_param(text: str, stored: float) -> ParamValue:
     """Return a stored parameter with its own type."""
-    value: ParamValue = _read_distribution(text).to_external_repr(stored)
+    value: ParamValue = read_distribution(text).to_external_repr(stored)
     return value

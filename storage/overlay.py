@@ -14,6 +14,7 @@ from storage.changes import (
     TrialKey,
 )
 from storage.index import Key
+from storage.optuna_records.state import OptunaOverlay
 from tuner.study import Study
 from tuner.trial import Event, Trial, Worker
 
@@ -37,3 +38,4 @@ class Overlay:
     index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)
+    optuna: OptunaOverlay = field(default_factory=OptunaOverlay)

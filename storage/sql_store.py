@@ -29,8 +29,10 @@ T = TypeVar("T")
 class SqlStore:
     """A `storage.store.Store` on Optuna's tables and ours beside them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, optuna: bool = False) -> None:
         """Take the ownership and bring the schema up.
+
+        With `optuna`, memory holds all studies as Optuna sees them, beside the service's own.
 
         Raises:
             InvalidInput: the URL names no database we can use.
@@ -39,6 +41,7 @@ class SqlStore:
             Unavailable: it does not answer.
         """
         self._url = database_url(url)
+        self._optuna = optuna
         self._name = owner.describe_process()
         self._lock = owner.owner_lock(self._url, self._name)
         self._writer = writing_engine(self._url)
@@ -57,7 +60,7 @@ class SqlStore:
         """Read everything that lives in memory, once no commit of ours is under way."""
         with translated(), self._writer.begin() as connection:
             owner.check(connection, self._epoch, alone=True)
-            return load(connection)
+            return load(connection, optuna=self._optuna)
 
     def counters(self) -> Counters:
         """Read the next free ids, counting what other programs wrote."""

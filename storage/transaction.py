@@ -21,6 +21,7 @@ from storage.changes import (
 from storage.exact import exact
 from storage.index import Key, Values, changed_entries
 from storage.memory import Memory, Reader, same_report
+from storage.optuna_records.transaction import OptunaTransaction
 from storage.overlay import Overlay
 from tuner.errors import (
     DuplicateName,
@@ -29,6 +30,7 @@ from tuner.errors import (
     ReportMismatch,
     StaleAttempt,
     TrialEnded,
+    Unavailable,
 )
 from tuner.space import Params
 from tuner.spec import StudySpec
@@ -158,10 +160,24 @@ class Transaction(Reader):
         self._set(self.overlay.counters, name, value + 1)
         return value
 
+    def _taken(self, name: str) -> int | None:
+        if name in self.overlay.optuna.names:
+            return self.overlay.optuna.names[name]
+        return self._find_name(name) or self._base.counters.foreign_names.get(name)
+
+    @property
+    def optuna(self) -> OptunaTransaction:
+        """All studies as Optuna sees them. Raises Unavailable where they were not loaded."""
+        if self._base.optuna is None:
+            raise Unavailable("this ledger was opened without Optuna's studies")
+        return OptunaTransaction(
+            self._base.optuna, self.overlay.optuna,
+            assign=self._set, next_id=self._next_id, taken=self._taken,
+        )  # fmt: skip
+
     def new_study(self, name: str, spec: StudySpec, created_by: str, now: datetime) -> Study:
         """Create a queued study. Raises DuplicateName."""
-        taken = self._find_name(name) or self._base.counters.foreign_names.get(name)
-        if taken is not None:
+        if (taken := self._taken(name)) is not None:
             raise DuplicateName(f"a study named {name!r} exists", study_id=taken)
         study = Study(
             study_id=self._next_id("study_id"), name=name, spec=spec,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, insert, text
 
 from storage import optuna_rows, rows, tables
+from storage.bulk import execute_many, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
+from storage.optuna_records.write import write_optuna
 from storage.rows import Row
 from tuner.study import Study
 
@@ -17,17 +17,18 @@ from tuner.study import Study
 def write(connection: Connection, changes: Changes) -> None:
     """Write a change set within the connection's transaction."""
     _advance_sequences(connection, changes)
+    write_optuna(connection, changes.optuna)
     _write_studies(connection, changes)
     _write_trials(connection, changes.trials)
     _write_attempts(connection, changes)
     _write_reports(connection, changes)
-    _upsert(
+    upsert_rows(
         connection,
         tables.checkpoints,
         [rows.checkpoint_row(c) for c in changes.checkpoints],
         "trial_id", "attempt", "step",
     )  # fmt: skip
-    _many(connection, insert(tables.events), [rows.event_row(e) for e in changes.events])
+    execute_many(connection, insert(tables.events), [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
 
 
@@ -36,7 +37,9 @@ def _advance_sequences(connection: Connection, changes: Changes) -> None:
     if connection.dialect.name != "postgresql":
         return
     studies = [s.study_id for s in changes.new_studies]
+    studies += [study.study_id for old, study in changes.optuna.studies if old is None]
     trials = [c.new.trial_id for c in changes.trials if c.old is None]
+    trials += [trial.trial_id for old, trial in changes.optuna.trials if old is None]
     for table, column, ids in (("studies", "study_id", studies), ("trials", "trial_id", trials)):
         if ids:
             sequence = f"{table}_{column}_seq"
@@ -52,16 +55,16 @@ def _advance_sequences(connection: Connection, changes: Changes) -> None:
 def _write_studies(connection: Connection, changes: Changes) -> None:
     new = changes.new_studies
     ids = [{"study_id": s.study_id, "study_name": s.name} for s in new]
-    _many(connection, insert(tables.optuna_studies), ids)
+    execute_many(connection, insert(tables.optuna_studies), ids)
     directions = [optuna_rows.direction_row(s) for s in new]
-    _many(connection, insert(tables.optuna_directions), directions)
+    execute_many(connection, insert(tables.optuna_directions), directions)
     metrics = [optuna_rows.metric_row(s) for s in new]
-    _many(connection, insert(tables.optuna_study_system_attrs), metrics)
-    _many(connection, insert(tables.studies), [rows.study_row(s) for s in new])
+    execute_many(connection, insert(tables.optuna_study_system_attrs), metrics)
+    execute_many(connection, insert(tables.studies), [rows.study_row(s) for s in new])
     changed = [_study_update(s) for s in changes.studies]
-    _update(connection, tables.studies, changed, "study_id")
+    update_rows(connection, tables.studies, changed, "study_id")
     specs = [optuna_rows.spec_row(s) for s in (*new, *changes.studies)]
-    _upsert(connection, tables.optuna_study_user_attrs, specs, "study_id", "key")
+    upsert_rows(connection, tables.optuna_study_user_attrs, specs, "study_id", "key")
 
 
 def _study_update(study: Study) -> Row:
@@ -72,10 +75,10 @@ def _study_update(study: Study) -> Row:
 def _write_trials(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
     new = [c for c in changes if c.old is None]
     optunas = [optuna_rows.trial_row(c.new) for c in new]
-    _many(connection, insert(tables.optuna_trials), optunas)
-    _many(connection, insert(tables.trials), [rows.trial_row(c.new, c.note) for c in new])
+    execute_many(connection, insert(tables.optuna_trials), optunas)
+    execute_many(connection, insert(tables.trials), [rows.trial_row(c.new, c.note) for c in new])
     params = [row for c in new for row in optuna_rows.param_rows(c.study, c.new)]
-    _many(connection, insert(tables.optuna_params), params)
+    execute_many(connection, insert(tables.optuna_params), params)
     _update_trials(connection, [c for c in changes if c.old is not None])
     _write_attributes(connection, changes)
     _write_values(connection, changes)
@@ -92,8 +95,8 @@ def _update_trials(connection: Connection, changes: list[TrialChange]) -> None:
             if row["datetime_start"] is None:
                 row["datetime_start"] = rows.naive_or_none(change.old.started_at)
             optunas.append({"trial_id": change.new.trial_id, **row})
-    _update(connection, tables.trials, ours, "trial_id")
-    _update(connection, tables.optuna_trials, optunas, "trial_id")
+    update_rows(connection, tables.trials, ours, "trial_id")
+    update_rows(connection, tables.optuna_trials, optunas, "trial_id")
 
 
 def _write_attributes(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
@@ -106,7 +109,7 @@ def _write_attributes(connection: Connection, changes: tuple[TrialChange, ...]) 
             for key, value in after.items()
             if before.get(key) != value
         ]
-    _upsert(connection, tables.optuna_trial_user_attrs, found, "trial_id", "key")
+    upsert_rows(connection, tables.optuna_trial_user_attrs, found, "trial_id", "key")
 
 
 def _write_values(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
@@ -115,30 +118,30 @@ def _write_values(connection: Connection, changes: tuple[TrialChange, ...]) -> N
         value = optuna_rows.value(change.new)
         if value is not None and (change.old is None or optuna_rows.value(change.old) != value):
             found.append(optuna_rows.value_row(change.new.trial_id, value))
-    _upsert(connection, tables.optuna_values, found, "trial_id", "objective")
+    upsert_rows(connection, tables.optuna_values, found, "trial_id", "objective")
 
 
 def _write_attempts(connection: Connection, changes: Changes) -> None:
     opened = [rows.attempt_row(a) for a in changes.attempts_opened]
-    _many(connection, insert(tables.attempts), opened)
+    execute_many(connection, insert(tables.attempts), opened)
     closed = [
         {"trial_id": a.trial_id, "attempt": a.lease.attempt, **rows.attempt_end(a)}
         for a in changes.attempts_closed
     ]
-    _update(connection, tables.attempts, closed, "trial_id", "attempt")
+    update_rows(connection, tables.attempts, closed, "trial_id", "attempt")
 
 
 def _write_reports(connection: Connection, changes: Changes) -> None:
     left = [{"trial_id": t, "step": s, "lineage": False} for t, s in dict.fromkeys(changes.left)]
-    _update(connection, tables.reports, left, "trial_id", "step")
+    update_rows(connection, tables.reports, left, "trial_id", "step")
     entered = [
         {"trial_id": t, "attempt": a, "step": s, "lineage": True} for t, a, s in changes.entered
     ]
-    _update(connection, tables.reports, entered, "trial_id", "attempt", "step")
+    update_rows(connection, tables.reports, entered, "trial_id", "attempt", "step")
     new = [rows.report_row(k, stored, lineage) for k, (stored, lineage) in changes.reports.items()]
-    _many(connection, insert(tables.reports), new)
+    execute_many(connection, insert(tables.reports), new)
     newest = _newest(changes.reports.items())
-    _upsert(connection, tables.optuna_intermediate, newest, "trial_id", "step")
+    upsert_rows(connection, tables.optuna_intermediate, newest, "trial_id", "step")
 
 
 def _newest(reports: Iterable[tuple[ReportKey, tuple[StoredReport, bool]]]) -> list[Row]:
@@ -147,45 +150,20 @@ def _newest(reports: Iterable[tuple[ReportKey, tuple[StoredReport, bool]]]) -> l
     for key, (stored, _) in reports:
         place = (stored.trial_id, key.step)
         if place not in newest or newest[place][0] <= key.attempt:
-            row = optuna_rows.intermediate_row(stored.trial_id, stored.report)
+            row = optuna_rows.intermediate_row(stored.trial_id, key.step, stored.report.value)
             newest[place] = (key.attempt, row)
     return [row for _, row in newest.values()]
 
 
 def _write_fleet(connection: Connection, changes: Changes) -> None:
     workers = [rows.worker_row(w) for w in changes.workers.values() if w is not None]
-    _upsert(connection, tables.workers, workers, "worker_id")
+    upsert_rows(connection, tables.workers, workers, "worker_id")
     gone = [{"old_worker_id": i} for i, w in changes.workers.items() if w is None]
     workers_table = tables.workers
     statement = delete(workers_table).where(workers_table.c.worker_id == bindparam("old_worker_id"))
-    _many(connection, statement, gone)
+    execute_many(connection, statement, gone)
     replies = [rows.reply_row(r) for r in changes.replies.values() if r is not None]
-    _upsert(connection, tables.replies, replies, "key")
+    upsert_rows(connection, tables.replies, replies, "key")
     old = [{"old_key": k} for k, r in changes.replies.items() if r is None]
     statement = delete(tables.replies).where(tables.replies.c.key == bindparam("old_key"))
-    _many(connection, statement, old)
-
-
-def _many(connection: Connection, statement: Executable, found: list[Row]) -> None:
-    if found:
-        connection.execute(statement, found)
-
-
-def _update(connection: Connection, table: Table, found: list[Row], *key: str) -> None:
-    """Update rows selected by the columns `key`; all rows set the same columns."""
-    if not found:
-        return
-    where = [table.c[k] == bindparam(f"old_{k}") for k in key]
-    values: dict[str, Any] = {name: bindparam(name) for name in found[0] if name not in key}
-    connection.execute(update(table).where(*where).values(values), rows.prefixed(found, *key))
-
-
-def _upsert(connection: Connection, table: Table, found: list[Row], *key: str) -> None:
-    if not found:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = cast(Any, dialect).insert(table)
-    values = {k: statement.excluded[k] for k in found[0] if k not in key}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=values), found
-    )
+    execute_many(connection, statement, old)

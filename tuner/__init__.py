@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuner._server_path import open_storage
     from tuner.client import Client, LeasedTrial, StudyHandle
     from tuner.decision import Action, Decision, Outcome
     from tuner.errors import TunerError
@@ -23,6 +24,7 @@ __all__ = [
     "StudyHandle",
     "TrialHandle",
     "TunerError",
+    "open_storage",
 ]
 
 _HOME = {
@@ -34,6 +36,7 @@ _HOME = {
     "StudyHandle": "tuner.client",
     "TrialHandle": "tuner.handle",
     "TunerError": "tuner.errors",
+    "open_storage": "tuner._server_path",
 }
 
 

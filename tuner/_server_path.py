@@ -12,6 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -36,3 +37,16 @@ def load(name: str) -> ModuleType:
     """
     add()
     return importlib.import_module(name)
+
+
+def open_storage(url: str) -> Any:
+    """Open a database as an `optuna.storages.BaseStorage`; this process owns it until it is closed.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql+psycopg://...`.
+
+    Raises:
+        ImportError: the server's packages are not installed.
+        OwnerLost: a server or another process owns the database.
+    """
+    return load("storage").open_storage(url)

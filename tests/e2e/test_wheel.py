@@ -25,6 +25,13 @@ PACKAGES = {
 }
 SERVER_ONLY = ("alembic", "api", "fastapi", "optuna", "sqlalchemy", "starlette", "storage")
 RUN_SECONDS = 600.0
+OPTUNA_STUDY = """
+import optuna, tuner
+optuna.logging.disable_default_handler()
+study = optuna.create_study(storage=tuner.open_storage("sqlite:///optuna.db"))
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+print(len(study.trials), "trials")
+"""
 STUDY = """
 api_version: v1
 name: from-the-wheel
@@ -112,6 +119,7 @@ def _check_the_servers_environment(python: Path, folder: Path) -> None:
     code = "from tuner import _server_path as p; p.add(); import api, storage; print(api.__file__)"
     where = Path(_run([str(python), "-c", code], cwd=folder).strip())
     assert where.is_relative_to(python.parents[1])
+    assert _run([str(python), "-c", OPTUNA_STUDY], cwd=folder) == "3 trials\n"
 
 
 def _check_the_workers_environment(python: Path, folder: Path) -> None:
