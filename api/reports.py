@@ -153,14 +153,18 @@ def _final(trial: Trial) -> Decision:
 
 
 async def heartbeat(services: Services, body: Heartbeat) -> HeartbeatReply:
-    """Renew leases and say where their trials stand."""
+    """Renew leases and say where their trials stand.
+
+    Raises:
+        Unavailable: the leases are renewed, but that the worker was heard could not be stored.
+    """
+    results = [_result(_beat(services, held)) for held in body.leases]
     known = True
     if body.worker_id is not None:
         try:
             await touch(services, body.worker_id)
         except NotFound:
             known = False
-    results = [_result(_beat(services, held)) for held in body.leases]
     return HeartbeatReply(results=results, known=known)
 
 

@@ -83,6 +83,23 @@ async def test_a_time_of_day_that_jumps_expires_nothing(tmp_path: Path, jump: fl
         assert node.trial(grant).state is TrialState.WAITING
 
 
+async def test_a_beat_renews_leases_though_nothing_can_be_stored(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit()
+        worker = await node.register()
+        grant = await node.ask()
+        clock.seconds = 29.9
+        node.services.ledger.most_waiting = 0
+        held = {"lease": grant.lease, "attempt": grant.attempt}
+        reply = await node.post("/heartbeats", {"worker_id": worker, "leases": [held]})
+        assert reply.status_code == 503
+        node.services.ledger.most_waiting = 100
+        clock.seconds = 59.7
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.RUNNING
+
+
 async def test_a_beat_between_the_look_and_the_write_saves_the_lease(tmp_path: Path) -> None:
     clock = Clock()
     async with serve(tmp_path, clock, **LEASE) as node:
