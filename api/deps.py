@@ -12,13 +12,13 @@ from api.services import Services
 from tuner.errors import Fault, InvalidInput
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the running server's parts."""
     found: Services = request.app.state.services
     return found
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse query parameters the route does not name, and repeated ones.
 
     Raises:
@@ -48,7 +48,7 @@ def _fault(name: str, known: list[str]) -> Fault:
     return Fault(where=f"query.{name[:100]}", message=f"unknown parameter; {hint}")
 
 
-def user(request: Request) -> str:
+async def user(request: Request) -> str:
     """Return who sent the request."""
     name: str = request.state.user
     return name

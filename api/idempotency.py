@@ -40,7 +40,7 @@ Given = Annotated[
 ]
 
 
-def key_of(request: Request, given: Given = None) -> Callable[[], Key | None]:
+async def key_of(request: Request, given: Given = None) -> Callable[[], Key | None]:
     """Return a function that gives the key; call it when the body has been read."""
 
     def key() -> Key | None:

@@ -100,6 +100,7 @@ def _end(
         reason=reason,
         value=value,
         lease=None,
+        memo=None,
         ended_at=now,
     )
     tx.put_trial(ended)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api.body import StrictBody
+from api.direct import readers
 from api.problems import MEDIA
 from tuner.wire import Problem
 
@@ -40,16 +40,9 @@ def _bodies(routers: Sequence[tuple[str, APIRouter]]) -> Iterator[tuple[str, str
         for route in router.routes:
             if not isinstance(route, APIRoute):
                 continue
-            for body in _readers(route.dependant):
+            for body in readers(route.dependant):
                 for method in route.methods or ():
                     yield prefix + route.path_format, method.lower(), body
-
-
-def _readers(dependant: Dependant) -> Iterator[StrictBody[Any]]:
-    if isinstance(dependant.call, StrictBody):
-        yield dependant.call
-    for inner in dependant.dependencies:
-        yield from _readers(inner)
 
 
 def _complete(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 
@@ -49,9 +48,8 @@ async def report(services: Services, items: Sequence[ReportItem]) -> ReportResul
     Raises:
         Unavailable: the database is away; send all of them again.
     """
-    writes = [
-        services.ledger.write(partial(_report, services=services, item=item)) for item in items
-    ]
+    write = services.ledger.submit
+    writes = [write(partial(_report, services=services, item=item)) for item in items]
     found = await asyncio.gather(*writes, return_exceptions=True)
     return ReportResults(results=[_result(x) for x in found])
 
@@ -61,7 +59,16 @@ def _result(found: Decision | BaseException) -> ReportResult:
         return ReportResult(problem=problem_of(found))
     if isinstance(found, BaseException):
         raise found
-    return ReportResult(decision=DecisionView(**asdict(found)))
+    return ReportResult(decision=_view(found))
+
+
+def _view(decision: Decision) -> DecisionView:
+    return DecisionView(
+        action=decision.action,
+        lr_factor=decision.lr_factor,
+        reason=decision.reason,
+        outcome=decision.outcome,
+    )
 
 
 def _report(tx: Transaction, services: Services, item: ReportItem) -> Decision:
@@ -73,7 +80,8 @@ def _report(tx: Transaction, services: Services, item: ReportItem) -> Decision:
         return _late(tx, item, value)
     services.deadlines.renew(item.lease)
     stored = tx.stored_report(trial.study_id, trial.number, item.attempt, item.step)
-    stored = stored or next((r for r in trial.reports if r.step == item.step), None)
+    if stored is None and item.step <= trial.last_step:
+        stored = next((r for r in trial.reports if r.step == item.step), None)
     if stored is not None:
         _check_same(stored, value)
         return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
@@ -102,6 +110,7 @@ def _judge(tx: Transaction, study: Study, trial: Trial, step: int, now: datetime
     trial = trial.evolve(
         marks=trial.marks + judgement.marks,
         lr_factor=decision.lr_factor,
+        memo=judgement.memo,
         reason=decision.reason if step == trial.last_step else trial.reason,
     )
     if decision.outcome is None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Table, bindparam, update
+from sqlalchemy import Connection, Executable, Table, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import rows
 from storage.rows import Row
+
+
+def insert_rows(connection: Connection, table: Table, found: list[Row]) -> None:
+    """Insert rows; nothing is asked back."""
+    execute_many(connection, insert(table).inline(), found)
 
 
 def execute_many(connection: Connection, statement: Executable, found: list[Row]) -> None:
@@ -31,7 +36,7 @@ def upsert_rows(connection: Connection, table: Table, found: list[Row], *key: st
     if not found:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = cast(Any, dialect).insert(table)
+    statement = cast(Any, dialect).insert(table).inline()
     values = {k: statement.excluded[k] for k in found[0] if k not in key}
     connection.execute(
         statement.on_conflict_do_update(index_elements=list(key), set_=values), found

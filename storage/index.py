@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 from tuner.decision import Outcome
 from tuner.trial import Origin, Trial, TrialState
 
 Key = tuple[int, ...]
 Values = Mapping[int, float]
-Lookup = Callable[[Key], Values]
+Changed = Mapping[int, float | None]
 
 COMPLETE: Key = ()
 """Key under which each complete or converged trial is listed once."""
@@ -48,7 +52,7 @@ def entries(trial: Trial | None) -> dict[Key, float]:
     found.update((listing_key(listing), 0.0) for listing in _listings(trial))
     if trial.outcome in (Outcome.COMPLETE, Outcome.CONVERGED):
         found[COMPLETE] = 0.0
-        found.update((step_key(r.step), r.value) for r in trial.reports)
+        found.update((step_key(r.step), r.value) for r in trial.reports if math.isfinite(r.value))
     return found
 
 
@@ -78,20 +82,99 @@ def changed_entries(old: Trial | None, new: Trial) -> dict[Key, float | None]:
     return changes
 
 
+@dataclass(slots=True)
+class Column:
+    """The trials listed under one key.
+
+    Guarantees: a change costs at most one move of the ordered values in memory, and nothing before
+    they were asked for.
+    """
+
+    values: dict[int, float] = field(default_factory=dict)
+    """Value by number of trial. Read only."""
+    _ordered: list[float] | None = field(default=None, compare=False, repr=False)
+
+    def put(self, number: int, value: float | None) -> None:
+        """List a trial with a value, or with None take it off."""
+        old = self.values.pop(number, None)
+        if value is not None:
+            self.values[number] = value
+        if self._ordered is not None:
+            _replace(self._ordered, old, value)
+
+    def ordered(self) -> list[float]:
+        """Return the values in ascending order. Read only."""
+        if self._ordered is None:
+            self._ordered = sorted(self.values.values())
+        return self._ordered
+
+    def ordered_with(self, changed: Changed) -> list[float]:
+        """Return what `ordered` would be after the changes."""
+        found = self.ordered().copy()
+        for number, value in changed.items():
+            _replace(found, self.values.get(number), value)
+        return found
+
+    def count_with(self, changed: Changed) -> int:
+        """Return how many trials would be listed after the changes."""
+        grown = sum((v is not None) - (n in self.values) for n, v in changed.items())
+        return len(self.values) + grown
+
+
+Index = dict[Key, Column]
+"""A study's columns; none is empty."""
+EMPTY = Column()
+
+
+def _replace(ordered: list[float], old: float | None, new: float | None) -> None:
+    if old is not None:
+        del ordered[bisect_left(ordered, old)]
+    if new is not None:
+        insort(ordered, new)
+
+
+def put(index: Index, number: int, changed: Mapping[Key, float | None]) -> None:
+    """Bring a trial's changed entries into an index."""
+    for key, value in changed.items():
+        column = index.get(key) or index.setdefault(key, Column())
+        column.put(number, value)
+        if not column.values:
+            del index[key]
+
+
+def build_index(trials: Iterable[Trial]) -> Index:
+    """Return the index of a study's trials from nothing."""
+    index: Index = {}
+    for trial in trials:
+        put(index, trial.number, entries(trial))
+    return index
+
+
+class Columns(Protocol):
+    """Where an index is looked up: committed, or with a batch's changes."""
+
+    def ordered(self, study_id: int, key: Key) -> Sequence[float]:
+        """Return the values listed under a key, ascending."""
+
+    def count(self, study_id: int, key: Key) -> int:
+        """Return the number of trials listed under a key."""
+
+
 class IndexPeers:
     """`tuner.policies.base.Peers` answered from an index."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
+    def __init__(self, columns: Columns, study_id: int) -> None:
+        self._columns = columns
+        self._study_id = study_id
 
     def at_rung(self, bracket: int, rung: int) -> Sequence[float]:
-        """Return the values with which trials were marked at a rung."""
-        return tuple(self._lookup(rung_key(bracket, rung)).values())
+        """Return the values with which trials were marked at a rung, ascending."""
+        return self._columns.ordered(self._study_id, rung_key(bracket, rung))
 
     def complete_at(self, step: int) -> Sequence[float]:
-        """Return the values that complete and converged trials reported at `step`."""
-        return tuple(self._lookup(step_key(step)).values())
+        """Return the finite values that complete and converged trials reported, ascending."""
+        return self._columns.ordered(self._study_id, step_key(step))
 
     def complete_count(self) -> int:
         """Return the number of complete and converged trials."""
-        return len(self._lookup(COMPLETE))
+        return self._columns.count(self._study_id, COMPLETE)

@@ -78,7 +78,13 @@ class Ledger:
         return self._lost
 
     async def write(self, command: Command[T]) -> T:
-        """Run a command in the next batch and return its reply after the commit.
+        """Run a command in the next batch and return its reply after the commit; see `submit`."""
+        return await self.submit(command)
+
+    def submit(self, command: Command[T]) -> asyncio.Future[T]:
+        """Hand a command to the next batch; the future gets its reply after the commit.
+
+        Call it on the event loop.
 
         Raises:
             Unavailable: too many commands wait, or the commit failed; nothing was stored, unless
@@ -88,16 +94,22 @@ class Ledger:
             InvalidInput: the database refuses a row of this command; nothing was stored.
             Exception: what the command raised; its changes were undone.
         """
-        if self._lost is not None:
-            raise _again(self._lost)
-        if self._closing:
-            raise Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
-        if len(self._pending) >= self.most_waiting:
-            raise Unavailable("the server is overloaded", retry_after=RETRY_AFTER_S)
         reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if (refusal := self._refusal()) is not None:
+            reply.set_exception(refusal)
+            return reply
         self._pending.append(_Call(command=command, reply=reply))
         self._work.set()
-        return await reply
+        return reply
+
+    def _refusal(self) -> TunerError | None:
+        if self._lost is not None:
+            return _again(self._lost)
+        if self._closing:
+            return Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
+        if len(self._pending) >= self.most_waiting:
+            return Unavailable("the server is overloaded", retry_after=RETRY_AFTER_S)
+        return None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run an SQL query in a thread beside the writer. Raises Unavailable."""

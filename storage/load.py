@@ -10,7 +10,8 @@ from sqlalchemy import Connection, RowMapping, and_, func, or_, select
 
 from storage import optuna_rows, rows, tables
 from storage.changes import Attempt, StoredReply, TrialKey
-from storage.memory import Counters, Memory, Stored, Tables, build_index
+from storage.index import build_index
+from storage.memory import Counters, Memory, Stored, Tables
 from storage.optuna_records.load import load_optuna
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
@@ -39,8 +40,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.attempts = {a.lease.token: a for a in attempts.values()}
     found.holders = {place: a.lease.token for place, a in attempts.items()}
     found.trials, found.stored = _trials(connection, attempts)
-    indexes = {i: build_index(trials.values()) for i, trials in found.trials.items()}
-    found.index = {i: index for i, index in indexes.items() if index}
+    found.index = {i: build_index(trials.values()) for i, trials in found.trials.items()}
     found.workers = _workers(connection)
     found.replies = _replies(connection)
     return Memory(found)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from storage.changes import Attempt, StoredReply, TrialKey
-from storage.index import IndexPeers, Key, Listing, Values, entries, listing_key
+from storage.index import EMPTY, Index, IndexPeers, Key, Listing, Values, listing_key
 from storage.optuna_records.state import OptunaTables
 from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
@@ -42,6 +42,14 @@ class Reader(ABC):
 
     @abstractmethod
     def _listed(self, study_id: int, key: Key) -> Values: ...
+
+    @abstractmethod
+    def ordered(self, study_id: int, key: Key) -> Sequence[float]:
+        """Return the values that the study's index lists under a key, ascending."""
+
+    @abstractmethod
+    def count(self, study_id: int, key: Key) -> int:
+        """Return the number of trials that the study's index lists under a key."""
 
     @abstractmethod
     def studies(self) -> Sequence[Study]:
@@ -113,7 +121,7 @@ class Reader(ABC):
     def peers(self, study_id: int) -> Peers:
         """Return what pruning may ask of a study's trials. Raises NotFound."""
         self.study(study_id)
-        return IndexPeers(lambda key: self._listed(study_id, key))
+        return IndexPeers(self, study_id)
 
 
 @dataclass
@@ -140,7 +148,7 @@ class Tables:
     stored: dict[TrialKey, Stored] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     replies: dict[str, StoredReply] = field(default_factory=dict)
-    index: dict[int, dict[Key, dict[int, float]]] = field(default_factory=dict)
+    index: dict[int, Index] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     optuna: OptunaTables | None = None
     """All studies as Optuna sees them; None unless the store was told to load them."""
@@ -168,7 +176,15 @@ class Memory(Reader):
         return self.tables.workers.get(worker_id)
 
     def _listed(self, study_id: int, key: Key) -> Values:
-        return self.tables.index.get(study_id, {}).get(key, {})
+        return self.tables.index.get(study_id, {}).get(key, EMPTY).values
+
+    def ordered(self, study_id: int, key: Key) -> Sequence[float]:
+        """Return the values that the study's index lists under a key, ascending."""
+        return self.tables.index.get(study_id, {}).get(key, EMPTY).ordered()
+
+    def count(self, study_id: int, key: Key) -> int:
+        """Return the number of trials that the study's index lists under a key."""
+        return len(self._listed(study_id, key))
 
     def studies(self) -> Sequence[Study]:
         """Return all studies, oldest first."""
@@ -200,15 +216,6 @@ class Memory(Reader):
     def reply(self, key: str) -> StoredReply | None:
         """Return the stored idempotent reply, or None."""
         return self.tables.replies.get(key)
-
-
-def build_index(trials: Iterable[Trial]) -> dict[Key, dict[int, float]]:
-    """Return the index of a study's trials from nothing."""
-    index: dict[Key, dict[int, float]] = {}
-    for trial in trials:
-        for key, value in entries(trial).items():
-            index.setdefault(key, {})[trial.number] = value
-    return index
 
 
 def same_report(a: Report, b: Report) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from operator import is_
 
 from storage.changes import (
     Attempt,
@@ -14,7 +16,7 @@ from storage.changes import (
     TrialChange,
     TrialKey,
 )
-from storage.index import Key, changed_entries
+from storage.index import changed_entries, put
 from storage.memory import Counters, Memory, Tables, merge, same_report
 from storage.optuna_records.merge import apply_optuna, seal_optuna
 from storage.optuna_records.state import OptunaChanges, OptunaTables
@@ -75,9 +77,7 @@ class _Curves:
         """Note what a trial's change moves in and out of its lineage."""
         before = change.old.reports if change.old else ()
         after = change.new.reports
-        same, shared = 0, min(len(before), len(after))
-        while same < shared and before[same] is after[same]:
-            same += 1
+        same = sum(takewhile(bool, map(is_, before, after)))
         self.left += [(change.new.trial_id, r.step) for r in before[same:]]
         for report in after[same:]:
             self._enter(change.new, report)
@@ -145,27 +145,13 @@ def _apply_trial(tables: Tables, change: TrialChange) -> None:
     trial = change.new
     tables.trials.setdefault(trial.study_id, {})[trial.number] = trial
     if changed := changed_entries(change.old, trial):
-        _apply_index(tables, trial, changed)
+        put(tables.index.setdefault(trial.study_id, {}), trial.number, changed)
     counters = tables.counters
     counters.trial_id = max(counters.trial_id, trial.trial_id + 1)
     counters.numbers[trial.study_id] = max(
         counters.numbers.get(trial.study_id, 0), trial.number + 1
     )
     forget_old_attempts(tables, trial)
-
-
-def _apply_index(tables: Tables, trial: Trial, changed: Mapping[Key, float | None]) -> None:
-    index = tables.index.setdefault(trial.study_id, {})
-    for key, value in changed.items():
-        values = index.setdefault(key, {})
-        if value is not None:
-            values[trial.number] = value
-        else:
-            values.pop(trial.number, None)
-            if not values:
-                del index[key]
-    if not index:
-        del tables.index[trial.study_id]
 
 
 def forget_old_attempts(tables: Tables, trial: Trial) -> None:

@@ -23,7 +23,7 @@ from optuna.trial import TrialState as OptunaState
 from storage.rows import Row, naive_or_none, to_json
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
-from tuner.space import Categorical, Parameter
+from tuner.space import Categorical, Numeric, Parameter
 from tuner.study import Study
 from tuner.trial import Trial, TrialState
 
@@ -143,10 +143,29 @@ def param_rows(study: Study, trial: Trial) -> list[Row]:
             "trial_id": trial.trial_id,
             "param_name": name,
             "param_value": _internal(parameters[name], value),
-            "distribution_json": distribution_to_json(distribution(parameters[name])),
+            "distribution_json": _distribution_json(parameters[name]),
         }
         for name, value in trial.params.items()
     ]
+
+
+def _distribution_json(parameter: Parameter) -> str:
+    if isinstance(parameter, Categorical):
+        return _values_json(parameter.values, tuple(map(type, parameter.values)))
+    return _interval_json(
+        parameter.integer, parameter.low, parameter.high, log=parameter.log, step=parameter.step
+    )
+
+
+@lru_cache(maxsize=4096)
+def _values_json(values: tuple[ParamValue, ...], _types: tuple[type, ...]) -> str:
+    return distribution_to_json(distribution(Categorical(values=values)))
+
+
+@lru_cache(maxsize=4096)
+def _interval_json(integer: bool, low: float, high: float, *, log: bool, step: float | None) -> str:
+    parameter = Numeric(integer=integer, low=low, high=high, log=log, step=step)
+    return distribution_to_json(distribution(parameter))
 
 
 def _internal(parameter: Parameter, value: ParamValue) -> float:

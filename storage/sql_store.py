@@ -13,6 +13,7 @@ from storage import owner
 from storage.changes import Changes
 from storage.engine import (
     database_url,
+    pipelined,
     reading_engine,
     translate,
     writing_engine,
@@ -72,7 +73,8 @@ class SqlStore:
         with translated(), self._writer.connect() as connection:
             try:
                 owner.check(connection, self._epoch)
-                write(connection, changes)
+                with pipelined(connection):
+                    write(connection, changes)
             except Exception:
                 _roll_back(connection)
                 raise

@@ -19,7 +19,7 @@ from storage.changes import (
     TrialKey,
 )
 from storage.exact import exact
-from storage.index import Key, Values, changed_entries
+from storage.index import EMPTY, Changed, Column, Key, Values, changed_entries
 from storage.memory import Memory, Reader, same_report
 from storage.optuna_records.transaction import OptunaTransaction
 from storage.overlay import Overlay
@@ -108,11 +108,24 @@ class Transaction(Reader):
         return self._base.workers.get(worker_id)
 
     def _listed(self, study_id: int, key: Key) -> Values:
-        base = self._base.index.get(study_id, {}).get(key, {})
-        changed = self.overlay.index.get(study_id, {}).get(key)
+        base, changed = self._column(study_id, key)
         if not changed:
-            return base
-        return {n: v for n, v in {**base, **changed}.items() if v is not None}
+            return base.values
+        return {n: v for n, v in {**base.values, **changed}.items() if v is not None}
+
+    def _column(self, study_id: int, key: Key) -> tuple[Column, Changed]:
+        base = self._base.index.get(study_id, {}).get(key, EMPTY)
+        return base, self.overlay.index.get(study_id, {}).get(key, {})
+
+    def ordered(self, study_id: int, key: Key) -> Sequence[float]:
+        """Return the values that the study's index lists under a key, ascending."""
+        base, changed = self._column(study_id, key)
+        return base.ordered_with(changed) if changed else base.ordered()
+
+    def count(self, study_id: int, key: Key) -> int:
+        """Return the number of trials that the study's index lists under a key."""
+        base, changed = self._column(study_id, key)
+        return base.count_with(changed)
 
     def studies(self) -> Sequence[Study]:
         """Return all studies, oldest first."""

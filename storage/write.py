@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
-from sqlalchemy import Connection, bindparam, delete, insert, text
+from sqlalchemy import Connection, bindparam, delete, text
 
 from storage import optuna_rows, rows, tables
-from storage.bulk import execute_many, update_rows, upsert_rows
+from storage.bulk import execute_many, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
 from storage.rows import Row
 from tuner.study import Study
+
+_STORED = attrgetter(
+    "state", "outcome", "value", "reason", "attempt", "failures", "lr_factor", "marks",
+    "checkpoint", "started_at", "ended_at",
+)  # fmt: skip
+"""What of a trial, beside its reports, changes in its life and is stored."""
 
 
 def write(connection: Connection, changes: Changes) -> None:
@@ -28,7 +35,7 @@ def write(connection: Connection, changes: Changes) -> None:
         [rows.checkpoint_row(c) for c in changes.checkpoints],
         "trial_id", "attempt", "step",
     )  # fmt: skip
-    execute_many(connection, insert(tables.events), [rows.event_row(e) for e in changes.events])
+    insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
 
 
@@ -55,12 +62,12 @@ def _advance_sequences(connection: Connection, changes: Changes) -> None:
 def _write_studies(connection: Connection, changes: Changes) -> None:
     new = changes.new_studies
     ids = [{"study_id": s.study_id, "study_name": s.name} for s in new]
-    execute_many(connection, insert(tables.optuna_studies), ids)
+    insert_rows(connection, tables.optuna_studies, ids)
     directions = [optuna_rows.direction_row(s) for s in new]
-    execute_many(connection, insert(tables.optuna_directions), directions)
+    insert_rows(connection, tables.optuna_directions, directions)
     metrics = [optuna_rows.metric_row(s) for s in new]
-    execute_many(connection, insert(tables.optuna_study_system_attrs), metrics)
-    execute_many(connection, insert(tables.studies), [rows.study_row(s) for s in new])
+    insert_rows(connection, tables.optuna_study_system_attrs, metrics)
+    insert_rows(connection, tables.studies, [rows.study_row(s) for s in new])
     changed = [_study_update(s) for s in changes.studies]
     update_rows(connection, tables.studies, changed, "study_id")
     specs = [optuna_rows.spec_row(s) for s in (*new, *changes.studies)]
@@ -75,10 +82,10 @@ def _study_update(study: Study) -> Row:
 def _write_trials(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
     new = [c for c in changes if c.old is None]
     optunas = [optuna_rows.trial_row(c.new) for c in new]
-    execute_many(connection, insert(tables.optuna_trials), optunas)
-    execute_many(connection, insert(tables.trials), [rows.trial_row(c.new, c.note) for c in new])
+    insert_rows(connection, tables.optuna_trials, optunas)
+    insert_rows(connection, tables.trials, [rows.trial_row(c.new, c.note) for c in new])
     params = [row for c in new for row in optuna_rows.param_rows(c.study, c.new)]
-    execute_many(connection, insert(tables.optuna_params), params)
+    insert_rows(connection, tables.optuna_params, params)
     _update_trials(connection, [c for c in changes if c.old is not None])
     _write_attributes(connection, changes)
     _write_values(connection, changes)
@@ -88,6 +95,8 @@ def _update_trials(connection: Connection, changes: list[TrialChange]) -> None:
     ours, optunas = [], []
     for change in changes:
         assert change.old is not None
+        if _STORED(change.new) == _STORED(change.old):
+            continue
         if (row := rows.trial_changes(change.new)) != rows.trial_changes(change.old):
             ours.append({"trial_id": change.new.trial_id, **row})
         row = optuna_rows.trial_changes(change.new)
@@ -102,6 +111,8 @@ def _update_trials(connection: Connection, changes: list[TrialChange]) -> None:
 def _write_attributes(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
     found = []
     for change in changes:
+        if change.old is not None and change.old.outcome is change.new.outcome:
+            continue
         before = optuna_rows.attributes(change.old, "") if change.old else {}
         after = optuna_rows.attributes(change.new, change.note)
         found += [
@@ -116,14 +127,14 @@ def _write_values(connection: Connection, changes: tuple[TrialChange, ...]) -> N
     found = []
     for change in changes:
         value = optuna_rows.value(change.new)
-        if value is not None and (change.old is None or optuna_rows.value(change.old) != value):
+        if value is not None:
             found.append(optuna_rows.value_row(change.new.trial_id, value))
     upsert_rows(connection, tables.optuna_values, found, "trial_id", "objective")
 
 
 def _write_attempts(connection: Connection, changes: Changes) -> None:
     opened = [rows.attempt_row(a) for a in changes.attempts_opened]
-    execute_many(connection, insert(tables.attempts), opened)
+    insert_rows(connection, tables.attempts, opened)
     closed = [
         {"trial_id": a.trial_id, "attempt": a.lease.attempt, **rows.attempt_end(a)}
         for a in changes.attempts_closed
@@ -139,7 +150,7 @@ def _write_reports(connection: Connection, changes: Changes) -> None:
     ]
     update_rows(connection, tables.reports, entered, "trial_id", "attempt", "step")
     new = [rows.report_row(k, stored, lineage) for k, (stored, lineage) in changes.reports.items()]
-    execute_many(connection, insert(tables.reports), new)
+    insert_rows(connection, tables.reports, new)
     newest = _newest(changes.reports.items())
     upsert_rows(connection, tables.optuna_intermediate, newest, "trial_id", "step")
 

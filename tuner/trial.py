@@ -152,10 +152,20 @@ class Trial:
     checkpoint: Checkpoint | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    memo: object = field(default=None, compare=False, repr=False)
+    """What a policy keeps of `reports`, to not read them all again. Never stored."""
 
     def evolve(self, **changes: Any) -> Self:
-        """Return a copy with `changes` applied."""
-        return replace(self, **changes)
+        """Return a copy with `changes` applied.
+
+        As `dataclasses.replace`, which costs more than the rest of a report's way through memory.
+        """
+        if not changes.keys() <= self.__dataclass_fields__.keys():
+            raise TypeError(f"a trial has no {sorted(changes.keys() - self.__dataclass_fields__)}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        copy.__dict__.pop("halvings", None)
+        return copy
 
     @property
     def never_pruned(self) -> bool:

@@ -3,11 +3,12 @@
 from api.routes import artifacts, health, leases, studies, trials, workers
 
 ROUTERS = (
-    studies.router,
-    trials.router,
+    leases.direct,
     leases.router,
-    workers.router,
     artifacts.router,
+    workers.router,
+    trials.router,
+    studies.router,
 )
 PUBLIC = (health.router,)
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api import ends, leases, reports
 from api.body import Json
 from api.deps import ServicesDep, StudyRef
+from api.direct import DirectRoute
 from api.idempotency import KeyDep, write
 from tuner.wire import (
     AcquireLeases,
@@ -25,6 +26,7 @@ from tuner.wire import (
 )
 
 router = APIRouter(tags=["leases"])
+direct = APIRouter(tags=["leases"], route_class=DirectRoute)
 LeaseToken = Annotated[
     str,
     Path(
@@ -59,16 +61,6 @@ async def ask_trial(
     return await leases.ask(services, study, poll)
 
 
-@router.post("/reports", operation_id="report", summary="Report values, get decisions")
-async def report(services: ServicesDep, body: Json[Reports]) -> ReportResults:
-    return await reports.report(services, body.reports)
-
-
-@router.post("/heartbeats", operation_id="heartbeat", summary="Renew leases")
-async def heartbeat(services: ServicesDep, body: Json[Heartbeat]) -> HeartbeatReply:
-    return await reports.heartbeat(services, body)
-
-
 @router.post(
     "/leases/{lease}/finish",
     operation_id="finish_trial",
@@ -95,3 +87,13 @@ async def release_trial(
         key(),
         lambda tx: ends.release(tx, lease, body.attempt, body.reason, services.clock()),
     )
+
+
+@direct.post("/reports", operation_id="report", summary="Report values, get decisions")
+async def report(services: ServicesDep, body: Json[Reports]) -> ReportResults:
+    return await reports.report(services, body.reports)
+
+
+@direct.post("/heartbeats", operation_id="heartbeat", summary="Renew leases")
+async def heartbeat(services: ServicesDep, body: Json[Heartbeat]) -> HeartbeatReply:
+    return await reports.heartbeat(services, body)

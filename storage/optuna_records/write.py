@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import distribution_to_json
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from storage import optuna_rows, tables
-from storage.bulk import execute_many, update_rows, upsert_rows
+from storage.bulk import insert_rows, update_rows, upsert_rows
 from storage.optuna_records.state import OptunaChanges
 from storage.optuna_records.values import OptunaStudy, OptunaTrial
 from storage.rows import Row, naive_or_none
@@ -49,13 +49,13 @@ def _write_studies(
 ) -> None:
     new = [study for old, study in changes if old is None]
     ids = [{"study_id": s.study_id, "study_name": s.name} for s in new]
-    execute_many(connection, insert(tables.optuna_studies), ids)
+    insert_rows(connection, tables.optuna_studies, ids)
     directions = [
         {"study_id": s.study_id, "objective": i, "direction": direction}
         for s in new
         for i, direction in enumerate(s.directions)
     ]
-    execute_many(connection, insert(tables.optuna_directions), directions)
+    insert_rows(connection, tables.optuna_directions, directions)
     for table, kind in (
         (tables.optuna_study_user_attrs, "user_attrs"),
         (tables.optuna_study_system_attrs, "system_attrs"),
@@ -70,7 +70,7 @@ def _write_studies(
 
 def _write_trials(connection: Connection, changes: TrialPairs) -> None:
     new = [_trial_row(trial) for old, trial in changes if old is None]
-    execute_many(connection, insert(tables.optuna_trials), new)
+    insert_rows(connection, tables.optuna_trials, new)
     changed = [
         {"trial_id": trial.trial_id, **_lifecycle(trial)}
         for old, trial in changes

@@ -129,7 +129,7 @@ def test_the_protocols_page_names_every_route() -> None:
     named = set(re.findall(r"`(GET|POST|PUT) (/[^`]*)`", page))
     routes = {
         (method, route.path)
-        for router in (leases.router, workers.router, artifacts.router)
+        for router in (leases.direct, leases.router, workers.router, artifacts.router)
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

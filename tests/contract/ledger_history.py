@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage import Memory, Transaction
+from storage.index import Column
 from storage.memory import Counters, Tables
 from tuner.decision import Outcome
 from tuner.errors import Conflict
@@ -233,8 +234,7 @@ def _lines(value: Any, path: str) -> list[str]:
     if isinstance(value, dict):
         keys = sorted(value, key=repr)
         return [line for k in keys for line in _lines(value[k], f"{path}/{k!r}")]
-    if isinstance(value, Tables | Counters):
-        return [
-            x for f in fields(value) for x in _lines(getattr(value, f.name), f"{path}/{f.name}")
-        ]
+    if isinstance(value, Tables | Counters | Column):
+        kept = [f for f in fields(value) if f.compare]
+        return [x for f in kept for x in _lines(getattr(value, f.name), f"{path}/{f.name}")]
     return [f"{path} = {value!r}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +27,11 @@ class History:
     complete: list[dict[int, float]] = field(default_factory=list)
 
     def at_rung(self, bracket: int, rung: int) -> Sequence[float]:
-        return self.rungs[bracket, rung]
+        return sorted(self.rungs[bracket, rung])
 
     def complete_at(self, step: int) -> Sequence[float]:
-        return [curve[step] for curve in self.complete if step in curve]
+        values = (curve[step] for curve in self.complete if step in curve)
+        return sorted(v for v in values if math.isfinite(v))
 
     def complete_count(self) -> int:
         return len(self.complete)

@@ -17,14 +17,14 @@ class Peers(Protocol):
     """The other trials of a study, as far as pruning asks for them.
 
     Guarantees: only committed and same-batch earlier reports are seen; the judged trial's own
-    earlier marks are included in `at_rung`; the order of the values means nothing.
+    earlier marks are included in `at_rung`; values come in ascending order.
     """
 
     def at_rung(self, bracket: int, rung: int) -> Sequence[float]:
         """Return the values with which trials were marked at a rung."""
 
     def complete_at(self, step: int) -> Sequence[float]:
-        """Return the values that trials with outcome complete or converged reported at `step`."""
+        """Return the finite values that complete and converged trials reported at `step`."""
 
     def complete_count(self) -> int:
         """Return the number of trials with outcome complete or converged."""
@@ -49,7 +49,7 @@ class Verdict:
     """One policy's answer. `lr_factor` is that policy's level; `stop` ends the trial.
 
     `grounds` is the data behind a stop, written like a record's; empty without one. `cuts` are the
-    steps of all halvings in the lineage.
+    steps of all halvings in the lineage. `memo` is for the next call, as `tuner.trial.Trial.memo`.
     """
 
     stop: Outcome | None = None
@@ -59,20 +59,22 @@ class Verdict:
     records: tuple[Record, ...] = ()
     grounds: Data = field(default_factory=dict)
     cuts: tuple[int, ...] = ()
+    memo: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
     """What `steer.judge` makes of all verdicts: the decision, and what to store beside it.
 
-    `marks` are added to the trial's. `records` become events of their own. `grounds` belongs into
-    the data of the event that tells of the trial's end.
+    `marks` are added to the trial's, `memo` is kept there. `records` become events of their own.
+    `grounds` belongs into the data of the event that tells of the trial's end.
     """
 
     decision: Decision
     marks: tuple[RungMark, ...] = ()
     records: tuple[Record, ...] = ()
     grounds: Data = field(default_factory=dict)
+    memo: object = field(default=None, compare=False, repr=False)
 
 
 def storable(value: float) -> float | None:

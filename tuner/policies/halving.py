@@ -34,6 +34,14 @@ class Plateau(NamedTuple):
     converged: bool = False
 
 
+class Folded(NamedTuple):
+    """A fold done: over which reports, with which level given, and what came out."""
+
+    reports: Sequence[Report]
+    given: float
+    state: Plateau
+
+
 @dataclass(frozen=True, kw_only=True)
 class Halving:
     """The rule for one trial.
@@ -121,23 +129,28 @@ def judge(
     base_rate: float | None,
     reports: Sequence[Report],
     given: float = 1.0,
+    *,
+    memo: object = None,
 ) -> Verdict:
     """Judge the newest report of a lineage ordered by step.
 
     The verdict's level is never above `given`, the level decided so far. There is a record only for
-    a cut that this report brings and that goes below `given`.
+    a cut that this report brings and that goes below `given`. `memo` is that of the verdict before.
     """
     if not reports:
         return Verdict(lr_factor=given)
     rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given)
-    before, newest = rule.fold(reports[:-1]), reports[-1]
+    earlier, newest = reports[:-1], reports[-1]
+    known = isinstance(memo, Folded) and memo.given == given and memo.reports == earlier
+    before = memo.state if known and isinstance(memo, Folded) else rule.fold(earlier)
     after = rule.advance(before, newest)
     level = min(after.level, given)
     if after.converged:
         return _converged(rule, before, after, newest)
     new = after.level < min(before.level, given)
     records = (_halved(rule, before, after, newest),) if new else ()
-    return Verdict(lr_factor=level, records=records, cuts=after.cuts)
+    memo = Folded(reports, given, after)
+    return Verdict(lr_factor=level, records=records, cuts=after.cuts, memo=memo)
 
 
 def _halved(rule: Halving, before: Plateau, after: Plateau, newest: Report) -> Record:

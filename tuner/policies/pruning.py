@@ -6,8 +6,8 @@ Inside: the rungs of asha and hyperband, then the percentile rule, then `judge`,
 from __future__ import annotations
 
 import binascii
-import heapq
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +52,10 @@ class Contest:
         return grace > 0 and any(cut <= step <= cut + grace for cut in reversed(self.cuts))
 
     def rank(self, value: float, values: Sequence[float]) -> int:
-        """Return 1 plus the number of strictly better values."""
+        """Return 1 plus the number of strictly better ones among values in ascending order."""
         if self.mode == "min":
-            return 1 + sum(v < value for v in values)
-        return 1 + sum(v > value for v in values)
+            return 1 + bisect_left(values, value)
+        return 1 + len(values) - bisect_right(values, value)
 
 
 def judge(pruner: Pruner | None, contest: Contest) -> Verdict:
@@ -129,21 +129,30 @@ def _compare(eta: int, bracket: int, rung: int, contest: Contest) -> Data:
     newest = contest.reports[-1]
     if math.isnan(newest.value):
         return _finding(newest.step, newest.value, math.nan, 0, 0, promoted=False)
-    values = [*contest.peers.at_rung(bracket, rung), newest.value]
-    places = max(len(values) // eta, 1)
-    best = heapq.nsmallest if contest.mode == "min" else heapq.nlargest
-    cutoff = best(places, values)[-1]
-    rank = contest.rank(newest.value, values)
+    others = contest.peers.at_rung(bracket, rung)
+    n = len(others) + 1
+    places = max(n // eta, 1)
+    rank = contest.rank(newest.value, others)
     promoted = rank <= places
-    return _finding(newest.step, newest.value, cutoff, rank, len(values), promoted=promoted)
+    cutoff = _last_place(contest, others, places)
+    return _finding(newest.step, newest.value, cutoff, rank, n, promoted=promoted)
+
+
+def _last_place(contest: Contest, others: Sequence[float], places: int) -> float:
+    """Return the worst value that goes on, the newest one counted among the others."""
+    newest = contest.reports[-1].value
+    if contest.mode == "min":
+        better = others[places - 2] if places > 1 else -math.inf
+        return max(better, min(newest, others[places - 1] if places <= len(others) else math.inf))
+    better = others[1 - places] if places > 1 else math.inf
+    return min(better, max(newest, others[-places] if places <= len(others) else -math.inf))
 
 
 # Percentiles: median and percentile
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return numpy's linear percentile of at least one value, rounding included."""
-    ordered = sorted(values)
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Return numpy's linear percentile of ascending values, at least one; rounding included."""
     virtual = (len(ordered) - 1) * (percent / 100)
     lower = math.floor(virtual)
     if lower >= len(ordered) - 1:
@@ -159,7 +168,7 @@ def _judge_percentile(pruner: MedianPruner | PercentilePruner, contest: Contest)
         return Verdict()
     found: Data
     own = [r.value for r in contest.reports if not math.isnan(r.value)]
-    others = [v for v in contest.peers.complete_at(newest.step) if math.isfinite(v)]
+    others = contest.peers.complete_at(newest.step)
     if not own:
         found = _finding(newest.step, math.nan, math.nan, 0, len(others), promoted=False)
     elif not others:

@@ -85,7 +85,7 @@ def _steer_rate(study: Study, trial: Trial) -> Verdict:
     if policy is None:
         return Verdict(lr_factor=trial.lr_factor)
     rate, mode = _base_rate(policy, trial), study.spec.objective.mode
-    return halving.judge(policy, mode, rate, trial.reports, trial.lr_factor)
+    return halving.judge(policy, mode, rate, trial.reports, trial.lr_factor, memo=trial.memo)
 
 
 def _base_rate(policy: HalveOnPlateau, trial: Trial) -> float | None:
@@ -123,4 +123,5 @@ def _judgement(lr_factor: float, *verdicts: Verdict) -> Judgement:
         marks=tuple(m for v in verdicts for m in v.marks),
         records=records,
         grounds=last.grounds,
+        memo=next((v.memo for v in verdicts if v.memo is not None), None),
     )

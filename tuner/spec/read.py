@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -22,6 +23,7 @@ from tuner.spec.models import StudySpec
 M = TypeVar("M", bound=BaseModel)
 MAX_DOCUMENT = 1_000_000
 _MAX_DEPTH = 50
+_UNTELLABLE = re.compile("[\0\ud800-\udfff]")
 _MOST_FAULTS = 50
 _PLAIN = {
     "missing": "is missing",
@@ -162,9 +164,7 @@ def _check_tree(value: object) -> None:
             stack += [(x, depth + 1) for pair in node.items() for x in pair]
         elif isinstance(node, list):
             stack += [(x, depth + 1) for x in node]
-        elif isinstance(node, str) and (
-            "\0" in node or any("\ud800" <= c <= "\udfff" for c in node)
-        ):
+        elif isinstance(node, str) and _UNTELLABLE.search(node):
             raise Malformed("a text holds NUL or half of a surrogate pair")
 
 
