@@ -146,7 +146,9 @@ def build_index(trials: Iterable[Trial]) -> Index:
     """Return the index of a study's trials from nothing."""
     index: Index = {}
     for trial in trials:
-        put(index, trial.number, entries(trial))
+        for key, value in entries(trial).items():
+            column = index.get(key) or index.setdefault(key, Column())
+            column.values[trial.number] = value
     return index
 
 

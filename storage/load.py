@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, and_, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from storage import optuna_rows, rows, tables
 from storage.changes import Attempt, StoredReply, TrialKey
@@ -189,14 +189,20 @@ def _reports(connection: Connection) -> tuple[dict[int, list[Report]], dict[int,
     )  # fmt: skip
     lineages: dict[int, list[Report]] = defaultdict(list)
     stored: dict[int, Stored] = defaultdict(dict)
-    for row in connection.execute(query).yield_per(_FETCH):
-        trial_id, attempt, step, value, kind, lr_factor, lineage, keep = row
-        report = Report(step, rows.value_of(value, kind), lr_factor)
+    for trial_id, attempt, step, value, kind, lr_factor, lineage, keep in _plain(connection, query):
+        report = Report(step, float(kind) if value is None else value, lr_factor)
         if lineage:
             lineages[trial_id].append(report)
         if keep:
             stored[trial_id].setdefault(attempt, {})[step] = report
     return lineages, stored
+
+
+def _plain(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the driver's own rows: a million of them cost half."""
+    cursor = cast(Any, connection.execute(query)).cursor
+    while found := cursor.fetchmany(_FETCH):
+        yield from found
 
 
 def _workers(connection: Connection) -> dict[str, Worker]:

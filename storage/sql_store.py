@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -61,7 +62,8 @@ class SqlStore:
         """Read everything that lives in memory, once no commit of ours is under way."""
         with translated(), self._writer.begin() as connection:
             owner.check(connection, self._epoch, alone=True)
-            return load(connection, optuna=self._optuna)
+            with _without_collector():
+                return load(connection, optuna=self._optuna)
 
     def counters(self) -> Counters:
         """Read the next free ids, counting what other programs wrote."""
@@ -109,6 +111,18 @@ class SqlStore:
         self._reader.dispose()
         self._writer.dispose()
         self._lock.release()
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Spare the collector a million new values that all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextlib.contextmanager
