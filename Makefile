@@ -25,8 +25,17 @@ demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network,
 
 .PHONY: test
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
-test: $(VENV)/.installed-test postgres lint ## all checks and all tests
+test: $(VENV)/.installed-test postgres compiler lint ## all checks and all tests
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+
+.PHONY: faults
+faults: export OMP_NUM_THREADS := 1
+faults: $(VENV)/.installed-test postgres compiler ## the fault tests in full, and the table of what was tried
+	$(BIN)/pytest tests/faults -n 4 --faults-long $(PYTEST_ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.installed-test postgres compiler ## break each promise on purpose; its test must fail
+	$(BIN)/python -m tests.faults.mutations
 
 .PHONY: lint
 lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts
@@ -52,12 +61,17 @@ install: $(VENV)/.installed-test ## set up .venv with everything, for developmen
 postgres: ## install PostgreSQL's server programs where they are missing
 	@.ci/postgres
 
+.PHONY: compiler
+compiler: ## install a C compiler, for the tests of clocks, where it is missing
+	@.ci/compiler
+
 .PHONY: chromium
 chromium: ## install Chromium, for tests marked `browser`, where it is missing
 	@.ci/chromium
 
 .PHONY: bench
-bench: $(VENV)/.installed-test ## measure what the service adds to training, and print the README's figures
+bench: $(VENV)/.installed-test postgres ## measure bookkeeping and what it adds to training; print the README's figures
+	$(BIN)/python benchmarks/bookkeeping.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/slot_gap.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
 

@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
 
-from api import problems, reaper
+from api import missing, problems, reaper
 from api.auth import Guard
+from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
 from api.openapi import describe
@@ -43,8 +44,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             monotonic=time.monotonic,
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
+            day=DayTime(),
         )
         try:
+            await missing.fall_back(services)
             async with reaper.running(services):
                 yield services
         finally:

@@ -23,6 +23,7 @@ from tuner.wire import CheckpointView
 KEPT = 2
 """Checkpoints of a trial that stay in the folder."""
 SUFFIX = ".safetensors"
+RETRY_AFTER_S = 1
 _FLUSH = 1 << 20
 _FILE = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-[0-9a-f]{12}\.safetensors")
 _log = logging.getLogger(__name__)
@@ -92,9 +93,10 @@ async def _receive(
         await asyncio.to_thread(_append, file, digest, bytes(pending))
         await asyncio.to_thread(_sync, file)
     except OSError as exc:
-        raise StorageFull("the checkpoint could not be written") from exc
+        raise _full() from exc
     finally:
-        file.close()
+        with suppress(OSError):  # what the file still buffers does not fit either
+            file.close()
     if not size:
         raise InvalidInput("the checkpoint is empty")
     if digest.hexdigest() != upload.sha256:
@@ -107,7 +109,11 @@ def _create(part: Path) -> BinaryIO:
         part.parent.mkdir(parents=True, exist_ok=True)
         return part.open("xb")
     except OSError as exc:
-        raise StorageFull("the artifact folder can't be written") from exc
+        raise _full() from exc
+
+
+def _full() -> StorageFull:
+    return StorageFull("the checkpoint could not be written", retry_after=RETRY_AFTER_S)
 
 
 def _append(file: BinaryIO, digest: hashlib._Hash, data: bytes) -> None:
@@ -121,13 +127,16 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _place(part: Path, target: Path) -> None:
-    part.replace(target)
-    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    try:
+        part.replace(target)
+        for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    except OSError as exc:
+        raise _full() from exc
 
 
 def _register(

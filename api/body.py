@@ -104,6 +104,10 @@ class StrictBody(Generic[M]):
 
     async def parse(self, text: str, media: str) -> M:
         """Return the model a body's text says."""
+        return self.read_model(text)
+
+    def read_model(self, text: str) -> M:
+        """Return the model a JSON text says."""
         document = parse_json(text)
         if not isinstance(document, dict):
             raise InvalidInput("the body must be a JSON object")

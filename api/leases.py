@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from starlette.responses import JSONResponse, Response
@@ -13,12 +15,13 @@ from api import idempotency, lifecycle, queue
 from api.fence import new_token
 from api.idempotency import Key
 from api.plan import Caller, Pick, plan
+from api.sampling.ready import NoPoint
 from api.services import Services
 from api.studies import find
 from api.workers import touch
 from storage.changes import Committed
 from storage.transaction import Transaction
-from tuner.errors import InvalidInput, StudyState
+from tuner.errors import NotFound, StudyState
 from tuner.policies import steer
 from tuner.space import Params
 from tuner.study import Study
@@ -71,8 +74,8 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
         while True:
             news.clear()
             if key is not None and memory.reply(key.value) is not None:
-                return await _grant(services, caller, key, None, [])
-            picks, idle = plan(memory, caller, services.clock())
+                return await _grant(services, caller, key)
+            picks, idle = plan(memory, caller)
             if picks and not await poll.is_gone():
                 granted = await _try(services, caller, key, picks)
                 if granted is not None:
@@ -107,54 +110,35 @@ async def _news(services: Services, news: asyncio.Event, wait_s: float) -> bool:
 async def _try(
     services: Services, caller: Caller, key: Key | None, picks: Sequence[Pick]
 ) -> Response | None:
-    """Propose what the plan asks for and lease; None if others were faster."""
-    study = next((p.study for p in picks if p.number is None), None)
-    try:
-        if study is None:
-            return await _grant(services, caller, key, None, [])
-        async with services.search.lock(study.study_id):
-            memory = services.ledger.memory
-            again, _ = plan(memory, caller, services.clock())
-            count = sum(p.number is None and p.study.study_id == study.study_id for p in again)
-            if not count:
-                return await _grant(services, caller, key, None, []) if again else None
-            return await _propose(services, caller, key, study, count)
-    except _NothingGranted:
+    """Have points ready for what the plan wants proposed, and lease; None if others were faster."""
+    proposed, memory = [p.study for p in picks if p.number is None], services.ledger.memory
+    if not proposed:
+        with suppress(_NothingGranted):
+            return await _grant(services, caller, key)
         return None
-
-
-async def _propose(
-    services: Services, caller: Caller, key: Key | None, study: Study, count: int
-) -> Response | None:
-    memory = services.ledger.memory
-    number = memory.next_number(study.study_id)
+    study = proposed[0]
     try:
-        points = await services.search.propose(study, memory.trials(study.study_id), count)
-        reason = "every point of the grid was tried"
-    except InvalidInput as exc:
-        points, reason = [], exc.detail
-    if points:
-        return await _grant(services, caller, key, number, points)
-
-    def exhaust(tx: Transaction) -> None:
-        current = tx.study(study.study_id)
-        if tx.next_number(study.study_id) == number and queue.is_open(current):
-            lifecycle.exhaust(tx, current, reason, services.clock())
-
-    await services.ledger.write(exhaust)
+        async with services.search.ready(memory, study, len(proposed)):
+            return await _grant(services, caller, key)
+    except NoPoint as exc:
+        await services.ledger.write(partial(_exhaust, services=services, study=study, why=exc))
+    except NotFound:
+        if study.study_id in {s.study_id for s in memory.studies()}:
+            raise
+    except _NothingGranted:
+        pass
     return None
 
 
-async def _grant(
-    services: Services,
-    caller: Caller,
-    key: Key | None,
-    first_number: int | None,
-    points: Sequence[Params],
-) -> Response:
-    """Plan again inside the ledger and lease what is still free.
+def _exhaust(tx: Transaction, services: Services, study: Study, why: NoPoint) -> None:
+    """End the search, unless a trial came in between."""
+    current = tx.study(study.study_id)
+    if tx.next_number(study.study_id) == why.number and queue.is_open(current):
+        lifecycle.exhaust(tx, current, why.reason, services.clock())
 
-    Proposals are used only for the numbers they were made for, from `first_number` on.
+
+async def _grant(services: Services, caller: Caller, key: Key | None) -> Response:
+    """Plan again inside the ledger and lease what is still free and has a point ready.
 
     Raises:
         _NothingGranted: nothing was free.
@@ -162,12 +146,11 @@ async def _grant(
 
     def command(tx: Transaction) -> Leases:
         now = services.clock()
-        picks, _ = plan(tx, caller, now)
-        proposals = dict(enumerate(points, first_number or 0))
+        picks, _ = plan(tx, caller)
         leases: list[LeaseGrant] = []
         for study, number in picks:
             if number is None:
-                point = proposals.get(tx.next_number(study.study_id))
+                point = services.search.point(tx, study)
                 if point is None:
                     continue
                 trial = _create(tx, study, point, now)

@@ -54,6 +54,21 @@ def hours_over(study: Study, now: datetime) -> bool:
     return now - study.started_at >= timedelta(hours=hours)
 
 
+def end_by_hours(tx: Transaction, study_id: int, now: datetime) -> Study:
+    """Stop a study that has used up `budget.hours`."""
+    study = tx.study(study_id)
+    if not study.is_over and study.stopping is None and hours_over(study, now):
+        stop(tx, study, EndReason.BUDGET, "the hours are used up", now)
+    return settle(tx, study_id, now)
+
+
+def move_start(tx: Transaction, study_id: int, by: timedelta) -> None:
+    """Move a running study's start, since the time of day was set by so much."""
+    study = tx.study(study_id)
+    if study.started_at is not None and not study.is_over:
+        tx.put_study(study.evolve(started_at=study.started_at + by))
+
+
 def end_trial(
     tx: Transaction,
     study: Study,
@@ -154,7 +169,7 @@ def requeue(
 def settle(tx: Transaction, study_id: int, now: datetime) -> Study:
     """Bring a study to where its trials and budget say it is.
 
-    It starts with its first lease; stops by failures and hours; drops waiting trials once it stops;
+    It starts with its first lease; stops by failures; drops waiting trials once it stops;
     runs the finalists after the search; finishes when nothing is left to do.
     """
     study = tx.study(study_id)
@@ -187,8 +202,6 @@ def _limit(tx: Transaction, study: Study, count: Tally, now: datetime) -> Study:
         return study
     if count.failed >= study.spec.budget.max_failures:
         return stop(tx, study, EndReason.FAILURES, f"{count.failed} trials failed", now)
-    if hours_over(study, now):
-        return stop(tx, study, EndReason.BUDGET, "the hours are used up", now)
     return study
 
 

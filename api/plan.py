@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
 
 from api import lifecycle, queue
@@ -57,7 +56,6 @@ class _Board:
     """The open trials of the candidate studies while a plan is made."""
 
     reader: Reader
-    now: datetime
     tallies: dict[int, Tally] = field(default_factory=dict)
     waiting: dict[int, list[int]] = field(default_factory=dict)
 
@@ -72,14 +70,11 @@ class _Board:
     def has_work(self, study: Study) -> bool:
         """Tell whether a trial waits or will: the search goes on, or finalists may come."""
         searching = self.tally(study).searched < study.spec.budget.trials
-        work = searching or study.spec.repeats is not None or bool(self.waiting[study.study_id])
-        return work and not lifecycle.hours_over(study, self.now)
+        return searching or study.spec.repeats is not None or bool(self.waiting[study.study_id])
 
     def take(self, study: Study, proposing: set[int]) -> Pick | None:
         """Pick the study's next trial; new ones from one study at a time."""
         count = self.tally(study)
-        if lifecycle.hours_over(study, self.now):
-            return None
         if self.waiting[study.study_id]:
             number = self.waiting[study.study_id].pop(0)
             self.tallies[study.study_id] = count._replace(running=count.running + 1)
@@ -97,10 +92,10 @@ def _turn(trial: Trial) -> tuple[bool, int, int]:
     return (trial.attempt == 0, _ORIGINS.index(trial.origin), trial.number)
 
 
-def plan(reader: Reader, caller: Caller, now: datetime) -> tuple[list[Pick], bool]:
+def plan(reader: Reader, caller: Caller) -> tuple[list[Pick], bool]:
     """Return up to `n` trials to lease, and whether there is no work for this caller at all."""
     studies, rank = caller.candidates(reader)
-    board = _Board(reader=reader, now=now)
+    board = _Board(reader=reader)
     projects: Counter[str] = Counter()
     for study in studies:
         projects[study.spec.queue.project] += board.tally(study).running

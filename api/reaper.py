@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from functools import partial
 from operator import methodcaller
 
-from api import lifecycle
+from api import lifecycle, queue
 from api.services import Services
 from storage.transaction import Transaction
 from tuner.decision import Outcome
-from tuner.errors import StaleAttempt, TunerError
+from tuner.errors import NotFound, StaleAttempt, TunerError
 from tuner.trial import AttemptEnd, Lease, TrialState
 
 FORGET_AFTER = 20.0
@@ -56,8 +57,10 @@ async def sweep(services: Services) -> None:
     for lease in services.deadlines.past(memory.leases()):
         await services.ledger.write(partial(_lose, services=services, lease=lease))
     await _forget_workers(services)
-    await _end_by_hours(services)
-    services.search.keep({s.study_id for s in memory.studies() if not s.is_over})
+    now = services.clock()
+    await services.day.follow(services.ledger, now, services.monotonic())
+    await _end_by_hours(services, now)
+    services.search.keep({s.study_id for s in memory.studies() if queue.is_open(s)})
 
 
 def _lose(tx: Transaction, services: Services, lease: Lease) -> None:
@@ -83,12 +86,14 @@ async def _forget_workers(services: Services) -> None:
     limit = FORGET_AFTER * services.settings.lease_s
     for worker in services.ledger.memory.workers():
         if services.deadlines.silence(worker) > limit:
-            await services.ledger.write(methodcaller("drop_worker", worker.worker_id))
+            with suppress(NotFound):  # it signed off meanwhile
+                await services.ledger.write(methodcaller("drop_worker", worker.worker_id))
             services.deadlines.forget(worker.worker_id)
 
 
-async def _end_by_hours(services: Services) -> None:
-    now = services.clock()
+async def _end_by_hours(services: Services, now: datetime) -> None:
     for study in services.ledger.memory.studies():
         if not study.is_over and study.stopping is None and lifecycle.hours_over(study, now):
-            await services.ledger.write(partial(lifecycle.settle, study_id=study.study_id, now=now))
+            await services.ledger.write(
+                partial(lifecycle.end_by_hours, study_id=study.study_id, now=now)
+            )

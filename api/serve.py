@@ -11,17 +11,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app
-from api.services import Services
 from api.settings import Settings, is_loopback
+from api.standby import Front, take_turn
 from storage import Ledger
 from storage.engine import database_url
 from tuner import home
@@ -40,6 +40,7 @@ def serve(
     behind_proxy: bool = False,
     allowed_hosts: tuple[str, ...] = (),
     artifacts: Path | None = None,
+    standby: bool = False,
     lease_s: float = 30.0,
     heartbeat_s: float = 10.0,
     sweep_s: float = 5.0,
@@ -48,7 +49,8 @@ def serve(
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
     SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed. What is
-    written is readable by this user alone.
+    written is readable by this user alone. With `standby`, a server that meets another one on its
+    database waits until that one is gone.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.
@@ -72,7 +74,7 @@ def serve(
                 keep_alive_s=max(75.0, 3 * heartbeat_s),
             )
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-                runner.run(run(settings, listener, fresh=fresh))
+                runner.run(run(settings, listener, fresh=fresh, standby=standby))
     except KeyboardInterrupt:
         sys.exit(130)
     except TunerError as exc:
@@ -134,22 +136,40 @@ def _why_not(exc: Exception, host: str, port: int) -> str:
     return f"can't listen on {host!r}, port {port}"
 
 
-async def run(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
+async def run(
+    settings: Settings, listener: socket.socket, *, fresh: bool, standby: bool = False
+) -> None:
     """Run the server on a listening socket until it is told to stop.
 
     Raises:
+        OwnerLost: another server owns the database, unless this one is a standby; or took it over.
         TunerError: the database can't be used.
     """
-    app = create_app(settings)
-    with contextlib.ExitStack() as signals:
-        # The lifespan is entered here and not by uvicorn, so that its errors arrive as they are.
-        async with app.router.lifespan_context(app):
-            server = _Server(_config(app, settings), app.state.services)
-            signals.enter_context(_calling(server.handle_exit))
+    app, front = create_app(settings), Front(settings)
+    server = _Server(_config(front, settings), front)
+    async with contextlib.AsyncExitStack() as owned:
+
+        async def open_it() -> None:
+            # Entered here and not by uvicorn, so that its errors arrive as they are.
+            await owned.enter_async_context(app.router.lifespan_context(app))
+            front.open(app)
             _set_up_interpreter()
+
+        if not standby:
+            await open_it()
+        with _calling(server.handle_exit):
             say(settings, listener, fresh=fresh)
-            async with _ending_when_lost(app.state.services.ledger, server):
-                await server.serve(sockets=[listener])
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                if standby and await take_turn(
+                    settings.db_url, open_it, front=front, ended=serving, say=_say
+                ):
+                    _say(f"owns the database now, after {front.holder}")
+                if front.services is not None:
+                    await _until_lost(front.services.ledger, serving)
+            finally:
+                server.handle_exit(signal.SIGTERM, None)
+                await serving
 
 
 def _set_up_interpreter() -> None:
@@ -164,26 +184,16 @@ def _set_up_interpreter() -> None:
     sys.setswitchinterval(0.0005)
 
 
-@contextlib.asynccontextmanager
-async def _ending_when_lost(ledger: Ledger, server: uvicorn.Server) -> AsyncIterator[None]:
-    """Stop the server when another one takes the database over.
+async def _until_lost(ledger: Ledger, serving: asyncio.Task[None]) -> None:
+    """Return when the server has ended.
 
     Raises:
-        OwnerLost: it was taken over.
+        OwnerLost: another one took the database over.
     """
-
-    async def watch() -> None:
-        while ledger.lost is None:
-            await asyncio.sleep(_LOOK_S)
-        server.handle_exit(signal.SIGTERM, None)
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-    if ledger.lost is not None:
-        raise ledger.lost
+    while not serving.done():
+        if ledger.lost is not None:
+            raise ledger.lost
+        await asyncio.wait([serving], timeout=_LOOK_S)
 
 
 @contextlib.contextmanager
@@ -199,7 +209,7 @@ def _calling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             loop.remove_signal_handler(sig)
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -217,9 +227,9 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Ends long polls when it is told to stop, and returns instead of raising the signal again."""
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
         super().__init__(config)
-        self._services = services
+        self._front = front
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -228,7 +238,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second Ctrl-C doesn't wait for requests under way."""
-        self._services.closing.set()
+        self._front.close()
         super().handle_exit(sig, frame)
 
 
@@ -243,6 +253,10 @@ def say(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
     else:
         print(f"admin token: as before ({home.token_source()})")
     sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _shown(address: str) -> str:

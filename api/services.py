@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from api.settings import Settings
 
 if TYPE_CHECKING:
+    from api.daytime import DayTime
     from api.deadlines import Deadlines
     from api.search import Search
     from storage.ledger import Ledger
@@ -33,5 +34,6 @@ class Services:
     monotonic: Callable[[], float]
     search: Search
     deadlines: Deadlines
+    day: DayTime
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

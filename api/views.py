@@ -41,6 +41,7 @@ def study_view(
         started_at=study.started_at,
         ended_at=study.ended_at,
         counts=counts(trials),
+        adopted=sum(t.origin is Origin.ADOPTED for t in trials),
         steps_done=sum(t.last_step for t in trials),
         steps_saved=steps_saved(study.spec.budget.steps, trials),
         halvings=sum(t.halvings for t in trials),

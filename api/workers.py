@@ -1,4 +1,4 @@
-"""The fleet: registering workers, noting that they were heard, showing them."""
+"""The fleet: workers register, are heard, sign off, and are shown."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ async def touch(services: Services, worker_id: str) -> None:
         tx.put_worker(tx.worker(worker_id).evolve(seen_at=now))
 
     await services.ledger.write(store)
+
+
+async def sign_off(services: Services, worker_id: str) -> None:
+    """Take a worker that leaves off the fleet; leases it still holds run out.
+
+    Raises:
+        NotFound: it is not registered, or was forgotten.
+    """
+    await services.ledger.write(lambda tx: tx.drop_worker(worker_id))
+    services.deadlines.forget(worker_id)
 
 
 def page(services: Services) -> WorkerPage:

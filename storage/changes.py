@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from storage.adopted import OptunaRecord
 from storage.optuna_records.state import OptunaChanges
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
@@ -80,12 +81,13 @@ class StoredReply:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialChange:
-    """A trial before (None: it is new) and after a batch."""
+    """A trial before (None: it is new) and after a batch. A `record` stands for Optuna's rows."""
 
     study: Study
     old: Trial | None
     new: Trial
     note: str = ""
+    record: OptunaRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +97,14 @@ class Changes:
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
     (trial_id, attempt, step) of `entered` enter it. None in `workers` and `replies` removes.
+    `attributes` are user attributes of studies, by study and key. The studies of `dropped` go with
+    all that belongs to them, and their names are free at once.
     """
 
+    dropped: tuple[int, ...] = ()
     new_studies: tuple[Study, ...] = ()
     studies: tuple[Study, ...] = ()
+    attributes: Mapping[tuple[int, str], Any] = field(default_factory=dict)
     trials: tuple[TrialChange, ...] = ()
     attempts_opened: tuple[Attempt, ...] = ()
     attempts_closed: tuple[Attempt, ...] = ()
@@ -127,5 +133,6 @@ class Committed:
     events: tuple[Event, ...] = ()
     trials: tuple[Trial, ...] = ()
     studies: tuple[Study, ...] = ()
+    dropped: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
     reloaded: bool = False

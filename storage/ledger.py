@@ -26,7 +26,8 @@ Subscriber = Callable[[Committed], None]
 GATHER_S = 0.002
 LARGEST_BATCH = 5_000
 MOST_WAITING = 20_000
-RENEW_S = 5.0
+RENEW_S = 1.0
+PURGE_PAUSE_S = 0.02
 RETRY_AFTER_S = 1
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Ledger:
         self._executor = executor
         self._pending: list[_Call[Any]] = []
         self._work = asyncio.Event()
+        self._dropped = asyncio.Event()
         self._closing = False
         self._lost: TunerError | None = None
         self._stale = False
@@ -70,6 +72,7 @@ class Ledger:
         self._tasks = (
             asyncio.create_task(self._run(), name="ledger"),
             asyncio.create_task(self._renew(), name="ledger-owner"),
+            asyncio.create_task(self._purge(), name="ledger-purge"),
         )
 
     @property
@@ -124,9 +127,10 @@ class Ledger:
         """Commit what was handed in, then give the database back."""
         self._closing = True
         self._work.set()
-        run, renew = self._tasks
-        renew.cancel()
-        await asyncio.gather(run, renew, return_exceptions=True)
+        run, *others = self._tasks
+        for task in others:
+            task.cancel()
+        await asyncio.gather(run, *others, return_exceptions=True)
         self._refuse(
             self._pending, Unavailable("the server has stopped", retry_after=RETRY_AFTER_S)
         )
@@ -171,6 +175,8 @@ class Ledger:
         if not changes.empty:
             await self._in_thread(self._store.commit, changes)
             self._announce(apply(self.memory, changes))
+            if changes.dropped:
+                self._dropped.set()
         for item in decided:
             _reply(item)
 
@@ -236,6 +242,19 @@ class Ledger:
                 _log.error("%s", exc.detail)
             except TunerError as exc:
                 _log.warning("the ownership could not be renewed: %s", exc.detail)
+
+    async def _purge(self) -> None:
+        """Delete what belongs to dropped studies, piece by piece between the batches."""
+        while self._lost is None:
+            await self._dropped.wait()
+            self._dropped.clear()
+            try:
+                while await self._in_thread(self._store.purge):
+                    await asyncio.sleep(PURGE_PAUSE_S)
+            except TunerError as exc:
+                _log.warning("a dropped study is not deleted whole yet: %s", exc.detail)
+                await asyncio.sleep(RENEW_S)
+                self._dropped.set()
 
 
 def _decide(tx: Transaction, call: _Call[Any]) -> _Decided:

@@ -29,23 +29,29 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
     """Return what a batch wants stored; give events their `seq`, inherited reports their rows."""
     base, overlay = memory.tables, tx.overlay
     trials = tuple(_trial_changes(tx, base, overlay))
-    curves = _Curves(base=base, reports={k: (r, False) for k, r in overlay.reports.items()})
+    gone = overlay.dropped
+    reports = {k: (r, False) for k, r in overlay.reports.items() if k.study_id not in gone}
+    curves = _Curves(base=base, reports=reports)
     for change in trials:
         curves.follow(change)
     opened = [a for a in overlay.attempts.values() if a is not None]
     opened += [a for a in overlay.closed.values() if a.lease.token not in base.attempts]
-    seq = base.counters.seq
+    closed = [a for a in overlay.closed.values() if a.lease.token in base.attempts]
+    seq, events = base.counters.seq, [e for e in overlay.events.values() if e.study_id not in gone]
+    studies = {i: s for i, s in overlay.studies.items() if i not in gone}
     return Changes(
-        new_studies=tuple(s for i, s in overlay.studies.items() if i not in base.studies),
-        studies=tuple(s for i, s in overlay.studies.items() if i in base.studies),
+        dropped=tuple(i for i in gone if i in base.studies),
+        new_studies=tuple(s for i, s in studies.items() if i not in base.studies),
+        studies=tuple(s for i, s in studies.items() if i in base.studies),
+        attributes={k: v for k, v in overlay.attributes.items() if k[0] not in gone},
         trials=trials,
-        attempts_opened=tuple(opened),
-        attempts_closed=tuple(a for a in overlay.closed.values() if a.lease.token in base.attempts),
+        attempts_opened=tuple(a for a in opened if a.lease.study_id not in gone),
+        attempts_closed=tuple(a for a in closed if a.lease.study_id not in gone),
         reports=curves.reports,
         left=tuple(curves.left),
         entered=tuple(curves.entered),
         checkpoints=tuple(overlay.checkpoints.values()),
-        events=tuple(replace(e, seq=seq + i) for i, e in enumerate(overlay.events.values())),
+        events=tuple(replace(e, seq=seq + i) for i, e in enumerate(events)),
         workers=dict(overlay.workers),
         replies=dict(overlay.replies),
         optuna=seal_optuna(base.optuna, overlay.optuna),
@@ -54,10 +60,15 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
 
 def _trial_changes(tx: Transaction, base: Tables, overlay: Overlay) -> Iterator[TrialChange]:
     for study_id, changed in overlay.trials.items():
+        if study_id in overlay.dropped:
+            continue
         study, before = tx.study(study_id), base.trials.get(study_id, {})
         for number, trial in changed.items():
-            note = overlay.notes.get(TrialKey(study_id, number), "")
-            yield TrialChange(study=study, old=before.get(number), new=trial, note=note)
+            place = TrialKey(study_id, number)
+            yield TrialChange(
+                study=study, old=before.get(number), new=trial,
+                note=overlay.notes.get(place, ""), record=overlay.records.get(place),
+            )  # fmt: skip
 
 
 @dataclass
@@ -102,6 +113,8 @@ class _Curves:
 def apply(memory: Memory, changes: Changes) -> Committed:
     """Make committed changes part of memory and tell what is new."""
     tables = memory.tables
+    for study_id in changes.dropped:
+        _drop(tables, study_id)
     for study in (*changes.new_studies, *changes.studies):
         tables.studies[study.study_id] = study
         tables.names[study.name] = study.study_id
@@ -126,8 +139,22 @@ def apply(memory: Memory, changes: Changes) -> Committed:
         events=changes.events,
         trials=tuple(c.new for c in changes.trials),
         studies=(*changes.new_studies, *changes.studies),
+        dropped=changes.dropped,
         workers=tuple(changes.workers),
     )
+
+
+def _drop(tables: Tables, study_id: int) -> None:
+    study = tables.studies.pop(study_id)
+    tables.names.pop(study.name, None)
+    for number in tables.trials.pop(study_id, {}):
+        place = TrialKey(study_id, number)
+        tables.stored.pop(place, None)
+        tables.attempts.pop(tables.holders.pop(place, ""), None)
+    tables.index.pop(study_id, None)
+    tables.counters.numbers.pop(study_id, None)
+    if tables.optuna is not None:
+        tables.optuna.drop_study(study_id)
 
 
 def _count_optuna(counters: Counters, optuna: OptunaTables, changes: OptunaChanges) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueM
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
 
+from storage.changes import TrialChange
 from storage.rows import Row, naive_or_none, to_json
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
@@ -57,13 +59,34 @@ def metric_row(study: Study) -> Row:
     return {"study_id": study.study_id, "key": "study:metric_names", "value_json": to_json(names)}
 
 
-def trial_row(trial: Trial) -> Row:
-    """Return a row of `trials`."""
+def user_attr_rows(attributes: Mapping[tuple[int, str], Any]) -> list[Row]:
+    """Return the rows of studies' other user attributes, given by study and key."""
+    return [
+        {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+        for (study_id, key), value in attributes.items()
+    ]
+
+
+def trial_row(change: TrialChange) -> Row:
+    """Return a new trial's row of `trials`."""
+    trial = change.new
     return {
         "trial_id": trial.trial_id,
         "study_id": trial.study_id,
         "number": trial.number,
-        **trial_changes(trial),
+        **shown(change),
+    }
+
+
+def shown(change: TrialChange) -> Row:
+    """Return the columns of Optuna's row that change, as they are after a change."""
+    record = change.record
+    if record is None:
+        return trial_changes(change.new)
+    return {
+        "state": record.state,
+        "datetime_start": naive_or_none(record.started_at),
+        "datetime_complete": naive_or_none(record.ended_at),
     }
 
 
@@ -92,6 +115,17 @@ def value(trial: Trial) -> float | None:
         finite = (r.value for r in reversed(trial.reports) if math.isfinite(r.value))
         return next(finite, None)
     return None
+
+
+def shown_value(change: TrialChange) -> float | None:
+    """Return the value of Optuna's row after a change."""
+    return value(change.new) if change.record is None else change.record.value
+
+
+def shown_attributes(change: TrialChange) -> dict[str, Any]:
+    """Return the user attributes of Optuna's row after a change."""
+    found = attributes(change.new, change.note)
+    return found if change.record is None else {**change.record.user_attrs, **found}
 
 
 def value_row(trial_id: int, value: float, objective: int = 0) -> Row:
@@ -135,18 +169,27 @@ def distribution(parameter: Parameter) -> BaseDistribution:
         return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
 
 
-def param_rows(study: Study, trial: Trial) -> list[Row]:
-    """Return a trial's rows of `trial_params`."""
-    parameters = study.space.parameters
+def param_rows(change: TrialChange) -> list[Row]:
+    """Return a new trial's rows of `trial_params`."""
     return [
         {
-            "trial_id": trial.trial_id,
+            "trial_id": change.new.trial_id,
             "param_name": name,
-            "param_value": _internal(parameters[name], value),
-            "distribution_json": _distribution_json(parameters[name]),
+            "param_value": internal,
+            "distribution_json": distribution,
         }
-        for name, value in trial.params.items()
+        for name, internal, distribution in _params(change)
     ]
+
+
+def _params(change: TrialChange) -> Iterable[tuple[str, float, str]]:
+    if change.record is not None:
+        return ((name, *param) for name, param in change.record.params.items())
+    parameters = change.study.space.parameters
+    return (
+        (name, _internal(parameters[name], value), _distribution_json(parameters[name]))
+        for name, value in change.new.params.items()
+    )
 
 
 def _distribution_json(parameter: Parameter) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from storage.adopted import OptunaRecord
 from storage.changes import (
     Attempt,
     AttemptKey,
@@ -25,8 +27,11 @@ class Overlay:
 
     studies: dict[int, Study] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
+    dropped: dict[int, Study] = field(default_factory=dict)
     trials: dict[int, dict[int, Trial]] = field(default_factory=dict)
     notes: dict[TrialKey, str] = field(default_factory=dict)
+    records: dict[TrialKey, OptunaRecord] = field(default_factory=dict)
+    attributes: dict[tuple[int, str], Any] = field(default_factory=dict)
     attempts: dict[str, Attempt | None] = field(default_factory=dict)
     holders: dict[TrialKey, str | None] = field(default_factory=dict)
     closed: dict[AttemptKey, Attempt] = field(default_factory=dict)

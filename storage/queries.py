@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, select
 
 from storage import rows
 from storage.ledger import Ledger
-from storage.tables import attempts, events, reports, trials
-from tuner.trial import AttemptEnd, Event, EventKind
+from storage.tables import attempts, checkpoints, events, reports, trials
+from tuner.trial import AttemptEnd, Checkpoint, Event, EventKind
 
 Query = Select[Any]
 
@@ -75,6 +75,16 @@ async def trial_attempts(ledger: Ledger, study_id: int, number: int) -> list[Att
     """Return a trial's attempts in order."""
     query = _of_trial(select(attempts), attempts.c.trial_id, study_id, number)
     return [_attempt(row) for row in await _fetch(ledger, query.order_by(attempts.c.attempt))]
+
+
+async def trial_checkpoints(ledger: Ledger, study_id: int, number: int) -> list[Checkpoint]:
+    """Return the checkpoints registered for a trial, by attempt and step."""
+    query = _of_trial(select(checkpoints), checkpoints.c.trial_id, study_id, number)
+    ordered = query.order_by(checkpoints.c.attempt, checkpoints.c.step)
+    return [
+        Checkpoint(*(row[name] for name in Checkpoint._fields))
+        for row in await _fetch(ledger, ordered)
+    ]
 
 
 def _of_trial(query: Query, column: ColumnElement[int], study_id: int, number: int) -> Query:

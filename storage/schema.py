@@ -2,64 +2,151 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, _rdb
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from tuner.errors import SchemaMismatch
+from storage.safety_copy import keep_copy
+from tuner.errors import SchemaMismatch, TunerError
 
 VERSION_TABLE = "tuner_alembic_version"
+_OPTUNA_TABLE = "alembic_version"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """What a database has of one of the two schemas, None if nothing, and what is known here."""
+
+    found: str | None
+    known: tuple[str, ...]
+
+    @property
+    def head(self) -> str:
+        """The newest revision known."""
+        return self.known[0]
+
+    @property
+    def newer(self) -> bool:
+        """Whether another program wrote it, which knows more."""
+        return self.found is not None and self.found not in self.known
+
+    @property
+    def older(self) -> bool:
+        """Whether it can be upgraded."""
+        return self.found in self.known[1:]
 
 
 def prepare(engine: Engine, url: str) -> None:
-    """Create what is missing; bring SQLite up to date. Raises SchemaMismatch.
+    """Create what is missing; bring SQLite up to date, keeping a copy. Raises SchemaMismatch.
 
     PostgreSQL with older tables waits for an explicit `upgrade`: a backup comes first.
     """
-    revision = current_revision(engine)
-    _refuse_unknown(revision)
-    if revision is not None and revision != _head() and engine.dialect.name != "sqlite":
+    require_fit(engine)
+    _bring_up(engine, url, upgrade_optuna=_optunas(engine).older)
+
+
+def require_fit(engine: Engine) -> None:
+    """Refuse what this program can't serve: newer tables, and on PostgreSQL older ones.
+
+    Raises:
+        SchemaMismatch: with what to do about it.
+    """
+    _refuse_newer(engine)
+    if engine.dialect.name == "sqlite":
+        return
+    ours, optunas = _ours(engine), _optunas(engine)
+    hint = "stop every server, make a backup, then run `tuner db upgrade`"
+    if ours.older:
         raise SchemaMismatch(
-            f"the database has schema {revision}, this program needs {_head()}: "
-            "make a backup, then run `tuner db upgrade`"
+            f"the database has schema {ours.found}, this program needs {ours.head}: {hint}"
         )
-    _prepare_optuna(url, upgrade=False)
-    if revision != _head():
-        _upgrade_ours(engine)
+    if optunas.older:
+        raise SchemaMismatch(
+            f"Optuna's tables have schema {optunas.found}, the Optuna installed here needs "
+            f"{optunas.head}: {hint}"
+        )
 
 
 def upgrade_schema(engine: Engine, url: str) -> None:
     """Bring Optuna's tables and ours up to date. Raises SchemaMismatch for a newer database."""
-    _refuse_unknown(current_revision(engine))
-    _prepare_optuna(url, upgrade=True)
-    _upgrade_ours(engine)
+    _refuse_newer(engine)
+    _bring_up(engine, url, upgrade_optuna=True)
 
 
 def current_revision(engine: Engine) -> str | None:
     """Return the revision of our tables, None before there are any."""
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+    return _revision(engine, VERSION_TABLE)
 
 
-def _head() -> str:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
-
-
-def _refuse_unknown(revision: str | None) -> None:
-    known = {r.revision for r in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+def _refuse_newer(engine: Engine) -> None:
+    ours, optunas = _ours(engine), _optunas(engine)
+    if ours.newer:
         raise SchemaMismatch(
-            f"the database has schema {revision}, which this program does not know: "
+            f"the database has schema {ours.found}, which this program does not know: "
             "it was written by a newer version of tuner; install that one"
         )
+    if optunas.newer:
+        raise SchemaMismatch(
+            f"Optuna's tables have schema {optunas.found}, which Optuna {optuna.__version__} does "
+            "not know: they were written by a newer version of Optuna; install that one"
+        )
+
+
+def _bring_up(engine: Engine, url: str, *, upgrade_optuna: bool) -> None:
+    ours, optunas = _ours(engine), _optunas(engine)
+    if not (ours.older or optunas.older):
+        _migrate(engine, url, ours, upgrade_optuna=upgrade_optuna)
+        return
+    old = f"schema-{ours.found}" if ours.older else f"optuna-{optunas.found}"
+    kept = keep_copy(engine, old)
+    try:
+        _migrate(engine, url, ours, upgrade_optuna=upgrade_optuna)
+    except DBAPIError as exc:
+        if exc.connection_invalidated:
+            raise
+        where = f"; the database as it was is {kept}" if kept else ""
+        raise TunerError(f"the upgrade from {old} failed: {exc.orig}{where}") from exc
+    _log.warning("the database was upgraded from %s%s", old, f", kept as {kept}" if kept else "")
+
+
+def _migrate(engine: Engine, url: str, ours: Version, *, upgrade_optuna: bool) -> None:
+    _prepare_optuna(url, upgrade=upgrade_optuna)
+    if ours.found != ours.head:
+        with engine.begin() as connection:
+            command.upgrade(_config(connection), "head")
+
+
+def _ours(engine: Engine) -> Version:
+    return _version(engine, VERSION_TABLE, ScriptDirectory.from_config(_config()))
+
+
+def _optunas(engine: Engine) -> Version:
+    folder = Path(str(_rdb.__file__)).parent / "alembic"
+    return _version(engine, _OPTUNA_TABLE, ScriptDirectory(str(folder)))
+
+
+def _version(engine: Engine, table: str, scripts: ScriptDirectory) -> Version:
+    known = tuple(r.revision for r in scripts.walk_revisions())
+    return Version(found=_revision(engine, table), known=known)
+
+
+def _revision(engine: Engine, table: str) -> str | None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": table})
+        return context.get_current_revision()
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -71,11 +158,6 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _upgrade_ours(engine: Engine) -> None:
-    with engine.begin() as connection:
-        command.upgrade(_config(connection), "head")
-
-
 def _prepare_optuna(url: str, *, upgrade: bool) -> None:
     """Let Optuna create its tables and check their version."""
     template = url.replace("{", "{{").replace("}", "}}")
@@ -85,7 +167,19 @@ def _prepare_optuna(url: str, *, upgrade: bool) -> None:
         raise SchemaMismatch(f"Optuna's tables do not fit this version of Optuna: {exc}") from exc
     try:
         if upgrade:
-            storage.upgrade()
+            with _own_logging():
+                storage.upgrade()
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Keep Optuna's migrations from setting up this process's logging."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

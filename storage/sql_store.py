@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from storage import epoch as epochs
 from storage import owner
 from storage.changes import Changes
 from storage.engine import (
@@ -21,6 +22,8 @@ from storage.engine import (
 )
 from storage.load import load, read_counters
 from storage.memory import Counters, Memory
+from storage.prune import purge_some
+from storage.restored import settle_bare
 from storage.schema import prepare
 from storage.write import write
 from tuner.errors import TunerError
@@ -53,15 +56,22 @@ class SqlStore:
                 self._lock.acquire()
                 prepare(self._writer, self._url.render_as_string(hide_password=False))
                 with self._writer.begin() as connection:
-                    self._epoch = owner.claim(connection, self._name)
+                    settle_bare(connection)
+                    self._epoch = epochs.claim(connection, self._name)
+                self._lock.hold(self._epoch)
         except BaseException:
             self._dispose()
             raise
 
     def load(self) -> Memory:
-        """Read everything that lives in memory, once no commit of ours is under way."""
+        """Read everything that lives in memory, once no commit of ours is under way.
+
+        What was left of dropped studies goes before.
+        """
         with translated(), self._writer.begin() as connection:
-            owner.check(connection, self._epoch, alone=True)
+            epochs.check(connection, self._epoch, alone=True)
+            while purge_some(connection):
+                pass
             with _without_collector():
                 return load(connection, optuna=self._optuna)
 
@@ -74,7 +84,7 @@ class SqlStore:
         """Store a change set durably, if this process still owns the database."""
         with translated(), self._writer.connect() as connection:
             try:
-                owner.check(connection, self._epoch)
+                epochs.check(connection, self._epoch)
                 with pipelined(connection):
                     write(connection, changes)
             except Exception:
@@ -91,20 +101,22 @@ class SqlStore:
         with translated(), self._reader.connect() as connection:
             return query(connection)
 
+    def purge(self) -> bool:
+        """Delete some rows of dropped studies; tell whether there are more."""
+        with translated(), self._writer.begin() as connection:
+            epochs.check(connection, self._epoch)
+            return purge_some(connection)
+
     def renew(self) -> None:
-        """Keep the ownership from expiring, and look whether it still is ours."""
+        """Look whether the ownership still is ours; where it expires, a thread renews it."""
         with translated():
-            with self._writer.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    owner.extend(connection, self._epoch)
-                else:
-                    owner.check(connection, self._epoch)
             self._lock.keep()
+            if self._writer.dialect.name == "sqlite":
+                with self._writer.begin() as connection:
+                    epochs.check(connection, self._epoch)
 
     def close(self) -> None:
         """Give the ownership back and close all connections."""
-        with contextlib.suppress(SQLAlchemyError), self._writer.begin() as connection:
-            owner.vacate(connection, self._epoch)
         self._dispose()
 
     def _dispose(self) -> None:

@@ -51,6 +51,12 @@ class Store(Protocol):
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query beside the writer; callable from any thread. Raises Unavailable."""
 
+    def purge(self) -> bool:
+        """Delete some rows of dropped studies; tell whether there are more.
+
+        Raises OwnerLost, Unavailable.
+        """
+
     def renew(self) -> None:
         """Keep the ownership from expiring. Raises OwnerLost, Unavailable."""
 
@@ -75,6 +81,10 @@ class NullStore:
     def read(self, query: Callable[[Connection], T]) -> T:
         """Refuse: nothing is kept that could be read. Raises Unavailable."""
         raise Unavailable("this ledger keeps nothing that can be queried")
+
+    def purge(self) -> bool:
+        """Return that there is nothing to delete."""
+        return False
 
     def renew(self) -> None:
         """Do nothing."""

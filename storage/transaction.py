@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+from storage.adopted import OptunaRecord
 from storage.changes import (
     Attempt,
     AttemptKey,
@@ -29,6 +30,7 @@ from tuner.errors import (
     NotFound,
     ReportMismatch,
     StaleAttempt,
+    StudyState,
     TrialEnded,
     Unavailable,
 )
@@ -88,12 +90,17 @@ class Transaction(Reader):
     # Reading
 
     def _find_study(self, study_id: int) -> Study | None:
+        if study_id in self.overlay.dropped:
+            return None
         return self.overlay.studies.get(study_id) or self._base.studies.get(study_id)
 
     def _find_name(self, name: str) -> int | None:
-        return self.overlay.names.get(name) or self._base.names.get(name)
+        found = self.overlay.names.get(name) or self._base.names.get(name)
+        return None if found in self.overlay.dropped else found
 
     def _find_trial(self, study_id: int, number: int) -> Trial | None:
+        if study_id in self.overlay.dropped:
+            return None
         changed = self.overlay.trials.get(study_id, {})
         return changed.get(number) or self._base.trials.get(study_id, {}).get(number)
 
@@ -129,7 +136,8 @@ class Transaction(Reader):
 
     def studies(self) -> Sequence[Study]:
         """Return all studies, oldest first."""
-        return tuple({**self._base.studies, **self.overlay.studies}.values())
+        found = {**self._base.studies, **self.overlay.studies}
+        return tuple(s for i, s in found.items() if i not in self.overlay.dropped)
 
     def trials(self, study_id: int) -> Sequence[Trial]:
         """Return a study's trials in order of number. Raises NotFound."""
@@ -206,6 +214,21 @@ class Transaction(Reader):
             raise InvalidInput("a study can't be renamed")
         self._set(self.overlay.studies, study.study_id, study)
 
+    def drop_study(self, study_id: int) -> Study:
+        """Remove a study that is over, with all that belongs to it, and return it.
+
+        Raises:
+            NotFound: there is none.
+            StudyState: it is not over.
+        """
+        study = self.study(study_id)
+        if not study.is_over:
+            raise StudyState(
+                f"study {study.name!r} is {study.state}; cancel it first", state=study.state.value
+            )
+        self._set(self.overlay.dropped, study_id, study)
+        return study
+
     def new_trial(  # noqa: PLR0917
         self,
         study_id: int,
@@ -232,6 +255,23 @@ class Transaction(Reader):
         if note:
             self._set(self.overlay.notes, TrialKey(study_id, number), note)
         return trial
+
+    def adopt_trial(self, trial: Trial, record: OptunaRecord) -> Trial:
+        """Store a trial that ended elsewhere as the study's next one. Raises NotFound.
+
+        It gets its id and number here. `record` stands in Optuna's tables as it is.
+        """
+        number = self.next_number(trial.study_id)
+        adopted = trial.evolve(trial_id=self._next_id("trial_id"), number=number)
+        self._set(self.overlay.numbers, trial.study_id, number + 1)
+        self._put(None, adopted)
+        self._set(self.overlay.records, TrialKey(trial.study_id, number), record)
+        return adopted
+
+    def put_attribute(self, study_id: int, key: str, value: Any) -> None:
+        """Give a study a user attribute that Optuna's readers see. Raises NotFound."""
+        self.study(study_id)
+        self._set(self.overlay.attributes, (study_id, key), value)
 
     def put_trial(self, trial: Trial) -> None:
         """Replace a trial. Raises TrialEnded if it has ended and would change, NotFound.

@@ -11,6 +11,7 @@ from storage import optuna_rows, rows, tables
 from storage.bulk import execute_many, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
+from storage.prune import retire
 from storage.rows import Row
 from tuner.study import Study
 
@@ -25,6 +26,7 @@ def write(connection: Connection, changes: Changes) -> None:
     """Write a change set within the connection's transaction."""
     _advance_sequences(connection, changes)
     write_optuna(connection, changes.optuna)
+    retire(connection, changes.dropped)
     _write_studies(connection, changes)
     _write_trials(connection, changes.trials)
     _write_attempts(connection, changes)
@@ -70,8 +72,9 @@ def _write_studies(connection: Connection, changes: Changes) -> None:
     insert_rows(connection, tables.studies, [rows.study_row(s) for s in new])
     changed = [_study_update(s) for s in changes.studies]
     update_rows(connection, tables.studies, changed, "study_id")
-    specs = [optuna_rows.spec_row(s) for s in (*new, *changes.studies)]
-    upsert_rows(connection, tables.optuna_study_user_attrs, specs, "study_id", "key")
+    attributes = [optuna_rows.spec_row(s) for s in (*new, *changes.studies)]
+    attributes += optuna_rows.user_attr_rows(changes.attributes)
+    upsert_rows(connection, tables.optuna_study_user_attrs, attributes, "study_id", "key")
 
 
 def _study_update(study: Study) -> Row:
@@ -81,10 +84,10 @@ def _study_update(study: Study) -> Row:
 
 def _write_trials(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
     new = [c for c in changes if c.old is None]
-    optunas = [optuna_rows.trial_row(c.new) for c in new]
+    optunas = [optuna_rows.trial_row(c) for c in new]
     insert_rows(connection, tables.optuna_trials, optunas)
     insert_rows(connection, tables.trials, [rows.trial_row(c.new, c.note) for c in new])
-    params = [row for c in new for row in optuna_rows.param_rows(c.study, c.new)]
+    params = [row for c in new for row in optuna_rows.param_rows(c)]
     insert_rows(connection, tables.optuna_params, params)
     _update_trials(connection, [c for c in changes if c.old is not None])
     _write_attributes(connection, changes)
@@ -114,7 +117,7 @@ def _write_attributes(connection: Connection, changes: tuple[TrialChange, ...]) 
         if change.old is not None and change.old.outcome is change.new.outcome:
             continue
         before = optuna_rows.attributes(change.old, "") if change.old else {}
-        after = optuna_rows.attributes(change.new, change.note)
+        after = optuna_rows.shown_attributes(change)
         found += [
             {"trial_id": change.new.trial_id, "key": key, "value_json": rows.to_json(value)}
             for key, value in after.items()
@@ -126,7 +129,7 @@ def _write_attributes(connection: Connection, changes: tuple[TrialChange, ...]) 
 def _write_values(connection: Connection, changes: tuple[TrialChange, ...]) -> None:
     found = []
     for change in changes:
-        value = optuna_rows.value(change.new)
+        value = optuna_rows.shown_value(change)
         if value is not None:
             found.append(optuna_rows.value_row(change.new.trial_id, value))
     upsert_rows(connection, tables.optuna_values, found, "trial_id", "objective")

@@ -142,16 +142,32 @@ class Postgres:
         """Return the SQLAlchemy URL of a database on this server."""
         return f"postgresql+psycopg://tuner:{self._password}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Create an empty database and return its name."""
+    def new_database(self, folder: Path | None = None) -> str:
+        """Create an empty database and return its name.
+
+        With `folder`, one from `new_folder`, its tables lie there.
+        """
         name = f"t{secrets.token_hex(8)}"
-        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if folder is not None:
+            place = sql.SQL("CREATE TABLESPACE {} LOCATION {}")
+            self._execute(place.format(sql.Identifier(name), sql.Literal(str(folder))))
+            create += sql.SQL(" TABLESPACE {}").format(sql.Identifier(name))
+        self._execute(create)
         return name
 
+    def new_folder(self) -> Path:
+        """Make an empty folder that the server may write to; it goes with the server's data."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        if "user" in self._account:
+            os.chown(folder, self._account["user"], self._account["group"])
+        return folder
+
     def drop_database(self, name: str) -> None:
-        """Drop a database, cutting its connections."""
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        self._execute(drop.format(sql.Identifier(name)))
+        """Drop a database, cutting its connections, and its tablespace if it has one."""
+        for what, how in (("DATABASE", " WITH (FORCE)"), ("TABLESPACE", "")):
+            drop = sql.SQL(f"DROP {what} IF EXISTS {{}}{how}")
+            self._execute(drop.format(sql.Identifier(name)))
 
     def log(self) -> str:
         """Return the end of the server's log."""

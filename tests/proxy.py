@@ -59,8 +59,7 @@ class Proxy:
         self.struck = 0
         """Pieces that were struck so far."""
         self.url = ""
-        split = urlsplit(target)
-        self._target = (split.hostname or "127.0.0.1", split.port or 80)
+        self._target = _address(target)
         self._chance, self._late_s = chance, late_s
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -75,6 +74,10 @@ class Proxy:
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
+
+    def lead_to(self, target: str) -> None:
+        """Forward new connections to another server."""
+        self._target = _address(target)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -155,6 +158,11 @@ class Proxy:
         )
         self.struck += strikes
         return strikes
+
+
+def _address(url: str) -> tuple[str, int]:
+    split = urlsplit(url)
+    return split.hostname or "127.0.0.1", split.port or 80
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -73,6 +73,12 @@ class ServerProcess:
         return environment(self.folder, TUNER_URL=self.url, TUNER_TOKEN=self.token)
 
     @property
+    def pid(self) -> int:
+        """Its process id, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it wrote since it was started last."""
         return self._log.read_bytes()[self._seen :].decode()
@@ -106,11 +112,16 @@ class ServerProcess:
             time.sleep(0.02)
         self.url, self._port = found[1], int(found[2])
 
+    def send(self, sig: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(sig)
+
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         if self._process is None:
             return 0
-        self._process.send_signal(sig)
+        self.send(sig)
         return self.wait()
 
     def wait(self) -> int:

@@ -162,8 +162,8 @@ class ServerUnreachable(TunerError):
     slug, title = "server-unreachable", "The server can't be reached"
 
 
-class OwnerLost(TunerError):
-    """Another process took over the database, or owns it already."""
+class OwnerLost(Unavailable):
+    """Another process took over the database, or owns it already; nothing was stored."""
 
     slug, title = "owner-lost", "Another server owns this database"
 

@@ -48,6 +48,7 @@ class Origin(StrEnum):
     SAMPLED = "sampled"
     ENQUEUED = "enqueued"
     FINALIST = "finalist"
+    ADOPTED = "adopted"
 
 
 class AttemptEnd(StrEnum):
@@ -77,9 +78,11 @@ class EventKind(StrEnum):
     RELEASED = "released"
     RETRIED = "retried"
     CHECKPOINT = "checkpoint"
+    MISSING = "missing"
     HALVED = "halved"
     RUNG = "rung"
     ENDED = "ended"
+    RESTORED = "restored"
 
 
 class Report(NamedTuple):

@@ -1,6 +1,6 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import artifacts, health, leases, studies, trials, workers
+from api.routes import adoption, artifacts, health, leases, studies, trials, workers
 
 ROUTERS = (
     leases.direct,
@@ -9,6 +9,7 @@ ROUTERS = (
     workers.router,
     trials.router,
     studies.router,
+    adoption.router,
 )
 PUBLIC = (health.router,)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from api import export, history, studies, submit, views
+from api import deletion, export, history, studies, submit, tables, views
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
 from api.idempotency import KeyDep, write
+from api.services import Services
+from api.tables import TableName
 from storage.transaction import Transaction
-from tuner.errors import NotFound
+from tuner.errors import InvalidInput, NotFound
+from tuner.study import Study
 from tuner.trial import StudyState
 from tuner.wire import (
     BestView,
@@ -28,6 +32,8 @@ from tuner.wire import (
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 YAML = "application/yaml"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
 
 
 @router.post(
@@ -100,6 +106,16 @@ async def change_study(
     return await write(services, key(), command)
 
 
+@router.delete(
+    "/{study}",
+    operation_id="delete_study",
+    summary="Delete a study that is over: trials, curves, events and checkpoints",
+    response_model=StudyView,
+)
+async def delete_study(services: ServicesDep, study: StudyRef, key: KeyDep) -> Response:
+    return await deletion.delete(services, study, key())
+
+
 @router.post(
     "/{study}/extend",
     operation_id="extend_study",
@@ -159,20 +175,39 @@ async def list_events(
 @router.get(
     "/{study}/export",
     operation_id="export_study",
-    summary="Take results away: YAML that replays the best trial, or everything as JSON",
+    summary="Take results away: YAML that replays the best trial, everything as JSON, or tables",
     response_class=PlainTextResponse,
-    responses={200: {"content": {YAML: {}, "application/json": {}}}},
+    responses={200: {"content": {YAML: {}, "application/json": {}, CSV: {}, PARQUET: {}}}},
 )
 async def export_study(
     services: ServicesDep,
     study: StudyRef,
     format: Annotated[  # noqa: A002
-        Literal["yaml", "json"], Query(description="`yaml` replays the best trial")
+        Literal["yaml", "json", "csv", "parquet"],
+        Query(description="`yaml` replays the best trial"),
     ] = "yaml",
+    table: Annotated[
+        TableName | None, Query(description="Which rows `csv` and `parquet` hold [trials]")
+    ] = None,
 ) -> Response:
     memory = services.ledger.memory
     found = studies.find(memory, study)
+    if format in ("csv", "parquet"):
+        return await _table(services, found, format, table or "trials")
+    if table is not None:
+        raise InvalidInput("query.table: goes with the formats csv and parquet")
     if format == "yaml":
         return Response(export.replay(found, memory.trials(found.study_id)), media_type=YAML)
     pieces = export.everything(memory, services, found)
     return StreamingResponse(pieces, media_type="application/json")
+
+
+async def _table(services: Services, study: Study, form: str, name: TableName) -> Response:
+    found = await tables.table_of(services, study, name)
+    file = quote(f"{study.name}-{name}.{form}", safe="")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{file}"}
+    if form == "csv":
+        pieces = tables.as_csv(services, found)
+        return StreamingResponse(pieces, media_type=CSV, headers=headers)
+    whole = await tables.as_parquet(services, found)
+    return StreamingResponse(whole, media_type=PARQUET, headers=headers)

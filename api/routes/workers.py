@@ -1,8 +1,10 @@
-"""Workers: register, list."""
+"""Workers: register, list, sign off."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from api import workers
 from api.body import Json
@@ -10,6 +12,10 @@ from api.deps import ServicesDep
 from tuner.wire import Registered, RegisterWorker, WorkerPage
 
 router = APIRouter(prefix="/workers", tags=["workers"])
+WorkerId = Annotated[
+    str,
+    Path(description="A worker's id", max_length=100, pattern=r"^[A-Za-z0-9_-]+$"),
+]
 
 
 @router.post("", operation_id="register_worker", summary="Register a worker", status_code=201)
@@ -20,3 +26,8 @@ async def register_worker(services: ServicesDep, body: Json[RegisterWorker]) -> 
 @router.get("", operation_id="list_workers", summary="List workers")
 async def list_workers(services: ServicesDep) -> WorkerPage:
     return workers.page(services)
+
+
+@router.delete("/{worker}", operation_id="sign_off", summary="Sign a worker off", status_code=204)
+async def sign_off(services: ServicesDep, worker: WorkerId) -> None:
+    await workers.sign_off(services, worker)

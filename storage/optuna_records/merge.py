@@ -49,6 +49,9 @@ def apply_optuna(tables: OptunaTables, changes: Changes) -> None:
         tables.put_trial(trial)
     for ours in (*changes.new_studies, *changes.studies):
         tables.put_study(_follow_study(tables.studies.get(ours.study_id), ours))
+    for (study_id, key), value in changes.attributes.items():
+        study = tables.study(study_id)
+        tables.put_study(study.evolve(user_attrs={**study.user_attrs, key: value}))
     for change in changes.trials:
         tables.put_trial(_follow_trial(tables, change))
     _follow_reports(tables, changes.reports.items())
@@ -79,16 +82,16 @@ def _follow_trial(tables: OptunaTables, change: TrialChange) -> OptunaTrial:
                 row["param_name"]: Suggested(
                     row["param_value"], optuna_rows.read_distribution(row["distribution_json"])
                 )
-                for row in optuna_rows.param_rows(change.study, trial)
+                for row in optuna_rows.param_rows(change)
             },
         )  # fmt: skip
-    row, value = optuna_rows.trial_changes(trial), optuna_rows.value(trial)
+    row, value = optuna_rows.shown(change), optuna_rows.shown_value(change)
     return seen.evolve(
         state=row["state"],
         values=seen.values if value is None else (value,),
         started_at=aware_or_none(row["datetime_start"]) or seen.started_at,
         completed_at=aware_or_none(row["datetime_complete"]),
-        user_attrs={**seen.user_attrs, **optuna_rows.attributes(trial, change.note)},
+        user_attrs={**seen.user_attrs, **optuna_rows.shown_attributes(change)},
     )
 
 

@@ -15,11 +15,11 @@ from storage.optuna_records.state import OptunaChanges
 from storage.optuna_records.values import OptunaStudy, OptunaTrial
 from storage.rows import Row, naive_or_none
 
-_OF_TRIALS = (
+OF_TRIALS = (
     tables.optuna_params, tables.optuna_values, tables.optuna_intermediate,
     tables.optuna_trial_user_attrs, tables.optuna_trial_system_attrs, tables.optuna_heartbeats,
 )  # fmt: skip
-_OF_STUDIES = (
+OF_STUDIES = (
     tables.optuna_trials, tables.optuna_directions, tables.optuna_study_user_attrs,
     tables.optuna_study_system_attrs, tables.optuna_studies,
 )  # fmt: skip
@@ -38,9 +38,9 @@ def _delete_studies(connection: Connection, study_ids: Sequence[int]) -> None:
         return
     trials = tables.optuna_trials
     gone = select(trials.c.trial_id).where(trials.c.study_id.in_(study_ids))
-    for table in _OF_TRIALS:
+    for table in OF_TRIALS:
         connection.execute(delete(table).where(table.c.trial_id.in_(gone)))
-    for table in _OF_STUDIES:
+    for table in OF_STUDIES:
         connection.execute(delete(table).where(table.c.study_id.in_(study_ids)))
 
 

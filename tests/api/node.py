@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.services import Services
 from tests.api.in_process import API, in_process, settings_in
@@ -180,4 +181,5 @@ def _with_clock(services: Services, clock: Clock) -> Services:
         clock=clock.now,
         monotonic=clock.monotonic,
         deadlines=Deadlines(services.settings.lease_s, clock.monotonic),
+        day=DayTime(),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api import leases
+from api import leases, reaper
 from tests.api.node import Clock, document, serve, slug
 from tuner.decision import Outcome
 from tuner.spec import StudySpec, check
@@ -204,6 +204,7 @@ async def test_the_hours_end_a_study(tmp_path: Path) -> None:
         await node.submit(budget={"trials": 50, "hours": 1.0})
         held = await node.ask()
         clock.seconds = 3601
+        await reaper.sweep(node.services)
         reply = await node.post("/studies/s/ask", {})
         assert Leases.model_validate(reply.json()) == IDLE
         await node.finish(held, value=2.0)

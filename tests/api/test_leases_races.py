@@ -85,7 +85,6 @@ async def test_a_proposal_serves_only_the_number_it_was_made_for(tmp_path: Path)
         fresh, of = Search(), node.services.ledger.memory.study(study.id)
         for trial in trials:
             if trial.origin is Origin.SAMPLED:
-                async with fresh.lock(study.id):
-                    assert await fresh.propose(of, trials[: trial.number]) == [trial.params]
+                assert await fresh.propose(of, trials[: trial.number]) == [trial.params]
         fresh.close()
         assert {t.origin for t in trials} == {Origin.SAMPLED, Origin.ENQUEUED}

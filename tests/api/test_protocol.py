@@ -126,7 +126,7 @@ async def test_a_server_stopped_in_mid_study_goes_on(tmp_path: Path) -> None:
 
 def test_the_protocols_page_names_every_route() -> None:
     page = (ROOT / "docs" / "protocol.md").read_text()
-    named = set(re.findall(r"`(GET|POST|PUT) (/[^`]*)`", page))
+    named = set(re.findall(r"`(DELETE|GET|POST|PUT) (/[^`]*)`", page))
     routes = {
         (method, route.path)
         for router in (leases.direct, leases.router, workers.router, artifacts.router)

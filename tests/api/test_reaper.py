@@ -10,6 +10,7 @@ import pytest
 from api import reaper
 from tests.api.node import Clock, serve
 from tuner.decision import Outcome
+from tuner.errors import Unavailable
 from tuner.trial import EndReason, EventKind, StudyState, TrialState
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +136,65 @@ async def test_the_hours_end_a_study_nobody_asks_for(tmp_path: Path) -> None:
         await reaper.sweep(node.services)
         shown = await node.study("s")
         assert (shown.state, shown.ended_why) == (StudyState.FINISHED, EndReason.BUDGET)
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 86400.0])
+async def test_a_time_of_day_that_jumps_uses_up_no_hours(tmp_path: Path, jump: float) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        study = await node.submit(budget={"trials": 9, "hours": 0.5})
+        grant = await node.ask()
+        clock.seconds = 600
+        await node.beat(grant)
+        await reaper.sweep(node.services)
+        clock.jump, clock.seconds = jump, 610
+        await node.beat(grant)
+        await node.finish(grant, value=1.0)  # between the jump and the next look
+        await reaper.sweep(node.services)
+        assert (await node.study("s")).state is StudyState.RUNNING
+        await node.finish(await node.ask(), value=1.0)
+    async with serve(tmp_path, clock, **LEASE) as node:
+        for seconds, state in ((1790, StudyState.RUNNING), (1800, StudyState.FINISHED)):
+            clock.seconds = seconds
+            await reaper.sweep(node.services)
+            assert (await node.study(study.id)).state is state
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+@pytest.mark.parametrize("started_first", [True, False])
+async def test_a_study_may_start_just_when_the_time_of_day_jumps(
+    tmp_path: Path, jump: float, started_first: bool
+) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(budget={"trials": 9, "hours": 0.5})
+        await reaper.sweep(node.services)
+        if started_first:
+            await node.finish(await node.ask(), value=1.0)
+        clock.jump, clock.seconds = jump, 5
+        if not started_first:
+            await node.finish(await node.ask(), value=1.0)
+        for seconds, state in ((1799, StudyState.RUNNING), (1805, StudyState.FINISHED)):
+            clock.seconds = seconds
+            await reaper.sweep(node.services)
+            assert (await node.study("s")).state is state
+
+
+async def test_a_jump_that_can_not_be_stored_is_made_up_for(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(budget={"trials": 9, "hours": 0.5})
+        await node.finish(await node.ask(), value=1.0)
+        await reaper.sweep(node.services)
+        clock.jump = 3600.0
+        node.services.ledger.most_waiting = 0
+        with pytest.raises(Unavailable):
+            await reaper.sweep(node.services)
+        node.services.ledger.most_waiting = 100
+        for seconds, state in ((1799, StudyState.RUNNING), (1800, StudyState.FINISHED)):
+            clock.seconds = seconds
+            await reaper.sweep(node.services)
+            assert (await node.study("s")).state is state
 
 
 async def test_a_worker_long_gone_is_forgotten(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from api import reaper
 from tests.api.node import Clock, serve
+from tuner.trial import TrialState
 from tuner.wire import WorkerPage
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +53,24 @@ async def test_alive_is_who_was_heard_within_a_lease(tmp_path: Path) -> None:
         assert not await alive()
         assert (await node.beat(worker=worker)).known
         assert await alive()
+
+
+async def test_who_signs_off_is_gone_and_its_lease_runs_out(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, lease_s=30.0) as node:
+        await node.submit(run={"entrypoint": "pkg.train:main"})
+        worker, other = await node.register(), await node.register()
+        (grant,) = (await node.acquire(worker)).leases
+        path = f"/api/v1/workers/{worker}"
+        assert (await node.http.delete(path)).status_code == 204
+        page = WorkerPage.model_validate((await node.http.get("/api/v1/workers")).json())
+        assert [w.worker_id for w in page.items] == [other]
+        assert (await node.http.delete(path)).status_code == 404
+        assert (await node.beat(worker=worker)).known is False
+        assert node.trial(grant).state is TrialState.RUNNING
+        clock.seconds = 30.0
+        await reaper.sweep(node.services)
+        assert node.trial(grant).state is TrialState.WAITING
 
 
 async def test_beats_are_stored_at_most_once_a_heartbeat(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from storage import open_storage
 from storage.optuna_storage import LedgerStorage
+from tests.contract.sample import lay_sample
+from tests.postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -30,3 +32,22 @@ def storage(url: str) -> Iterator[LedgerStorage]:
     yield opened
     opened.close()
     optuna.logging.set_verbosity(before)
+
+
+@pytest.fixture
+def other(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a second, empty database of the same kind."""
+    if url.startswith("sqlite"):
+        yield f"sqlite:///{tmp_path}/other.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = server.new_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def sample(url: str, tmp_path: Path) -> str:
+    """Give a database with a trial of every kind."""
+    lay_sample(url, tmp_path / "artifacts")
+    return url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,6 +48,14 @@ def sql(url: str) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def wait_until(condition: Callable[[], bool], what: str, patience: float = 60.0) -> None:
+    """Poll until `condition` holds; fail after `patience` seconds, a safety net."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
 
 
 def execute(url: str, *statements: str) -> None:

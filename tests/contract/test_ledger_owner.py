@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from storage import Ledger, open_ledger
+from storage.engine import database_url
+from storage.epoch import current
+from storage.owner import OWNING, lock_engine, locked_by
 from storage.sql_store import SqlStore
 from storage.upgrade import upgrade
 from tests.contract.ledger_database import (
@@ -13,6 +16,7 @@ from tests.contract.ledger_database import (
     loaded,
     new_study,
     new_trial,
+    wait_until,
     with_ledger,
 )
 from tuner.errors import (
@@ -71,10 +75,15 @@ def test_the_ownership_is_renewed_and_its_lock_taken_again(postgres_url: str) ->
             postgres_url,
             "UPDATE tuner_owner SET expires_at = now() - interval '1 second'",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'tuner-owner' AND datname = current_database()",
+            f" WHERE application_name = '{OWNING}' AND datname = current_database()",
         )
+        with lock_engine(database_url(postgres_url), "test").connect() as session:
+            wait_until(lambda: locked_by(session) == OWNING, "the lock is taken again")
+            owner = current(session)
+            assert owner is not None
+            assert not owner.expired
         store.renew()
-        with pytest.raises(OwnerLost):
+        with pytest.raises(OwnerLost, match=r"process \d+ on .* owns this database already"):
             SqlStore(postgres_url)
     finally:
         store.close()

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, insert, text
 
 from storage import Ledger, Transaction, open_ledger
 from storage.engine import database_url
-from storage.owner import check
+from storage.epoch import check
 from storage.sql_store import SqlStore
 from storage.tables import workers
 from tests.contract.ledger_history import canonical, spec

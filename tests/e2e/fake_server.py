@@ -140,6 +140,9 @@ class FakeServer:
         if path == "/workers":
             self.workers.append(wire.RegisterWorker.model_validate_json(body))
             return wire.Registered(worker_id="worker-1", lease_s=5, heartbeat_s=self.heartbeat_s)
+        if path == "/workers/worker-1" and method == "DELETE":
+            self.workers.pop()
+            return b""
         if path == "/reports":
             items = wire.Reports.model_validate_json(body).reports
             self.batches.append(len(items))
@@ -249,6 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
     server_state: FakeServer
 
     def do_GET(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
         self._serve()
 
     def do_POST(self) -> None:

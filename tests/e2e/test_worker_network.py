@@ -59,7 +59,7 @@ def test_a_study_is_trained_as_if_nothing_were_wrong(tmp_path: Path, fault: Faul
     options = ("--db", f"sqlite:///{database}", "--heartbeat", "0.3")
     with ServerProcess(home, *options) as server, Proxy(server.url, fault) as proxy:
         server.call("POST", "/studies", STUDY)
-        config = {
+        config: dict[str, Any] = {
             "slots": 2,
             "wait": 0.2,
             "request_timeout": 1.0,

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,9 +36,22 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = 60.0) 
 
 
 class WorkerProcess:
-    """A worker with `folder` as its working directory. Its log is in `log`."""
+    """A worker with `folder` as its working directory. Its log is in `log`.
 
-    def __init__(self, folder: Path, url: str, token: str, **config: Any) -> None:
+    Args:
+        env: variables set for it.
+        config: fields of `WorkerConfig`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        token: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        **config: Any,
+    ) -> None:
         settings = {
             "url": url,
             "preload": False,
@@ -55,7 +68,8 @@ class WorkerProcess:
                 [sys.executable, "-c", _CODE, json.dumps(settings)],
                 cwd=folder,
                 env=os.environ
-                | {"TUNER_TOKEN": token, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+                | {"TUNER_TOKEN": token, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+                | dict(env or {}),
                 stderr=log,
                 stdout=log,
             )

@@ -17,9 +17,10 @@ PATIENCE = Patience(total=10.0, first=0.2, longest=5.0)
         (3, 0.0, 1.0, None, 0.8),  # doubled twice
         (9, 0.0, 1.0, None, 5.0),  # never longer than the longest
         (10_000, 0.0, 1.0, None, 5.0),  # nor too large a power
-        (1, 0.0, 1.0, 3.0, 3.0),  # the server's wish is met
-        (1, 0.0, 1.0, 0.01, 0.2),  # but not undercut
-        (1, 0.0, 1.0, 7.0, 7.0),  # even beyond the longest
+        (1, 0.0, 0.0, 3.0, 3.0),  # the server's wish is met
+        (1, 0.0, 1.0, 3.0, 4.5),  # but not by all at the same time
+        (1, 0.0, 1.0, 0.01, 0.2),  # a shorter one changes nothing
+        (1, 0.0, 0.0, 7.0, 7.0),  # even beyond the longest
         (1, 9.9, 1.0, None, None),  # it would end after patience does
         (1, 4.0, 1.0, 7.0, None),  # so would the server's wish
     ],

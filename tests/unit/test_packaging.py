@@ -33,7 +33,10 @@ PINS = {
 
 def _direct() -> list[Requirement]:
     """Return the requirements the project names itself."""
-    groups = [PROJECT["dependencies"], *(EXTRAS[name] for name in ("server", "torch", "test"))]
+    groups = [
+        PROJECT["dependencies"],
+        *(EXTRAS[name] for name in ("server", "parquet", "torch", "test")),
+    ]
     return [Requirement(text) for group in groups for text in group]
 
 

@@ -159,6 +159,12 @@ def test_a_child_gets_no_token_and_keeps_the_users_threads() -> None:
     assert "TUNER_ADMIN_TOKEN" not in found
     assert found["OMP_NUM_THREADS"] == "3"
     assert found["MKL_NUM_THREADS"] == "7"
+    assert (
+        child_environment({"OMP_NUM_THREADS": ""}, mark="m", threads=3, devices=None)[
+            "OMP_NUM_THREADS"
+        ]
+        == "3"
+    )
     assert found["CUDA_VISIBLE_DEVICES"] == "1"
     assert "CUDA_VISIBLE_DEVICES" not in child_environment(base, mark="m", threads=1, devices=None)
 

@@ -1,4 +1,4 @@
-"""Commands that need the server's code: `serve`, `db upgrade`, and `demo`, which serves too."""
+"""Commands that need the server's code: `serve`, and `demo`, which serves too."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ DbOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(serve)
-    db = typer.Typer(no_args_is_help=True, help="Look after the database.", rich_markup_mode=None)
-    db.command()(upgrade)
-    app.add_typer(db, name="db")
     app.command()(demo)
 
 
@@ -54,6 +51,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    standby: Annotated[
+        bool,
+        typer.Option("--standby", help="Wait while another server owns the database; then serve."),
+    ] = False,
     lease: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How long a lease lasts.")
     ] = 30.0,
@@ -74,19 +75,11 @@ def serve(
         behind_proxy=behind_proxy,
         allowed_hosts=tuple(allowed_host or ()),
         artifacts=artifacts,
+        standby=standby,
         lease_s=lease,
         heartbeat_s=heartbeat,
         sweep_s=sweep,
     )
-
-
-def upgrade(ctx: typer.Context, db: DbOption = None) -> None:
-    """Bring a database to this version's schema."""
-    from tuner import home
-
-    url = db or home.database_url()
-    server_module("storage.upgrade").upgrade(url)
-    session(ctx).say("the database is up to date")
 
 
 def demo(

@@ -9,6 +9,7 @@ from tuner.errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    OwnerLost,
     ServerUnreachable,
     TunerError,
     Unavailable,
@@ -26,6 +27,7 @@ _CODES: tuple[tuple[type[TunerError], int], ...] = (
     (NotFound, NOT_FOUND),
     (NotAuthenticated, NOT_ALLOWED),
     (NotAllowed, NOT_ALLOWED),
+    (OwnerLost, FAILURE),
     (ServerUnreachable, UNREACHABLE),
     (Unavailable, UNREACHABLE),
 )

@@ -67,6 +67,11 @@ def cell(value: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number and its noun: `1 study`, `2 studies`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def params_text(params: dict[str, Any]) -> str:
     """Return parameters as `name=value` words."""
     return " ".join(f"{name}={short(value)}" for name, value in params.items())

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tuner.cli.context import JsonOption, StudyArgument, client, session, study
+from tuner.cli.context import (
+    JsonOption,
+    StudyArgument,
+    client,
+    session,
+    stdout_is_terminal,
+    study,
+)
 from tuner.cli.exits import NOT_FOUND
+from tuner.cli.files import write
 from tuner.cli.output import params_text, print_json, print_table, print_yaml
 
 if TYPE_CHECKING:
     from tuner.client import StudyHandle
     from tuner.wire import BestView, StudyView
+
+FORMATS = ("yaml", "json", "csv", "parquet")
+TABLES = FORMATS[2:]
 
 
 def register(app: typer.Typer) -> None:
@@ -144,23 +155,38 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="yaml|json", help="How it is written.")
+        str,
+        typer.Option("--format", metavar="yaml|json|csv|parquet", help="How it is written."),
     ] = "yaml",
+    reports: Annotated[
+        bool,
+        typer.Option("--reports", help="With csv and parquet: a row a report, not a row a trial."),
+    ] = False,
 ) -> None:
-    """Print the document that replays the best trial."""
-    if form not in ("yaml", "json"):
-        raise typer.BadParameter(f"{form!r} is neither yaml nor json", param_hint="--format")
+    """Take results away: as YAML the best trial, replayed.
+
+    YAML is a study document whose one trial trains as the best one did; JSON holds everything; CSV
+    and Parquet are tables of the trials, or of the reports.
+    """
+    if form not in FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    if reports and form not in TABLES:
+        raise typer.BadParameter(f"goes with {' and '.join(TABLES)}", param_hint="--reports")
+    if form == "parquet" and output is None and stdout_is_terminal():
+        raise typer.BadParameter("Parquet is binary: name a file", param_hint="--output")
     with study(ctx, name) as handle:
-        text = handle.export(format="json" if form == "json" else "yaml")
-    if output is None:
-        typer.echo(text, nl=not text.endswith("\n"))
+        write(_pieces(handle, form, reports=reports), output)
+    if output is not None:
+        session(ctx).say(f"written to {output}")
+
+
+def _pieces(handle: StudyHandle, form: str, *, reports: bool) -> Iterator[bytes]:
+    if form in TABLES:
+        table: Literal["trials", "reports"] = "reports" if reports else "trials"
+        yield from handle.export_table(table, "csv" if form == "csv" else "parquet")
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        typer.echo(f"error: {output} can't be written: {exc.strerror}", err=True)
-        raise typer.Exit(1) from exc
-    session(ctx).say(f"written to {output}")
+    text = handle.export(format="json" if form == "json" else "yaml")
+    yield (text if text.endswith("\n") else f"{text}\n").encode()
 
 
 def _warn(ctx: typer.Context, warnings: Sequence[str]) -> None:

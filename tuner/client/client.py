@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -17,7 +17,10 @@ from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
-from tuner.wire import Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
+from tuner.wire import Adopted, AdoptTrials, Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
+
+ADOPT_S = 50.0
+"""Seconds more that a server may take to store a batch of adopted trials."""
 
 
 class Client:
@@ -96,6 +99,54 @@ class Client:
         """
         path = f"/studies/{self._segment(study)}"
         return StudyHandle(self._transport, self._transport.get(StudyView, path))
+
+    def adopt(
+        self,
+        document: Mapping[str, Any],
+        batches: Iterable[AdoptTrials],
+        *,
+        source: str = "",
+        user_attrs: Mapping[str, Any] | None = None,
+        told: Callable[[int], None] | None = None,
+    ) -> StudyHandle:
+        """Give the server a study that ran elsewhere, and return it; `tuner import` does this.
+
+        If a call breaks off, the same call goes on where it ended.
+
+        Args:
+            document: its study document, with a name.
+            batches: its trials in order; the last batch is marked so.
+            source: where it came from, for people to read.
+            user_attrs: its user attributes.
+            told: called with the number of trials sent so far.
+
+        Raises:
+            DuplicateName: another study has this name.
+            InvalidInput: the document or a trial breaks the rules.
+        """
+        body = {
+            "document": dict(document),
+            "source": source,
+            "user_attrs": dict(user_attrs or {}),
+        }
+        adopted = self._transport.post(Adopted, "/studies/import", body)
+        for batch in batches:
+            known = adopted.trials - batch.first
+            if adopted.open or known < 0 or (known >= len(batch.trials) and not batch.last):
+                continue
+            rest = batch.model_copy(
+                update={"first": adopted.trials, "trials": batch.trials[known:]}
+            )
+            path = f"/studies/{adopted.id}/import"
+            adopted = self._transport.post(Adopted, path, rest, wait_s=ADOPT_S)
+            if told is not None:
+                told(adopted.trials)
+        return self.study(adopted.id)
+
+    def adopt_dry_run(self, document: Mapping[str, Any]) -> Dryrun:
+        """Return the document of a study to adopt as the service reads it, with warnings."""
+        body = {"document": dict(document)}
+        return self._transport.post(Dryrun, "/studies/import", body, dry_run="true")
 
     def studies(self) -> Iterator[StudyHandle]:
         """Iterate over all studies, newest first."""

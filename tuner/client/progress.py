@@ -32,9 +32,10 @@ def progress(view: StudyView, now: datetime) -> Progress:
     ended = sum(view.counts.get(outcome, 0) for outcome in Outcome)
     total = max(_planned(view.spec), ended)
     left: float | None = None
-    if view.state is StudyState.RUNNING and view.started_at is not None and ended:
+    here = ended - view.adopted
+    if view.state is StudyState.RUNNING and view.started_at is not None and here > 0:
         elapsed = (now - view.started_at).total_seconds()
-        left = max(0.0, elapsed * (total - ended) / ended)
+        left = max(0.0, elapsed * (total - ended) / here)
     running = view.counts.get("running", 0)
     return Progress(ended=ended, running=running, total=total, seconds_left=left)
 

@@ -28,8 +28,9 @@ class Patience:
             tries: tries made so far, from 1.
             elapsed: seconds since the first try began.
             jitter: a random number in [0, 1); the pause is 50 to 100 % of its full length.
-            asked: the server's `Retry-After`; the pause is never shorter.
+            asked: the server's `Retry-After`; the pause is never shorter, and up to half longer, so
+                that clients who were told the same do not come back all at once.
         """
         full = min(self.longest, self.first * 2 ** min(tries - 1, 30))
-        wait = max(full * (0.5 + jitter / 2), asked or 0.0)
+        wait = max(full * (0.5 + jitter / 2), (asked or 0.0) * (1 + jitter / 2))
         return wait if elapsed + wait <= self.total else None

@@ -37,6 +37,9 @@ OUTAGE = Patience(total=600.0)
 """How long `wait` sits out a server that is away."""
 OVER = (StudyState.FINISHED, StudyState.CANCELLED)
 
+TABLE_S = 110.0
+"""Seconds more that a server may take to begin with a table."""
+
 
 class StudyHandle:
     """A study on a server.
@@ -212,6 +215,14 @@ class StudyHandle:
         body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
         return self._transport.post(TrialView, f"{self._path}/trials", body)
 
+    def delete(self) -> StudyView:
+        """Delete the study for good, which must be over; return how it was.
+
+        Raises:
+            errors.StudyState: it is not over.
+        """
+        return self._transport.delete(StudyView, self._path)
+
     def export(
         self,
         path: str | Path | None = None,
@@ -226,6 +237,19 @@ class StudyHandle:
         if path is not None:
             Path(path).write_bytes(response.content)
         return response.text
+
+    def export_table(
+        self,
+        table: Literal["trials", "reports"] = "trials",
+        format: Literal["csv", "parquet"] = "csv",  # noqa: A002
+    ) -> Iterator[bytes]:
+        """Iterate over the pieces of a table: a row a trial, or a row a report of any attempt.
+
+        Raises:
+            InvalidInput: the server can't write Parquet.
+        """
+        path = f"{self._path}/export"
+        return self._transport.fetch(path, wait_s=TABLE_S, format=format, table=table)
 
     def ask(self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0) -> LeasedTrial:
         """Lease the next trial, to be trained by the caller.

@@ -112,6 +112,27 @@ class Transport:
         """PATCH with `body`."""
         return self._read(reply, self.send("PATCH", path, body=body))
 
+    def delete(self, reply: type[R], path: str) -> R:
+        """DELETE under an Idempotency-Key of its own."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._read(reply, self.send("DELETE", path, headers=headers))
+
+    def fetch(self, path: str, *, wait_s: float = 0.0, **query: Any) -> Iterator[bytes]:
+        """GET something large, piece by piece. It is asked for once: a break is an error.
+
+        `wait_s` are the seconds the server may take before it begins, beside the time-out.
+        """
+        params = {k: v for k, v in query.items() if v is not None}
+        timeout = self._timeout(self._timeout_s + wait_s)
+        try:
+            with self._http.stream("GET", path, params=params, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                raise_for_problem(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
+
     def pages(self, page: type[Any], path: str, **query: Any) -> Iterator[Any]:
         """Iterate over the items of all pages, each page fetched when it is reached."""
         cursor: str | None = None

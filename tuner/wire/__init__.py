@@ -1,5 +1,6 @@
 """The messages of `/api/v1`. Requests are strict; times are ISO 8601 in UTC; durations seconds."""
 
+from tuner.wire.adoption import Adopt, Adopted, AdoptedTrial, AdoptTrials
 from tuner.wire.base import (
     Finite,
     Health,
@@ -57,6 +58,10 @@ from tuner.wire.studies import (
 
 __all__ = [
     "AcquireLeases",
+    "Adopt",
+    "AdoptTrials",
+    "Adopted",
+    "AdoptedTrial",
     "AskTrial",
     "BestView",
     "CheckpointView",

@@ -78,7 +78,10 @@ class Dryrun(Reply):
 
 
 class StudyView(Reply):
-    """A study as others see it. `note` says why nothing runs, if so."""
+    """A study as others see it. `note` says why nothing runs, if so.
+
+    `adopted` of its trials ran elsewhere before it was taken over.
+    """
 
     id: int
     name: str
@@ -92,6 +95,7 @@ class StudyView(Reply):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     counts: dict[str, int]
+    adopted: int = 0
     steps_done: int
     steps_saved: int
     halvings: int

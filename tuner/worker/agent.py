@@ -118,6 +118,8 @@ class Agent:
         try:
             code = await self._ended
             await self._leave(tools, asyncio.create_task(self._guarded(leasing.stop())))
+            await _cancel([beating])  # a later heartbeat would register the worker again
+            await leasing.sign_off()
             return code
         finally:
             await _cancel([*running, *serving, beating, *self._closing])

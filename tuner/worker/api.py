@@ -97,6 +97,12 @@ class WorkerApi:
         """Register this worker."""
         return await self._post(Registered, "/workers", worker)
 
+    async def sign_off(self, worker_id: str, patience: float) -> None:
+        """Leave the fleet; given up after `patience` seconds."""
+        await self._persist(
+            "DELETE", f"/workers/{worker_id}", headers={}, timeout=patience, patience=patience
+        )
+
     async def acquire(self, ask: AcquireLeases) -> Leases:
         """Wait for trials. Repeated under the same key until answered."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}

@@ -28,6 +28,8 @@ _LOG = logging.getLogger("tuner.worker")
 _SHORTEST_S = 0.5
 """Between two answers that hold nothing, so that a server that does not wait is not flooded."""
 
+_SIGN_OFF_S = 2.0
+
 
 class Leasing:
     """Keeps one request for leases open whenever a slot is free.
@@ -68,6 +70,14 @@ class Leasing:
     async def known(self) -> Registered:
         """Return how the server knows this worker, once it does."""
         return await asyncio.shield(self._registered)
+
+    async def sign_off(self) -> None:
+        """Tell the server that this worker is gone, as far as it can be told."""
+        link = self._tools.link
+        if self._registered.done() and not link.away:
+            worker_id = self._registered.result().worker_id
+            with contextlib.suppress(TunerError):
+                await self._tools.api.sign_off(worker_id, _SIGN_OFF_S)
 
     async def run(self) -> None:
         """Register, then lease until stopped, idle for long enough, or cancelled."""

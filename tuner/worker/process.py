@@ -38,7 +38,8 @@ def child_environment(
     """
     found = {key: value for key, value in base.items() if key not in _SECRETS}
     for key in _THREADS:
-        found.setdefault(key, str(threads))
+        if not found.get(key):  # empty means unset to OpenMP, which would take every core
+            found[key] = str(threads)
     found[MARK] = mark
     if devices is not None:
         found["CUDA_VISIBLE_DEVICES"] = devices

@@ -1,0 +1,51 @@
+"""Deleting studies that are over: rows, events, checkpoints and files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+
+from starlette.responses import Response
+
+from api import idempotency, studies
+from api.idempotency import Key
+from api.services import Services
+from storage.transaction import Transaction
+from tuner.wire import StudyView
+
+_log = logging.getLogger(__name__)
+
+
+async def delete(services: Services, ref: str, key: Key | None) -> Response:
+    """Take a study out of sight and answer how it was.
+
+    Its rows follow piece by piece, its files before the answer.
+
+    Raises:
+        NotFound: there is no such study.
+        StudyState: it is not over.
+    """
+    dropped: set[int] = set()
+
+    def command(tx: Transaction) -> StudyView:
+        study = studies.find(tx, ref)
+        view = studies.show(tx, services, study)
+        tx.drop_study(study.study_id)
+        dropped.add(study.study_id)
+        return view
+
+    response = await idempotency.write(services, key, command)
+    for study_id in dropped:
+        await asyncio.to_thread(_remove_files, services, study_id)
+    return response
+
+
+def _remove_files(services: Services, study_id: int) -> None:
+    folder = services.settings.artifact_dir / str(study_id)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        _log.warning("files of the deleted study %d stay in %s: %s", study_id, folder, exc)

@@ -1,0 +1,57 @@
+"""A backup in the place of a PostgreSQL database: in one transaction of `pg_restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, NullPool, create_engine, func, select, text
+
+from storage.backup import programs
+from storage.restored import former, settle
+from storage.schema import VERSION_TABLE
+from storage.snapshot import require_known
+from storage.tables import optuna_studies
+from tuner.errors import Conflict, InvalidInput, Unavailable
+
+_CONNECT_S = 5
+
+
+def restore(address: URL, file: Path, *, force: bool) -> tuple[str, int]:
+    """Return the backup's revision and its number of studies, once it is in place.
+
+    The caller holds the owner's lock. While the restored tables have no owner's row yet, whoever
+    owned them before is refused, too.
+    """
+    engine = create_engine(
+        address, poolclass=NullPool,
+        connect_args={"connect_timeout": _CONNECT_S, "application_name": "tuner-restore"},
+    )  # fmt: skip
+    with engine.connect() as connection:
+        programs.require("pg_restore", connection)
+        before = former(connection)
+    if not force and not before.empty:
+        raise Conflict(f"{address.database} holds studies already; give --force to replace them")
+    revision = _verified(file)
+    programs.run(
+        "pg_restore", "--single-transaction", "--exit-on-error", "--clean", "--if-exists",
+        "--no-owner", "--no-privileges", str(file.absolute()), url=address,
+    )  # fmt: skip
+    with engine.begin() as connection:
+        settle(connection, before)
+        studies = connection.execute(select(func.count(optuna_studies.c.study_id))).scalar_one()
+        connection.execute(text("ANALYZE"))
+    return revision, studies
+
+
+def _verified(file: Path) -> str:
+    """Read the whole backup and return its revision. Raises InvalidInput, SchemaMismatch."""
+    path = str(file.absolute())
+    try:
+        programs.run("pg_restore", "--file=/dev/null", path)
+        rows = programs.run(
+            "pg_restore", "--data-only", f"--table={VERSION_TABLE}", "--file=-", path
+        )
+    except Unavailable as exc:
+        raise InvalidInput(f"{file} is no whole backup: {exc.detail}") from exc
+    _, _, data = rows.partition("FROM stdin;\n")
+    return require_known(data.partition("\n")[0] if data[:1].isalnum() else None)

@@ -1,0 +1,68 @@
+"""Taking a backup: one consistent state in one file, beside whoever owns the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from storage.backup import programs
+from storage.backup.place import placed
+from storage.engine import database_url
+from storage.snapshot import snapshot
+from storage.sql_store import translated
+from tuner.errors import InvalidInput
+
+
+def backup(url: str, file: Path, *, force: bool = False) -> int:
+    """Write what is committed now into `file` and return its size in bytes.
+
+    SQLite is copied by its backup API in one step: in WAL mode that is one read transaction, which
+    holds up no commit. The copy is a database in one file. PostgreSQL is dumped by `pg_dump` in its
+    custom format, without the owner's row. Checkpoint files are not in it.
+
+    Raises:
+        Conflict: `file` exists, and `force` is not set.
+        InvalidInput: the URL names no database we can use; `file` can't be written, or is the
+            database itself; `pg_dump` is missing or older than the server.
+        NotFound: there is no such database file.
+        SchemaMismatch: it holds no tables of ours, or those of another version.
+        StorageFull: the disk is full.
+        Unavailable: the database does not answer, or `pg_dump` failed.
+    """
+    address = database_url(url)
+    target = file.absolute()
+    with translated(), snapshot(url) as connection:
+        if address.get_backend_name() == "sqlite":
+            _refuse_itself(address, target)
+            with placed(target, replace=force) as part:
+                source = connection.connection.driver_connection
+                assert isinstance(source, sqlite3.Connection)
+                _copy(source, part)
+        else:
+            programs.require("pg_dump", connection)
+            with placed(target, replace=force) as part:
+                _dump(address, part)
+    return target.stat().st_size
+
+
+def _refuse_itself(address: URL, target: Path) -> None:
+    own = Path(str(address.database)).absolute()
+    beside = {own.with_name(own.name + end) for end in ("", "-wal", "-shm", "-journal", ".lock")}
+    if target.resolve() in {path.resolve() for path in beside}:
+        raise InvalidInput(f"{target} is the database itself")
+
+
+def _copy(source: sqlite3.Connection, part: Path) -> None:
+    with closing(sqlite3.connect(part, isolation_level=None)) as copy:
+        source.backup(copy, pages=-1)
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def _dump(address: URL, part: Path) -> None:
+    programs.run(
+        "pg_dump", "--format=custom", "--no-owner", "--no-privileges",
+        "--exclude-table-data=tuner_owner", f"--file={part}", url=address,
+    )  # fmt: skip

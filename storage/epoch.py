@@ -1,0 +1,110 @@
+"""The owner's row: the epoch that fences earlier owners, and the term that a renewal extends.
+
+A commit locks the row `FOR KEY SHARE`, which renewals pass and a claim's `FOR UPDATE` waits for.
+The claim must take that lock before it updates: PostgreSQL lets a key share lock see the row as it
+was before an update of other columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, inspect, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage.tables import owner
+from tuner.errors import OwnerLost
+
+TERM_S = 5.0
+"""How long an owner on PostgreSQL may go without a renewal."""
+_MINE = owner.c.id == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who owns a database, or owned it last. `expired` is by the database's clock."""
+
+    epoch: int
+    name: str
+    expires_at: datetime
+    left: bool
+    expired: bool
+
+
+def current(connection: Connection) -> Owner | None:
+    """Return the owner, None before there was one."""
+    if not inspect(connection).has_table(owner.name):
+        return None
+    query = select(owner, (owner.c.expires_at <= _now(connection)).label("expired")).where(_MINE)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    left = row.expires_at <= row.since
+    return Owner(
+        epoch=row.epoch, name=row.name, expires_at=row.expires_at, left=left, expired=row.expired
+    )
+
+
+def claim(connection: Connection, name: str) -> int:
+    """Make this process the owner and return its epoch; commits of earlier owners are refused.
+
+    Waits until those under way are over.
+    """
+    connection.execute(select(owner.c.epoch).where(_MINE).with_for_update())
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    now, until = _now(connection), _until(connection)
+    insert: Any = dialect.insert(owner)
+    first = insert.values(id=1, epoch=1, name=name, since=now, expires_at=until)
+    claimed = first.on_conflict_do_update(
+        index_elements=[owner.c.id],
+        set_={"epoch": owner.c.epoch + 1, "name": name, "since": now, "expires_at": until},
+    ).returning(owner.c.epoch)
+    epoch: int = connection.execute(claimed).scalar_one()
+    return epoch
+
+
+def check(connection: Connection, epoch: int, *, alone: bool = False) -> None:
+    """Lock the owner's row for this transaction and compare the epoch. Raises OwnerLost.
+
+    With `alone`, wait until no commit of ours is under way any more.
+    """
+    query = select(owner.c.epoch, owner.c.name).where(_MINE)
+    query = query.with_for_update() if alone else query.with_for_update(read=True, key_share=True)
+    row = connection.execute(query).one_or_none()
+    if row is None or row.epoch != epoch:
+        raise taken_over(row.name if row is not None else None)
+
+
+def extend(connection: Connection, epoch: int) -> None:
+    """Let the ownership last `TERM_S` from now, by the database's clock. Raises OwnerLost."""
+    mine = update(owner).where(_MINE, owner.c.epoch == epoch)
+    if connection.execute(mine.values(expires_at=_until(connection))).rowcount != 1:
+        holder = current(connection)
+        raise taken_over(holder.name if holder is not None else None)
+
+
+def vacate(connection: Connection, epoch: int) -> None:
+    """Let the ownership end now, and say so: it expires when it began."""
+    mine = update(owner).where(_MINE, owner.c.epoch == epoch)
+    connection.execute(mine.values(expires_at=owner.c.since))
+
+
+def taken_over(holder: str | None) -> OwnerLost:
+    """Return the error of an owner whose epoch was passed by another."""
+    holder = holder or "another process"
+    return OwnerLost(f"{holder} took over this database", holder=holder, retry_after=1)
+
+
+def _now(connection: Connection) -> Any:
+    if connection.dialect.name == "postgresql":
+        return func.timezone("utc", func.clock_timestamp())
+    return func.datetime("now")
+
+
+def _until(connection: Connection) -> Any:
+    if connection.dialect.name == "postgresql":
+        seconds = func.make_interval(0, 0, 0, 0, 0, 0, TERM_S)
+        return func.timezone("utc", func.clock_timestamp()) + seconds
+    return func.datetime("now", f"+{int(TERM_S)} seconds")
