@@ -31,11 +31,12 @@ test: $(VENV)/.installed-test postgres compiler lint ## all checks and all tests
 .PHONY: faults
 faults: export OMP_NUM_THREADS := 1
 faults: $(VENV)/.installed-test postgres compiler ## the fault tests in full, and the table of what was tried
-	$(BIN)/pytest tests/faults -n 4 --faults-long $(PYTEST_ARGS)
+	$(BIN)/pytest tests/faults --faults-long -n 4 --dist worksteal --timeout 1700 $(PYTEST_ARGS)
 
 .PHONY: mutants
+mutants: export OMP_NUM_THREADS := 1
 mutants: $(VENV)/.installed-test postgres compiler ## break each promise on purpose; its test must fail
-	$(BIN)/python -m tests.faults.mutations
+	$(BIN)/python -m tests.faults.mutations $(MUTANTS)
 
 .PHONY: lint
 lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts

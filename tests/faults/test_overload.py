@@ -119,7 +119,7 @@ def test_twice_the_load(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
     url = f"sqlite:///{tmp_path / 'tuner.db'}"
     with ServerProcess(tmp_path, "--db", url, "--lease", "600") as server:
         with Crowd(server, refusals={429, 503}, checkpoints=0, gone=True) as crowd:
-            refused, rate = asyncio.run(_overload(server, crowd.told, rounds(10, 0)))
+            refused, rate = asyncio.run(_overload(server, crowd.told, rounds(5, 0)))
             server.kill()
             server.start()
             crowd.go_on(5)
