@@ -149,17 +149,17 @@ class Search:
 
     async def _fill(self, reader: Reader, study_id: int) -> None:
         """Make one point after the other ready; who asks meanwhile goes in between."""
-        count = 0
         try:
             while (shelf := self._shelves.get(study_id)) is not None:
                 study = reader.study(study_id)
                 if not queue.is_open(study):
                     shelf.clear()
                     return
-                count += 1
-                if count > shelf.asked(reader, study) + shelf.ahead(reader, study):
+                there = shelf.count(reader, study_id)
+                if there >= shelf.asked(reader, study) + shelf.ahead(reader, study):
                     return
-                await shelf.fill(reader, study, count)
+                if not await shelf.fill(reader, study, there + 1):
+                    return
         except (NoPoint, NotFound):
             return  # the next caller is told
         except Exception:

@@ -12,11 +12,11 @@ import optuna
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from optuna.storages import RDBStorage, _rdb
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from storage import migrations
 from storage.safety_copy import keep_copy
 from tuner.errors import SchemaMismatch, TunerError
 
@@ -130,17 +130,16 @@ def _migrate(engine: Engine, url: str, ours: Version, *, upgrade_optuna: bool) -
 
 
 def _ours(engine: Engine) -> Version:
-    return _version(engine, VERSION_TABLE, ScriptDirectory.from_config(_config()))
+    return _version(engine, VERSION_TABLE, migrations.FOLDER)
 
 
 def _optunas(engine: Engine) -> Version:
-    folder = Path(str(_rdb.__file__)).parent / "alembic"
-    return _version(engine, _OPTUNA_TABLE, ScriptDirectory(str(folder)))
+    return _version(engine, _OPTUNA_TABLE, Path(str(_rdb.__file__)).parent / "alembic")
 
 
-def _version(engine: Engine, table: str, scripts: ScriptDirectory) -> Version:
-    known = tuple(r.revision for r in scripts.walk_revisions())
-    return Version(found=_revision(engine, table), known=known)
+def _version(engine: Engine, table: str, scripts: Path) -> Version:
+    known = migrations.known_revisions(scripts)
+    return Version(found=_revision(engine, table), known=tuple(known))
 
 
 def _revision(engine: Engine, table: str) -> str | None:
@@ -151,8 +150,7 @@ def _revision(engine: Engine, table: str) -> str | None:
 
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    folder = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations.FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

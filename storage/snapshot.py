@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError
 
-from storage import migrations
 from storage.engine import BUSY_S, database_url
+from storage.migrations import known_revisions
 from storage.schema import VERSION_TABLE
 from storage.sql_store import translated
 from tuner.errors import InvalidInput, NotFound, SchemaMismatch
@@ -121,9 +120,3 @@ def revision_of(connection: Connection) -> str | None:
             raise InvalidInput("the file is not an SQLite database") from exc
         raise
     return revision
-
-
-def known_revisions() -> list[str]:
-    """Return the revisions of our tables that this program knows, newest first."""
-    folder = Path(str(migrations.__file__)).parent
-    return [r.revision for r in ScriptDirectory(str(folder)).walk_revisions()]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from storage.adopted import OptunaRecord
 from storage.changes import (
@@ -20,10 +20,10 @@ from storage.changes import (
     TrialKey,
 )
 from storage.exact import exact
-from storage.index import EMPTY, Changed, Column, Key, Values, changed_entries
-from storage.memory import Memory, Reader, same_report
+from storage.index import changed_entries
+from storage.memory import same_report
 from storage.optuna_records.transaction import OptunaTransaction
-from storage.overlay import Overlay
+from storage.overlay_reader import OverlayReader
 from tuner.errors import (
     DuplicateName,
     InvalidInput,
@@ -52,129 +52,9 @@ from tuner.trial import (
 REPLY_KEPT = timedelta(hours=24)
 """How long an idempotent reply is kept."""
 
-_MISSING: Any = object()
-K = TypeVar("K")
-V = TypeVar("V")
 
-
-class Transaction(Reader):
-    """A batch's own view: reads see its changes, writes touch nothing but the overlay.
-
-    Guarantees: the memory below is never changed; `rollback` undoes all writes since `savepoint`,
-    at a cost of the number of writes undone.
-    """
-
-    def __init__(self, memory: Memory) -> None:
-        self._base = memory.tables
-        self._memory = memory
-        self.overlay = Overlay()
-        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
-
-    def savepoint(self) -> int:
-        """Return a mark to roll back to."""
-        return len(self._journal)
-
-    def rollback(self, savepoint: int) -> None:
-        """Undo what was written since `savepoint`."""
-        while len(self._journal) > savepoint:
-            table, key, old = self._journal.pop()
-            if old is _MISSING:
-                table.pop(key, None)
-            else:
-                table[key] = old
-
-    def _set(self, table: dict[K, V], key: K, value: V) -> None:
-        self._journal.append((table, key, table.get(key, _MISSING)))
-        table[key] = value
-
-    # Reading
-
-    def _find_study(self, study_id: int) -> Study | None:
-        if study_id in self.overlay.dropped:
-            return None
-        return self.overlay.studies.get(study_id) or self._base.studies.get(study_id)
-
-    def _find_name(self, name: str) -> int | None:
-        found = self.overlay.names.get(name) or self._base.names.get(name)
-        return None if found in self.overlay.dropped else found
-
-    def _find_trial(self, study_id: int, number: int) -> Trial | None:
-        if study_id in self.overlay.dropped:
-            return None
-        changed = self.overlay.trials.get(study_id, {})
-        return changed.get(number) or self._base.trials.get(study_id, {}).get(number)
-
-    def _find_attempt(self, token: str) -> Attempt | None:
-        if token in self.overlay.attempts:
-            return self.overlay.attempts[token]
-        return self._base.attempts.get(token)
-
-    def _find_worker(self, worker_id: str) -> Worker | None:
-        if worker_id in self.overlay.workers:
-            return self.overlay.workers[worker_id]
-        return self._base.workers.get(worker_id)
-
-    def _listed(self, study_id: int, key: Key) -> Values:
-        base, changed = self._column(study_id, key)
-        if not changed:
-            return base.values
-        return {n: v for n, v in {**base.values, **changed}.items() if v is not None}
-
-    def _column(self, study_id: int, key: Key) -> tuple[Column, Changed]:
-        base = self._base.index.get(study_id, {}).get(key, EMPTY)
-        return base, self.overlay.index.get(study_id, {}).get(key, {})
-
-    def ordered(self, study_id: int, key: Key) -> Sequence[float]:
-        """Return the values that the study's index lists under a key, ascending."""
-        base, changed = self._column(study_id, key)
-        return base.ordered_with(changed) if changed else base.ordered()
-
-    def count(self, study_id: int, key: Key) -> int:
-        """Return the number of trials that the study's index lists under a key."""
-        base, changed = self._column(study_id, key)
-        return base.count_with(changed)
-
-    def studies(self) -> Sequence[Study]:
-        """Return all studies, oldest first."""
-        found = {**self._base.studies, **self.overlay.studies}
-        return tuple(s for i, s in found.items() if i not in self.overlay.dropped)
-
-    def trials(self, study_id: int) -> Sequence[Trial]:
-        """Return a study's trials in order of number. Raises NotFound."""
-        self.study(study_id)
-        base = self._base.trials.get(study_id, {})
-        return tuple({**base, **self.overlay.trials.get(study_id, {})}.values())
-
-    def leases(self) -> Sequence[Lease]:
-        """Return the leases whose attempts hold a trial now."""
-        attempts = {**self._base.attempts, **self.overlay.attempts}.values()
-        return tuple(a.lease for a in attempts if a is not None)
-
-    def workers(self) -> Sequence[Worker]:
-        """Return the registered workers."""
-        workers = {**self._base.workers, **self.overlay.workers}.values()
-        return tuple(w for w in workers if w is not None)
-
-    def next_number(self, study_id: int) -> int:
-        """Return the number that the study's next trial will get. Raises NotFound."""
-        self.study(study_id)
-        base = self._base.counters.numbers.get(study_id, 0)
-        return self.overlay.numbers.get(study_id, base)
-
-    def stored_report(self, study_id: int, number: int, attempt: int, step: int) -> Report | None:
-        """Return the report that an attempt stored at a step, or None."""
-        stored = self.overlay.reports.get(ReportKey(study_id, number, attempt, step))
-        if stored is not None:
-            return stored.report
-        return self._memory.stored_report(study_id, number, attempt, step)
-
-    def reply(self, key: str) -> StoredReply | None:
-        """Return the stored idempotent reply, or None."""
-        if key in self.overlay.replies:
-            return self.overlay.replies[key]
-        return self._base.replies.get(key)
-
-    # Writing
+class Transaction(OverlayReader):
+    """A batch's own view: reads see its changes, writes touch nothing but the overlay."""
 
     def _next_id(self, name: str) -> int:
         value: int = self.overlay.counters.get(name, getattr(self._base.counters, name))
@@ -339,11 +219,6 @@ class Transaction(Reader):
         self._set(self.overlay.holders, key, None)
         closed = AttemptKey(*key, attempt.lease.attempt)
         self._set(self.overlay.closed, closed, replace(attempt, ended_at=now, end=end))
-
-    def _holder(self, key: TrialKey) -> str | None:
-        if key in self.overlay.holders:
-            return self.overlay.holders[key]
-        return self._base.holders.get(key)
 
     def add_checkpoint(self, trial: Trial, checkpoint: Checkpoint, at: datetime) -> None:
         """Register a checkpoint."""

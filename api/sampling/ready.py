@@ -112,18 +112,19 @@ class Shelf:
         worthwhile = _ended(reader, study.study_id) // RESULTS_A_POINT
         return max(0, min(MOST_AHEAD, left, running // 2, worthwhile))
 
-    async def fill(self, reader: Reader, study: Study, count: int) -> None:
-        """Make the next `count` points ready, those that are there kept; fewer if there are none.
+    async def fill(self, reader: Reader, study: Study, count: int) -> bool:
+        """Make the next `count` points ready, those that are there kept; False if there are fewer.
 
         Raises:
             NoPoint: there is not even one.
         """
         if self.count(reader, study.study_id) >= count:
-            return
+            return True
         async with self._filling:
             self._ready = self._usable(reader, study.study_id)
             if len(self._ready) < count:
                 await self._make(reader, study, count - len(self._ready))
+            return len(self._ready) >= count
 
     def _usable(self, reader: Reader, study_id: int) -> dict[int, _Ready]:
         """Return the points that trials may get one after the other from now on."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import QMCSampler
-from scipy.stats.qmc import Sobol
 
 from api.sampling.history import Floats
 from api.sampling.proposer import Needs, Proposer
@@ -19,6 +18,9 @@ from api.sampling.uniform import Uniform
 from tuner.space import Params
 from tuner.study import Study
 from tuner.trial import Origin, Trial
+
+if TYPE_CHECKING:
+    from scipy.stats.qmc import Sobol
 
 
 class _Qmc(QMCSampler):
@@ -39,6 +41,9 @@ class _Qmc(QMCSampler):
     def _sample_qmc(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> Floats:
         """Return one point, [1, parameters]; the engine is kept, since positions mostly follow."""
         if self._engine is None:
+            # A third of what the server's start would take, for a sampler that few studies use.
+            from scipy.stats.qmc import Sobol
+
             self._engine = Sobol(len(search_space), scramble=True, seed=self._seed)
         if self._position < self._engine.num_generated:
             self._engine.reset()

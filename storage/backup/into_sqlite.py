@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import URL, NullPool, create_engine, func, select
 from sqlalchemy.exc import DatabaseError
 
-from storage.backup.place import placed
 from storage.check.engines import broken_constraints
+from storage.place import placed
 from storage.restored import Former, former, settle
 from storage.snapshot import looking_engine, require_known, revision_of
 from storage.tables import optuna_studies

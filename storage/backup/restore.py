@@ -7,8 +7,8 @@ from pathlib import Path
 
 from storage.backup import into_postgresql, into_sqlite
 from storage.engine import database_url
+from storage.migrations import known_revisions
 from storage.owner import describe_process, owner_lock
-from storage.snapshot import known_revisions
 from storage.sql_store import translated
 from tuner.errors import InvalidInput, NotFound
 

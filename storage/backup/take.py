@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import URL
 
 from storage.backup import programs
-from storage.backup.place import placed
 from storage.engine import database_url
+from storage.place import copy_database, placed
 from storage.snapshot import snapshot
 from storage.sql_store import translated
 from tuner.errors import InvalidInput
@@ -40,7 +39,7 @@ def backup(url: str, file: Path, *, force: bool = False) -> int:
             with placed(target, replace=force) as part:
                 source = connection.connection.driver_connection
                 assert isinstance(source, sqlite3.Connection)
-                _copy(source, part)
+                copy_database(source, part)
         else:
             programs.require("pg_dump", connection)
             with placed(target, replace=force) as part:
@@ -53,12 +52,6 @@ def _refuse_itself(address: URL, target: Path) -> None:
     beside = {own.with_name(own.name + end) for end in ("", "-wal", "-shm", "-journal", ".lock")}
     if target.resolve() in {path.resolve() for path in beside}:
         raise InvalidInput(f"{target} is the database itself")
-
-
-def _copy(source: sqlite3.Connection, part: Path) -> None:
-    with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-        source.backup(copy, pages=-1)
-        copy.execute("PRAGMA journal_mode=DELETE")
 
 
 def _dump(address: URL, part: Path) -> None:

@@ -97,17 +97,15 @@ def take_over(
         async with open_ledger(url) as ledger:
             submission = submit.prepare(check(planned.document))
             begun = await ledger.write(lambda tx: adopt.begin(tx, submission, _adopt(), "me", NOW))
+            study = ledger.memory.study(begun.id)
             for message in messages[:most]:
-                study = ledger.memory.study(begun.id)
                 found = optuna_trials.prepare(study, _as_sent(message), NOW)
-                await ledger.write(partial(_append, study=study, message=message, found=found))
+                append = partial(adopt.append, ref=str(study.study_id), batch=message, now=NOW)
+                await ledger.write(partial(append, found=found))
             return list(ledger.memory.trials(begun.id))
 
     def _adopt() -> Adopt:
         return Adopt(document={}, source=planned.source.place)
-
-    def _append(tx: Any, study: Study, message: AdoptTrials, found: Any) -> None:
-        adopt.append(tx, str(study.study_id), message, found, NOW)
 
     return planned, asyncio.run(run())
 

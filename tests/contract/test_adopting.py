@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import subprocess
 import sys
 import warnings
@@ -190,6 +191,7 @@ def test_what_broke_off_goes_on(url: str, place: str) -> None:
 _IN_ANOTHER_ZONE = """
 import sys, time, warnings
 import optuna
+from storage import Ledger, queries
 from storage.adopting import read
 from tests.contract.foreign import NAME, lay_foreign, take_over
 from tests.contract.test_adopting import assert_equal
@@ -257,8 +259,6 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, message: str) -
 
 
 def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-
     file = tmp_path / "other.db"
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE a (b)")

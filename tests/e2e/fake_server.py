@@ -55,6 +55,7 @@ class FakeServer:
         self.heartbeat_s = heartbeat_s
         self.trials: list[FakeTrial] = []
         self.workers: list[wire.RegisterWorker] = []
+        self.left: list[str] = []
         self.decide: Callable[[wire.ReportItem], wire.DecisionView] = decide
         self.stale: set[str] = set()
         self.refuse = False
@@ -141,7 +142,7 @@ class FakeServer:
             self.workers.append(wire.RegisterWorker.model_validate_json(body))
             return wire.Registered(worker_id="worker-1", lease_s=5, heartbeat_s=self.heartbeat_s)
         if path == "/workers/worker-1" and method == "DELETE":
-            self.workers.pop()
+            self.left.append(path)
             return b""
         if path == "/reports":
             items = wire.Reports.model_validate_json(body).reports

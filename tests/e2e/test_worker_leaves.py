@@ -44,3 +44,6 @@ def test_a_worker_that_is_killed_stays_on_the_list(server: ServerProcess, tmp_pa
         worker.process.kill()
         worker.wait()
     assert _fleet(server) == ["victim"]
+    header, row = server.run("workers").stdout.splitlines()
+    assert header.split()[:3] == ["ID", "NAME", "HOST"]
+    assert row.split()[1] == "victim"

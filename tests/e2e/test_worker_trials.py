@@ -45,6 +45,7 @@ def main(trial):
     assert "fake #0 complete at step 3, last val_loss 1.5" in log
     (worker,) = bench.server.workers
     assert worker.allow == ["code_*:*"]
+    assert bench.server.left == ["/workers/worker-1"]
 
 
 def test_a_level_is_in_force_from_the_report_after_its_decision(bench: Bench) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from storage.engine import translate
@@ -41,6 +42,13 @@ def placed(target: Path, *, replace: bool) -> Iterator[Path]:
     finally:
         for file in (part, *(Path(f"{part}{end}") for end in ("-journal", "-wal", "-shm"))):
             file.unlink(missing_ok=True)
+
+
+def copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a database that others may be writing, as one file without a journal beside it."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        source.backup(copy, pages=-1)
+        copy.execute("PRAGMA journal_mode=DELETE")
 
 
 def flush(path: Path) -> None:
