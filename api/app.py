@@ -15,6 +15,7 @@ from api.auth import Guard
 from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
+from api.direct import Shortcut
 from api.openapi import describe
 from api.problems import Boundary
 from api.routes import PUBLIC, ROUTERS
@@ -74,14 +75,14 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(known_query)],
     )
+    routers = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)]
     # The last one added is the outermost: errors of the guard are answered by the boundary.
+    app.add_middleware(Shortcut, routers=routers)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
-    problems.install(app, [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)])
-    for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX)
-    for router in PUBLIC:
-        app.include_router(router)
+    problems.install(app, routers)
+    for prefix, router in routers:
+        app.include_router(router, prefix=prefix)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import sqlite3
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -64,17 +62,6 @@ def reading_engine(url: URL) -> Engine:
         _set_up_sqlite(engine, begin="BEGIN")
         return engine
     return create_engine(url, pool_size=4, pool_pre_ping=True, connect_args=_postgres_args())
-
-
-@contextlib.contextmanager
-def pipelined(connection: Connection) -> Iterator[None]:
-    """Send statements without waiting for each one's answer, where the database can."""
-    driver = connection.connection.driver_connection
-    if isinstance(driver, psycopg.Connection):
-        with driver.pipeline():
-            yield
-    else:
-        yield
 
 
 def _postgres_args() -> dict[str, Any]:

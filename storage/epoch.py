@@ -7,12 +7,16 @@ was before an update of other columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from storage.tables import owner
 from tuner.errors import OwnerLost
@@ -20,6 +24,7 @@ from tuner.errors import OwnerLost
 TERM_S = 5.0
 """How long an owner on PostgreSQL may go without a renewal."""
 _MINE = owner.c.id == 1
+_LOCKED = b"SELECT epoch, name FROM tuner_owner WHERE id = 1 FOR KEY SHARE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,31 @@ def claim(connection: Connection, name: str) -> int:
     return epoch
 
 
+@contextmanager
+def checked(connection: Connection, epoch: int) -> Iterator[None]:
+    """Run a block in a transaction of the owner's, whose row is locked before. Raises OwnerLost.
+
+    PostgreSQL is asked for the epoch and sent the block's statements without a wait in between; the
+    answers are looked at in the end, which comes before the commit.
+    """
+    connection.begin()
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        check(connection, epoch)
+        yield
+        return
+    with driver.cursor() as cursor:
+        try:
+            with driver.pipeline():
+                cursor.execute(_LOCKED)
+                yield
+        except (psycopg.DatabaseError, DBAPIError):
+            connection.rollback()
+            check(connection, epoch)
+            raise
+        _compare(cursor.fetchone(), epoch)
+
+
 def check(connection: Connection, epoch: int, *, alone: bool = False) -> None:
     """Lock the owner's row for this transaction and compare the epoch. Raises OwnerLost.
 
@@ -72,9 +102,13 @@ def check(connection: Connection, epoch: int, *, alone: bool = False) -> None:
     """
     query = select(owner.c.epoch, owner.c.name).where(_MINE)
     query = query.with_for_update() if alone else query.with_for_update(read=True, key_share=True)
-    row = connection.execute(query).one_or_none()
-    if row is None or row.epoch != epoch:
-        raise taken_over(row.name if row is not None else None)
+    _compare(connection.execute(query).one_or_none(), epoch)
+
+
+def _compare(row: Sequence[Any] | None, epoch: int) -> None:
+    found, name = row if row is not None else (None, None)
+    if found != epoch:
+        raise taken_over(name)
 
 
 def extend(connection: Connection, epoch: int) -> None:

@@ -23,7 +23,6 @@ T = TypeVar("T")
 Command = Callable[[Transaction], T]
 Subscriber = Callable[[Committed], None]
 
-GATHER_S = 0.002
 LARGEST_BATCH = 5_000
 MOST_WAITING = 20_000
 RENEW_S = 1.0
@@ -67,7 +66,6 @@ class Ledger:
         self._closing = False
         self._lost: TunerError | None = None
         self._stale = False
-        self._crowded = False
         self._subscribers: list[Subscriber] = []
         self._tasks = (
             asyncio.create_task(self._run(), name="ledger"),
@@ -143,11 +141,10 @@ class Ledger:
     async def _run(self) -> None:
         while not (self._closing and not self._pending):
             await self._work.wait()
-            await asyncio.sleep(GATHER_S if self._crowded and not self._closing else 0)
+            await asyncio.sleep(0)
             batch, self._pending = self._pending[:LARGEST_BATCH], self._pending[LARGEST_BATCH:]
             if not self._pending and not self._closing:
                 self._work.clear()
-            self._crowded = len(batch) > 1
             try:
                 await self._write_batch(batch)
             except Exception as exc:

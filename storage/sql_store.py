@@ -15,7 +15,6 @@ from storage import owner
 from storage.changes import Changes
 from storage.engine import (
     database_url,
-    pipelined,
     reading_engine,
     translate,
     writing_engine,
@@ -84,8 +83,7 @@ class SqlStore:
         """Store a change set durably, if this process still owns the database."""
         with translated(), self._writer.connect() as connection:
             try:
-                epochs.check(connection, self._epoch)
-                with pipelined(connection):
+                with epochs.checked(connection, self._epoch):
                     write(connection, changes)
             except Exception:
                 _roll_back(connection)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 
-from sqlalchemy import Connection, bindparam, delete, text
+from sqlalchemy import Connection, text
 
 from storage import optuna_rows, rows, tables
-from storage.bulk import execute_many, insert_rows, update_rows, upsert_rows
+from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
@@ -172,12 +172,9 @@ def _newest(reports: Iterable[tuple[ReportKey, tuple[StoredReport, bool]]]) -> l
 def _write_fleet(connection: Connection, changes: Changes) -> None:
     workers = [rows.worker_row(w) for w in changes.workers.values() if w is not None]
     upsert_rows(connection, tables.workers, workers, "worker_id")
-    gone = [{"old_worker_id": i} for i, w in changes.workers.items() if w is None]
-    workers_table = tables.workers
-    statement = delete(workers_table).where(workers_table.c.worker_id == bindparam("old_worker_id"))
-    execute_many(connection, statement, gone)
+    gone = [i for i, w in changes.workers.items() if w is None]
+    delete_rows(connection, tables.workers.c.worker_id, gone)
     replies = [rows.reply_row(r) for r in changes.replies.values() if r is not None]
     upsert_rows(connection, tables.replies, replies, "key")
-    old = [{"old_key": k} for k, r in changes.replies.items() if r is None]
-    statement = delete(tables.replies).where(tables.replies.c.key == bindparam("old_key"))
-    execute_many(connection, statement, old)
+    old = [k for k, r in changes.replies.items() if r is None]
+    delete_rows(connection, tables.replies.c.key, old)

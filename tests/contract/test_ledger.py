@@ -131,7 +131,9 @@ def test_events_are_numbered_in_order_and_read_by_page(url: str) -> None:
 
         def add(tx: Transaction, kind: EventKind) -> None:
             data = {"x": 1.5, "none": None, "bad": float("nan")}
-            tx.add_event(Event(study_id=1, kind=kind, at=NOW, number=kind == "paused", data=data))
+            tx.add_event(
+                Event(study_id=1, kind=kind, at=NOW, number=int(kind == "paused"), data=data)
+            )
 
         await asyncio.gather(*(ledger.write(partial(add, kind=k)) for k in kinds))
         first = await queries.study_events(ledger, 1, after=0, limit=3)

@@ -1,4 +1,4 @@
-"""Commits, renewals and claims of a PostgreSQL database that meet."""
+"""Commits, renewals and claims of a database that meet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from storage import epoch as epochs
+from storage.bulk import insert_rows
 from storage.engine import database_url
 from storage.owner import AdvisoryLock
 from storage.sql_store import SqlStore
 from storage.standby import watch
+from storage.tables import optuna_studies
 from storage.upgrade import upgrade
 from tests.contract.ledger_database import sql, wait_until
 from tuner.errors import OwnerLost
@@ -66,6 +68,25 @@ def test_a_claim_waits_for_the_commit_under_way(postgres_url: str) -> None:
         assert claimed == [1, 2]
         with engine.begin() as late, pytest.raises(OwnerLost, match="second took over"):
             epochs.check(late, 1)
+
+
+def test_rows_that_collide_with_a_new_owners_are_refused_for_the_epoch(url: str) -> None:
+    """They carry ids that the new owner gave, too; the ledger must stop and not try again."""
+    upgrade(url)
+    study = {"study_id": 1, "study_name": "s"}
+    with sql(url) as engine:
+        with engine.begin() as connection:
+            epochs.claim(connection, "first")
+        with engine.begin() as connection:
+            epochs.claim(connection, "second")
+            insert_rows(connection, optuna_studies, [study])
+        for epoch, refusal in ((1, "second took over"), (2, r"(?i)unique")):
+            with (
+                engine.connect() as connection,
+                pytest.raises(Exception, match=refusal),
+                epochs.checked(connection, epoch),
+            ):
+                insert_rows(connection, optuna_studies, [study])
 
 
 def test_a_commit_that_began_before_a_claim_sees_it(postgres_url: str) -> None:
