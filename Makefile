@@ -73,6 +73,8 @@ chromium: ## install Chromium, for tests marked `browser`, where it is missing
 .PHONY: bench
 bench: $(VENV)/.installed-test postgres ## measure bookkeeping and what it adds to training; print the README's figures
 	$(BIN)/python benchmarks/bookkeeping.py
+	$(BIN)/python benchmarks/cold_start.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/asks.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/slot_gap.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
 

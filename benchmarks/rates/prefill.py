@@ -26,15 +26,17 @@ from tuner.trial import AttemptEnd, Lease, Origin, Report, StudyState, TrialStat
 _AT_ONCE = 500
 
 
-async def prefill(url: str, name: str, trials: int, sampler: str = "random") -> None:
-    """Submit a study and give it complete trials of `STEPS` reports each."""
+async def prefill(
+    url: str, name: str, trials: int, sampler: str = "random", steps: int = STEPS
+) -> None:
+    """Submit a study and give it complete trials of so many reports each."""
     spec = prepare(check(document(name, sampler=sampler))).spec
     space, rng = spec.build_space(), random.Random(0)
     async with open_ledger(url) as ledger:
         study_id = await ledger.write(partial(_begin, name=name, spec=spec))
         for done in range(0, trials, _AT_ONCE):
             points = [draw(space, rng) for _ in range(min(_AT_ONCE, trials - done))]
-            await ledger.write(partial(_complete, study_id=study_id, points=points))
+            await ledger.write(partial(_complete, study_id=study_id, points=points, steps=steps))
 
 
 def _begin(tx: Transaction, name: str, spec: StudySpec) -> int:
@@ -44,7 +46,7 @@ def _begin(tx: Transaction, name: str, spec: StudySpec) -> int:
     return study.study_id
 
 
-def _complete(tx: Transaction, study_id: int, points: Sequence[Params]) -> None:
+def _complete(tx: Transaction, study_id: int, points: Sequence[Params], steps: int) -> None:
     now = datetime.now(UTC)
     for point in points:
         trial = tx.new_trial(study_id, point, Origin.SAMPLED, 0, now)
@@ -53,7 +55,7 @@ def _complete(tx: Transaction, study_id: int, points: Sequence[Params]) -> None:
             attempt=1, worker_id=None,
         )  # fmt: skip
         tx.open_attempt(trial, lease, now)
-        reports = tuple(Report(step, value(step), 1.0) for step in range(1, STEPS + 1))
+        reports = tuple(Report(step, value(step), 1.0) for step in range(1, steps + 1))
         for report in reports:
             tx.add_report(trial, 1, report, {}, now)
         tx.close_attempt(trial, AttemptEnd.ENDED, now)
@@ -66,6 +68,6 @@ def _complete(tx: Transaction, study_id: int, points: Sequence[Params]) -> None:
 
 
 if __name__ == "__main__":
-    where, study, count, *rest = sys.argv[1:]
-    asyncio.run(prefill(where, study, int(count), *rest))
+    where, study, count, kind = (*sys.argv[1:], "random")[:4]
+    asyncio.run(prefill(where, study, int(count), kind))
     print("null")
