@@ -24,7 +24,9 @@ from tuner.errors import (
     InvalidInput,
     MethodNotAllowed,
     NotFound,
+    StorageFull,
     TunerError,
+    Unavailable,
 )
 from tuner.wire import Problem
 
@@ -97,7 +99,7 @@ class Boundary:
 
 def _expected(exc: Exception, scope: Scope) -> TunerError:
     if isinstance(exc, TunerError):
-        if exc.status >= 500:
+        if exc.status >= 500 and not isinstance(exc, Unavailable | StorageFull):
             _logger.warning("%s %s: %s", scope["method"], scope["path"], exc.detail)
         return exc
     _logger.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)

@@ -21,10 +21,11 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app
 from api.settings import Settings, is_loopback
-from api.standby import Front, take_turn
+from api.standby import NOBODY, Front, take_turn
 from storage import Ledger
 from storage.engine import database_url
 from tuner import home
+from tuner.cli.exits import with_cause
 from tuner.errors import InvalidInput, TunerError
 
 _BACKLOG = 2048
@@ -60,6 +61,7 @@ def serve(
         url = db or home.database_url()
         check_reach(host, behind_proxy=behind_proxy)
         folder = (artifacts or artifact_folder(url)).absolute()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
             token, fresh = home.make_token()
             settings = Settings(
@@ -78,7 +80,7 @@ def serve(
     except KeyboardInterrupt:
         sys.exit(130)
     except TunerError as exc:
-        sys.exit(f"error: {exc.detail}")
+        sys.exit(f"error: {with_cause(exc)}")
     except OSError as exc:
         sys.exit(f"error: {exc}")
 
@@ -92,8 +94,7 @@ def artifact_folder(db_url: str) -> Path:
     url = database_url(db_url)
     if url.database is None or url.get_backend_name() != "sqlite":
         return home.folder() / "artifacts"
-    file = Path(url.database).absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database)
     return file.with_name(f"{file.stem}-artifacts")
 
 
@@ -164,7 +165,8 @@ async def run(
                 if standby and await take_turn(
                     settings.db_url, open_it, front=front, ended=serving, say=_say
                 ):
-                    _say(f"owns the database now, after {front.holder}")
+                    after = "" if front.holder == NOBODY else f", after {front.holder}"
+                    _say(f"owns the database now{after}")
                 if front.services is not None:
                     await _until_lost(front.services.ledger, serving)
             finally:

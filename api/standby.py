@@ -24,13 +24,14 @@ from tuner.errors import Unavailable
 from tuner.wire import Health
 
 RETRY_AFTER_S = 2
+NOBODY = "nobody"
 
 
 class Front:
     """What listens: the application once it is open; until then every route but /healthz is 503."""
 
     def __init__(self, settings: Settings) -> None:
-        self.holder = "nobody"
+        self.holder = NOBODY
         """Who owns the database, while this server does not."""
         self.services: Services | None = None
         self._app: ASGIApp = Boundary(Guard(self._wait, settings))

@@ -9,7 +9,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from storage.engine import database_url
@@ -149,10 +148,7 @@ def shared_ledger(url: str) -> BackgroundLedger:
 
 def _address(url: str) -> str:
     """Return one spelling for all URLs of a database."""
-    parsed = database_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        parsed = parsed.set(database=str(Path(str(parsed.database)).absolute()))
-    return parsed.render_as_string(hide_password=False)
+    return database_url(url).render_as_string(hide_password=False)
 
 
 @atexit.register

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,10 +25,15 @@ RETRY_AFTER_S = 1
 BUSY_S = 10.0
 _ROW_STATES = ("22", "23")
 _FULL_STATE = "53100"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def database_url(url: str) -> URL:
-    """Return a checked URL. Raises InvalidInput unless it names a SQLite file or PostgreSQL."""
+    """Return a checked URL; a SQLite file by its real path, whatever links lead to it.
+
+    Raises:
+        InvalidInput: it names no SQLite file and no PostgreSQL database.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as exc:
@@ -39,7 +45,7 @@ def database_url(url: str) -> URL:
         raise InvalidInput(f"the database is sqlite:///FILE or postgresql://…, not {backend}")
     if parsed.database in (None, "", ":memory:") or "mode=memory" in str(parsed):
         raise InvalidInput("an SQLite database needs a file: sqlite:///FILE")
-    return parsed.set(drivername="sqlite")
+    return parsed.set(drivername="sqlite", database=str(Path(str(parsed.database)).resolve()))
 
 
 def writing_engine(url: URL) -> Engine:
@@ -107,8 +113,14 @@ def translate(exc: Exception, *, committing: bool = False) -> TunerError:
     if not committing and _is_row(exc, origin, state):
         return RowRefused("the database refuses what would be stored")
     if isinstance(exc, SQLAlchemyError | OSError | psycopg.Error | sqlite3.Error):
-        return Unavailable("the database does not answer", retry_after=RETRY_AFTER_S)
+        return Unavailable(_why(origin), retry_after=RETRY_AFTER_S)
     return Unavailable("the write failed", retry_after=RETRY_AFTER_S)
+
+
+def _why(origin: BaseException | None) -> str:
+    if getattr(origin, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return "the file is damaged, or no SQLite database: see `tuner db check`, restore a backup"
+    return "the database does not answer"
 
 
 def _is_full(origin: BaseException | None, state: str | None) -> bool:

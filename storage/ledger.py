@@ -14,7 +14,7 @@ from storage.memory import Memory
 from storage.merge import apply, seal
 from storage.store import OutcomeUnknown, RowRefused, Store
 from storage.transaction import Transaction
-from tuner.errors import OwnerLost, TunerError, Unavailable
+from tuner.errors import OwnerLost, StorageFull, TunerError, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -66,6 +66,7 @@ class Ledger:
         self._closing = False
         self._lost: TunerError | None = None
         self._stale = False
+        self._failing: type[TunerError] | None = None
         self._subscribers: list[Subscriber] = []
         self._tasks = (
             asyncio.create_task(self._run(), name="ledger"),
@@ -171,6 +172,9 @@ class Ledger:
         changes = seal(self.memory, tx)
         if not changes.empty:
             await self._in_thread(self._store.commit, changes)
+            if self._failing is not None:
+                self._failing = None
+                _log.warning("commits go through again")
             self._announce(apply(self.memory, changes))
             if changes.dropped:
                 self._dropped.set()
@@ -200,11 +204,19 @@ class Ledger:
     async def _fail(self, batch: list[_Call[Any]], exc: TunerError) -> None:
         if isinstance(exc, OwnerLost):
             self._lost = exc
-        _log.error("a commit failed: %s", exc.detail, exc_info=exc.__cause__)
+        self._log_failure(exc)
         if isinstance(exc, OutcomeUnknown):
             self._stale = True
             await self._try_reload()
         self._refuse(batch, exc)
+
+    def _log_failure(self, exc: TunerError) -> None:
+        """Say what is wrong once: on a full disk each line would be one too many."""
+        if self._failing is type(exc):
+            return
+        self._failing = type(exc)
+        expected = isinstance(exc, StorageFull | OwnerLost)
+        _log.error("commits fail: %s", exc.detail, exc_info=None if expected else exc.__cause__)
 
     async def _try_reload(self) -> None:
         try:

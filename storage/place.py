@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -9,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from storage.engine import translate
-from tuner.errors import Conflict, InvalidInput
+from tuner.errors import Conflict, InvalidInput, StorageFull
 
 
 @contextmanager
@@ -38,7 +38,9 @@ def placed(target: Path, *, replace: bool) -> Iterator[Path]:
     except PermissionError as exc:
         raise InvalidInput(f"{target.parent} can't be written: {exc.strerror}") from exc
     except OSError as exc:
-        raise translate(exc) from exc
+        if exc.errno == errno.ENOSPC:
+            raise StorageFull(f"the disk is full: {target} was not written") from exc
+        raise InvalidInput(f"{target} can't be written: {exc.strerror}") from exc
     finally:
         for file in (part, *(Path(f"{part}{end}") for end in ("-journal", "-wal", "-shm"))):
             file.unlink(missing_ok=True)

@@ -80,10 +80,16 @@ def require_fit(engine: Engine) -> None:
         )
 
 
-def upgrade_schema(engine: Engine, url: str) -> None:
-    """Bring Optuna's tables and ours up to date. Raises SchemaMismatch for a newer database."""
+def upgrade_schema(engine: Engine, url: str) -> Version:
+    """Bring Optuna's tables and ours up to date; return what was found of ours before.
+
+    Raises:
+        SchemaMismatch: a newer program wrote the database.
+    """
     _refuse_newer(engine)
+    before = _ours(engine)
     _bring_up(engine, url, upgrade_optuna=True)
+    return before
 
 
 def current_revision(engine: Engine) -> str | None:

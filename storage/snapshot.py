@@ -19,8 +19,10 @@ from tuner.errors import InvalidInput, NotFound, SchemaMismatch
 
 
 @contextmanager
-def snapshot(url: str) -> Iterator[Connection]:
+def snapshot(url: str, *, older: bool = False) -> Iterator[Connection]:
     """Yield a connection in one read transaction that sees no later commit.
+
+    With `older`, an older version's tables will do.
 
     On SQLite the file beside the database that holds new commits (`-wal`) can't be reset while the
     transaction is open.
@@ -35,7 +37,10 @@ def snapshot(url: str) -> Iterator[Connection]:
     engine = looking_engine(address)
     try:
         with translated(), engine.connect() as connection:
-            require_schema(connection)
+            if older:
+                require_known(revision_of(connection))
+            else:
+                require_schema(connection)
             yield connection
     finally:
         engine.dispose()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from storage.engine import database_url, writing_engine
 from storage.owner import describe_process, owner_lock
-from storage.schema import upgrade_schema
+from storage.schema import Version, upgrade_schema
 from storage.sql_store import translated
 
 
-def upgrade(url: str) -> None:
-    """Create or upgrade Optuna's tables and ours.
+def upgrade(url: str) -> Version:
+    """Create or upgrade Optuna's tables and ours; return what was found of ours before.
 
     Raises:
         InvalidInput: the URL names no database we can use.
@@ -23,7 +23,7 @@ def upgrade(url: str) -> None:
     try:
         with translated():
             lock.acquire()
-            upgrade_schema(engine, address.render_as_string(hide_password=False))
+            return upgrade_schema(engine, address.render_as_string(hide_password=False))
     finally:
         engine.dispose()
         lock.release()

@@ -27,13 +27,13 @@ def backup(url: str, file: Path, *, force: bool = False) -> int:
         InvalidInput: the URL names no database we can use; `file` can't be written, or is the
             database itself; `pg_dump` is missing or older than the server.
         NotFound: there is no such database file.
-        SchemaMismatch: it holds no tables of ours, or those of another version.
+        SchemaMismatch: it holds no tables of ours, or those of a newer version.
         StorageFull: the disk is full.
         Unavailable: the database does not answer, or `pg_dump` failed.
     """
     address = database_url(url)
     target = file.absolute()
-    with translated(), snapshot(url) as connection:
+    with translated(), snapshot(url, older=True) as connection:
         if address.get_backend_name() == "sqlite":
             _refuse_itself(address, target)
             with placed(target, replace=force) as part:

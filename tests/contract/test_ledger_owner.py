@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from storage import Ledger, open_ledger
@@ -117,6 +119,32 @@ def test_lost_connections_refuse_one_batch_and_come_back(postgres_url: str) -> N
 
     with_ledger(postgres_url, body)
     assert count(postgres_url, "trials") == 1
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    """Else a second server would get a lock of its own beside the link."""
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links/link.db"
+    link.symlink_to(tmp_path / "tuner.db")
+
+    async def body(ledger: Ledger) -> None:
+        with pytest.raises(OwnerLost, match=r"process \d+ on "):
+            async with open_ledger(f"sqlite:///{link}"):
+                pass
+        await ledger.write(new_study)
+
+    with_ledger(f"sqlite:///{tmp_path / 'tuner.db'}", body)
+    assert "'s'" in loaded(f"sqlite:///{link}")
+    assert [path.name for path in link.parent.iterdir()] == ["link.db"]
+
+
+@pytest.mark.parametrize("content", [b"text" * 4096, b"SQLite format 3\0" + b"x" * 4096])
+def test_a_file_that_is_no_database_is_named_so(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "tuner.db"
+    file.write_bytes(content)
+    with pytest.raises(Unavailable, match="damaged, or no SQLite database"):
+        loaded(f"sqlite:///{file}")
+    assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import inspect
 
 from storage import migrations
+from storage.backup import backup, restore
 from storage.migrations import known_revisions
 from storage.upgrade import upgrade
 from tests.contract.ledger_database import execute, loaded, sql
 from tests.fixtures.past import SCHEMAS, expected, facts, lay_past
-from tuner.errors import SchemaMismatch, TunerError
+from tuner.errors import Conflict, SchemaMismatch, TunerError
 
 RELEASED = known_revisions()
+RELEASED_FOLDER = migrations.FOLDER
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
@@ -26,6 +29,10 @@ down_revision = "{head}"
 
 def upgrade():
     op.add_column("tuner_studies", sa.Column("color", sa.Text()))
+    op.create_table(
+        "tuner_colors",
+        sa.Column("study_id", sa.Integer(), sa.ForeignKey("studies.study_id")),
+    )
     {after}
 """
 
@@ -109,6 +116,32 @@ def test_postgresql_waits_for_a_word(postgres_url: str) -> None:
     upgrade(postgres_url)
     assert facts(postgres_url) == expected(RELEASED[0])
     assert "color" in columns(postgres_url)
+
+
+def test_a_backup_goes_before_an_upgrade_and_undoes_it(
+    url: str, tmp_path: Path, following: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that knows more backs the older database up; the older program restores it."""
+    lay_past(RELEASED[0], url)
+    backup(url, tmp_path / "before")
+    assert upgrade(url).found == RELEASED[0]
+    with pytest.raises(Conflict):
+        restore(url, tmp_path / "before")
+    monkeypatch.setattr(migrations, "FOLDER", RELEASED_FOLDER)
+    assert not restore(url, tmp_path / "before", force=True).outdated
+    assert _without_leases(facts(url)) == _without_leases(expected(RELEASED[0]))
+    monkeypatch.setattr(migrations, "FOLDER", following.parents[1])
+    assert upgrade(url).older
+    assert "color" in columns(url)
+
+
+def _without_leases(found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a restore changes: who held trials, and the events that tell of it."""
+    studies = {
+        name: [{k: v for k, v in t.items() if k not in ("lease", "attempt")} for t in s["trials"]]
+        for name, s in found["studies"].items()
+    }
+    return {"studies": studies, "reports": found["rows"]["reports"]}
 
 
 def test_a_failing_upgrade_leaves_the_database_as_it_was(url: str, following: Path) -> None:

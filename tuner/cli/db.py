@@ -10,7 +10,7 @@ import typer
 
 from tuner.cli.context import JsonOption, session
 from tuner.cli.database import DbOption, server_module
-from tuner.cli.exits import FAILURE
+from tuner.cli.exits import FAILURE, NO_SUCCESS
 from tuner.cli.output import count, print_json_line
 from tuner.cli.prune import prune
 from tuner.errors import OwnerLost
@@ -31,8 +31,14 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(ctx: typer.Context, db: DbOption = None) -> None:
     """Bring a database to this version's schema."""
-    server_module("storage.upgrade").upgrade(_url(db))
-    session(ctx).say("the database is up to date")
+    before = server_module("storage.upgrade").upgrade(_url(db))
+    if before.found is None:
+        said = f"tables of schema {before.head} were created"
+    elif before.older:
+        said = f"the database was upgraded from schema {before.found} to {before.head}"
+    else:
+        said = f"the database is up to date (schema {before.head})"
+    session(ctx).say(said)
 
 
 def backup(
@@ -90,7 +96,9 @@ def check(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Look whether a database is sound, while its server runs; exit code 1 if not.
+    """Look whether a database is sound, while its server runs; exit code 6 if not.
+
+    Any other exit code but 0 says that it could not be looked at.
 
     Checks the database's own integrity, then what must hold between its rows, then whether the
     checkpoints that trials resume from are there.
@@ -108,7 +116,7 @@ def check(
         _print(findings)
         say("sound" if not findings else count(len(findings), "finding"))
     if findings:
-        raise typer.Exit(FAILURE)
+        raise typer.Exit(NO_SUCCESS)
 
 
 def _print(findings: Sequence[Any]) -> None:

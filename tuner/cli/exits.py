@@ -11,6 +11,7 @@ from tuner.errors import (
     NotFound,
     OwnerLost,
     ServerUnreachable,
+    StorageFull,
     TunerError,
     Unavailable,
 )
@@ -38,6 +39,16 @@ def exit_code(error: TunerError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
 
 
+def with_cause(error: TunerError) -> str:
+    """Return an error in words, for an operator: where a database is the cause, with its own."""
+    below: BaseException = error
+    while isinstance(error, Unavailable | StorageFull) and below.__cause__ is not None:
+        below = below.__cause__
+    if isinstance(below, TunerError):
+        return error.detail
+    return f"{error.detail}: {str(below).partition(chr(10))[0]}"
+
+
 def explain(error: TunerError) -> Iterator[str]:
     """Say what went wrong, one line a fault, and where there is one what to do."""
     if isinstance(error, InvalidInput) and error.faults:
@@ -45,6 +56,6 @@ def explain(error: TunerError) -> Iterator[str]:
             where = f"{fault.where}: " if fault.where else ""
             yield f"error: {where}{fault.message}"
     else:
-        yield f"error: {error.detail}"
+        yield f"error: {with_cause(error)}"
     if isinstance(error, NotAuthenticated):
         yield "hint: set TUNER_TOKEN; the server printed its admin token at its first start"
