@@ -23,6 +23,10 @@ SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
     "qmc": lambda: samplers.QMCSampler(seed=1),
     "grid": lambda: samplers.GridSampler(GRID, seed=1),
     "nsgaii": lambda: samplers.NSGAIISampler(population_size=3, seed=1),
+    "nsgaiii": lambda: samplers.NSGAIIISampler(population_size=3, seed=1),
+    "partially fixed": lambda: samplers.PartialFixedSampler(
+        {"x": 0.5}, samplers.TPESampler(n_startup_trials=3, seed=1)
+    ),
     "bruteforce": lambda: samplers.BruteForceSampler(seed=1),
 }
 PRUNERS: dict[str, Callable[[], BasePruner]] = {

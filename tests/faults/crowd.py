@@ -13,12 +13,11 @@ import time
 import uuid
 from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import httpx
 
 from tests.faults.told import Place, Report, Told, digest
-from tests.serving import ServerProcess
 
 PAUSE_S = 0.02
 PATIENCE_S = 120.0
@@ -41,6 +40,16 @@ def external(name: str = STUDY, **more: Any) -> dict[str, Any]:
         "run": "external",
         **more,
     }
+
+
+class Server(Protocol):
+    """What the crowd talks to."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    def call(self, method: str, path: str, body: Any = None) -> Any: ...
 
 
 class Odd(Exception):
@@ -75,7 +84,7 @@ class Crowd:
 
     def __init__(
         self,
-        server: ServerProcess,
+        server: Server,
         *,
         clients: int = 6,
         gone: bool = False,

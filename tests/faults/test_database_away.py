@@ -17,6 +17,8 @@ from tests.postgres import Postgres
 from tests.serving import ServerProcess
 
 PROMISE = "Database away"
+WITHIN_S = 10
+"""The promise's own, looked at in the long form."""
 OPTIONS = ("--lease", "600")
 
 
@@ -54,6 +56,7 @@ def test_crashes(tmp_path: Path, tally: Tally, rounds: Rounds, own: Postgres, pa
         wrong = told_otherwise(server, crowd.told)
         server.stop()
     wrong += missing(url, crowd.told)
+    wrong += [f"it was back after {s:.1f} s" for s in waits if s > rounds(WITHIN_S, 120)]
     wrong += map(str, check(url))
     print(*wrong[:20], sep="\n")
     note = (
