@@ -63,6 +63,10 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
         return "an external study's trials are asked for by its own loop"
     if not workers:
         return "no worker is connected"
+    project = study.spec.queue.project
+    workers = [w for w in workers if w.project is None or w.project == project]
+    if not workers:
+        return f"no worker serves the project {project}"
     able = [w for w in workers if _can_run(run, w)]
     if not able:
         if isinstance(run, RunTask):
