@@ -68,7 +68,7 @@ class Guarded:
 
     def __init__(self, app: ASGIApp, *least: Role, any_project: bool = True) -> None:
         self._app = app
-        needs(*least, any_project=any_project)(self)  # type: ignore[type-var]
+        needs(*least, any_project=any_project)(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of who may. Raises NotAllowed."""
@@ -215,6 +215,7 @@ class Actor:
         services: Services,
         action: str,
         study: Study | None = None,
+        /,
         **detail: Any,
     ) -> None:
         """Write into the audit log, in the commit of what was done."""

@@ -86,14 +86,13 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost: errors of the guard are answered by the boundary.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
-    others = list(app.routes)
     mounted = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)]
     problems.install(app, mounted)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for router in PUBLIC:
         app.include_router(router)
-    require_declared(mounted, others, OPEN)
+    require_declared(mounted, app.routes, OPEN)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
 

@@ -85,7 +85,7 @@ def _detail(token: Token) -> dict[str, str | None]:
         "name": token.name,
         "role": token.role.value,
         "project": token.project,
-        "expires_at": token.expires_at and token.expires_at.isoformat(),
+        "expires_at": None if token.expires_at is None else token.expires_at.isoformat(),
     }
 
 

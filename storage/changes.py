@@ -97,8 +97,8 @@ class Changes:
 
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
-    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies` and `tokens`, which
-    are by digest, removes. `attributes` are user attributes of studies, by study and key. The
+    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies` and `tokens` (by
+    digest) removes. `attributes` are user attributes of studies, by study and key. The
     studies of `dropped` go with all that belongs to them, and their names are free at once.
     """
 

@@ -112,7 +112,13 @@ async def end_session(request: Request, services: ServicesDep, actor: ActorDep) 
     return await _end(request, services, actor, Response(status_code=204))
 
 
-@router.post("/logout", operation_id="log_out", summary="Log out, for forms", status_code=303)
+@router.post(
+    "/logout",
+    operation_id="log_out",
+    summary="Log out, for forms",
+    include_in_schema=False,
+    status_code=303,
+)
 @needs(*_EVERYONE, any_project=True)
 async def log_out(request: Request, services: ServicesDep, actor: ActorDep) -> Response:
     return await _end(request, services, actor, RedirectResponse(LOGIN, 303))
@@ -121,7 +127,7 @@ async def log_out(request: Request, services: ServicesDep, actor: ActorDep) -> R
 async def _end(request: Request, services: Services, actor: Actor, reply: Response) -> Response:
     services.sessions.end(_session(request))
     await services.ledger.write(lambda tx: actor.note(tx, services, "log-out"))
-    reply.delete_cookie(**_cookie(request, services))
+    _set_cookie(reply, request, services, "")
     return reply
 
 
@@ -133,19 +139,18 @@ def _session(request: Request) -> Session:
 
 
 def _set_cookie(reply: Response, request: Request, services: Services, secret: str) -> None:
-    reply.set_cookie(**_cookie(request, services), value=secret)
-
-
-def _cookie(request: Request, services: Services) -> dict[str, object]:
+    """Set the session's cookie; with an empty secret take it away."""
     host = host_name(request.headers.get("host", ""))
     secure = is_secure(request.headers, services.settings, host)
-    return {
-        "key": cookie_name(secure),
-        "path": "/",
-        "secure": secure,
-        "httponly": True,
-        "samesite": "strict",
-    }
+    reply.set_cookie(
+        cookie_name(secure),
+        secret,
+        max_age=None if secret else 0,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def _view(session: Session) -> SessionView:

@@ -71,7 +71,7 @@ async def submit_study(
 
 @router.get("", operation_id="list_studies", summary="List studies, newest first")
 @needs(Role.VIEWER, any_project=True)
-async def list_studies(
+async def list_studies(  # noqa: PLR0917
     services: ServicesDep,
     who: WhoDep,
     limit: Limit = 50,
