@@ -122,7 +122,8 @@ def test_sessions_end_by_time() -> None:
     now = 0.0
     sessions = Sessions(monotonic=lambda: now, idle_s=10, most_s=25)
     secret, _ = sessions.start(BUILT_IN_ADMIN, None)
-    for now in (9.0, 18.0, 24.9):
+    for later in (9.0, 18.0, 24.9):
+        now = later
         assert sessions.find(secret) is not None  # used within ten seconds, and not too old
     now = 25.0
     assert sessions.find(secret) is None  # as old as any may be

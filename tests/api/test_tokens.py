@@ -10,7 +10,7 @@ import pytest
 
 from storage.tables import tokens as table
 from tests.api.in_process import API
-from tests.api.node import Node, document
+from tests.api.node import Node, document, serve
 from tests.api.people import as_who, peopled, token
 from tuner.access import Role
 
@@ -65,15 +65,9 @@ async def test_a_revoked_token_is_void_at_once_and_after_a_restart(tmp_path: Pat
         assert (await as_who(node, secrets[Role.VIEWER], "GET", "/studies")).status_code == 401
         assert (await node.http.delete(f"{API}/tokens/a-viewer")).status_code == 404
         kept = secrets[Role.SUBMITTER]
-    async with peopled_again(tmp_path) as node:
+    async with serve(tmp_path) as node:
         assert (await as_who(node, kept, "GET", "/studies")).status_code == 200
         assert (await as_who(node, secrets[Role.VIEWER], "GET", "/studies")).status_code == 401
-
-
-def peopled_again(folder: Path) -> Any:
-    from tests.api.node import serve
-
-    return serve(folder)
 
 
 async def test_a_long_poll_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
@@ -86,8 +80,9 @@ async def test_a_long_poll_ends_when_its_token_is_revoked(tmp_path: Path) -> Non
         first = (await as_who(node, mine, "POST", "/leases", ask)).json()["leases"]
         assert len(first) == 1
         ask["wait_s"] = 60
+        before = len(node.services.ledger._subscribers)
         poll = asyncio.create_task(as_who(node, mine, "POST", "/leases", ask))
-        while not node.services.ledger._subscribers:
+        while len(node.services.ledger._subscribers) == before:
             await asyncio.sleep(0)
         await node.http.delete(f"{API}/tokens/a-worker")
         assert (await poll).status_code == 401
