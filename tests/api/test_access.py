@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from api.access import EVERYONE, Guarded, need_of, needs, open_to_all, require_declared
+from api.access import EVERYONE, Guarded, need_of, open_to_all, require_declared
 from api.auth import OPEN
 from api.routes import PUBLIC, ROUTERS
 from tests.api.in_process import API, mounted
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 SECURITY = (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="utf-8")
 ALL = [*mounted(), ("GET", "/openapi.json")]
 NEEDS = {
-    (method, prefix + route.path): need_of(route)
+    (method, prefix + str(getattr(route, "path", ""))): need_of(route)
     for prefix, routers in ((API, ROUTERS), ("", PUBLIC))
     for router in routers
     for route in router.routes
@@ -100,7 +100,6 @@ def test_roles_by_rank() -> None:
     assert allowed(Role.SUBMITTER) == {Role.SUBMITTER, Role.ADMIN}
     assert allowed(Role.WORKER) == {Role.WORKER, Role.ADMIN}
     assert allowed(Role.ADMIN) == {Role.ADMIN}
-    assert needs(Role.SUBMITTER, Role.WORKER)
 
 
 def test_the_documented_table_is_the_code() -> None:
@@ -192,9 +191,9 @@ async def test_a_worker_reaches_the_trials_it_holds_and_no_others(tmp_path: Path
             put = f"{API}{at}/checkpoints/1?attempt=1&sha256={'0' * 64}"
             octets = bearer(stranger) | {"Content-Type": "application/octet-stream"}
             assert (await send(node, "PUT", put, octets, content=b"x")).status_code == 403
-        for path, body in (("/leases", {"worker_id": worker, "wait_s": 0}),
+        for path, asked in (("/leases", {"worker_id": worker, "wait_s": 0}),
                            ("/heartbeats", {"worker_id": worker})):  # fmt: skip
-            assert (await as_who(node, other, "POST", path, body)).status_code == 403
+            assert (await as_who(node, other, "POST", path, asked)).status_code == 403
         assert (await as_who(node, other, "DELETE", f"/workers/{worker}")).status_code == 403
         assert node.trial(grant).reports == ()
         ok = (await as_who(node, mine, "POST", "/reports", report)).json()["results"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from operator import methodcaller
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_tokens_outlive_a_restart_until_they_are_dropped(url: str) -> None:
 
     async def make(ledger: Ledger) -> None:
         for token in (TOKEN, other):
-            await ledger.write(lambda tx, t=token: tx.new_token(t))
+            await ledger.write(methodcaller("new_token", token))
         with pytest.raises(Conflict):
             await ledger.write(lambda tx: tx.new_token(replace(TOKEN, digest="f" * 64)))
         assert ledger.memory.tokens() == (TOKEN, other)
