@@ -53,6 +53,8 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.settings = settings
+        self._hosts = settings.hosts
+        self._is_loopback = settings.is_loopback
         self._sites = frozenset(h.lower() for h in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,11 +83,11 @@ class Guard:
         await self.app(scope, receive, send)
 
     def _check_host(self, path: str, headers: Headers) -> None:
-        if "*" in self.settings.hosts or (path in HEALTH and not self.settings.is_loopback):
+        if "*" in self._hosts or (path in HEALTH and not self._is_loopback):
             return
         given = headers.getlist("host")
         name = host_name(given[0]) if len(given) == 1 else None
-        if name is None or name not in self.settings.hosts:
+        if name is None or name not in self._hosts:
             raise WrongHost(
                 "this server does not answer for that host; "
                 "start it with --allowed-host NAME if it should"
