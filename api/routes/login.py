@@ -116,7 +116,6 @@ async def end_session(request: Request, services: ServicesDep, actor: ActorDep) 
     "/logout",
     operation_id="log_out",
     summary="Log out, for forms",
-    include_in_schema=False,
     status_code=303,
 )
 @needs(*_EVERYONE, any_project=True)
