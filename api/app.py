@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import Depends, FastAPI
 
 from api import missing, problems, reaper
-from api.auth import Guard
+from api.access import permitted, require_declared
+from api.auth import OPEN, Guard
 from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
@@ -21,7 +22,9 @@ from api.problems import Boundary
 from api.routes import PUBLIC, ROUTERS
 from api.search import Search
 from api.services import Services
+from api.sessions import Sessions
 from api.settings import Settings
+from api.throttle import Throttle
 from storage import open_ledger
 
 PREFIX = "/api/v1"
@@ -46,6 +49,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
             day=DayTime(),
+            sessions=Sessions(
+                monotonic=time.monotonic,
+                idle_s=settings.session_idle_s,
+                most_s=settings.session_most_s,
+            ),
+            throttle=Throttle(settings.wrong_tokens, settings.wrong_token_s, time.monotonic),
         )
         try:
             await missing.fall_back(services)
@@ -73,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(known_query)],
+        dependencies=[Depends(permitted), Depends(known_query)],
     )
     routers = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)]
     # The last one added is the outermost: errors of the guard are answered by the boundary.
@@ -83,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app, routers)
     for prefix, router in routers:
         app.include_router(router, prefix=prefix)
+    require_declared(routers, app.routes, OPEN)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
 

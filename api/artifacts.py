@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from api.fence import held_trial
+from api.fence import held_trial, lease_of
 from api.services import Services
 from storage.transaction import Transaction
+from tuner.access import Identity
 from tuner.errors import InvalidInput, NotFound, StorageFull, TooLarge
 from tuner.trial import Checkpoint, Event, EventKind, Trial
 from tuner.wire import CheckpointView
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 class Upload(NamedTuple):
     """What a client says about a checkpoint it sends."""
 
+    who: Identity
     token: str
     attempt: int
     step: int
@@ -46,11 +48,12 @@ async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) 
 
     Raises:
         InvalidInput: the hash differs from what arrived, or the body is empty.
+        NotAllowed: the lease was given to another access token.
         StaleAttempt: the lease is void, before the upload or after it.
         StorageFull: the disk is full.
         TooLarge: it is larger than the server takes.
     """
-    trial = held_trial(services.ledger.memory, upload.token, upload.attempt)
+    trial = held_trial(services.ledger.memory, upload.token, upload.attempt, upload.who)
     folder = services.settings.artifact_dir / str(trial.study_id) / str(trial.number)
     name = f"{upload.attempt}-{upload.step}-{upload.sha256[:12]}{SUFFIX}"
     part = folder / f".{secrets.token_hex(8)}.part"
@@ -143,7 +146,7 @@ def _register(
     tx: Transaction, services: Services, upload: Upload, checkpoint: Checkpoint
 ) -> Checkpoint:
     """Make a checkpoint current, unless a later one of the attempt is. Returns the current one."""
-    trial = held_trial(tx, upload.token, upload.attempt)
+    trial = held_trial(tx, upload.token, upload.attempt, upload.who)
     services.deadlines.renew(upload.token)
     old = trial.checkpoint
     if old is not None and old.attempt == checkpoint.attempt and old.step >= checkpoint.step:
@@ -181,14 +184,15 @@ def _tidy(folder: Path, current: Checkpoint) -> None:
             _log.warning("an old checkpoint could not be deleted: %s", exc)
 
 
-def resumable(services: Services, token: str) -> tuple[Path, Checkpoint]:
+def resumable(services: Services, token: str, who: Identity) -> tuple[Path, Checkpoint]:
     """Return the file a leased trial resumes from.
 
     Raises:
+        NotAllowed: the lease was given to another access token.
         NotFound: it has none, or the file is gone.
         StaleAttempt: the lease is void.
     """
-    lease = services.ledger.memory.lease(token)
+    lease = lease_of(services.ledger.memory, token, who)
     trial: Trial = services.ledger.memory.trial(lease.study_id, lease.number)
     if trial.checkpoint is None:
         raise NotFound("the trial has no checkpoint")

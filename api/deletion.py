@@ -9,6 +9,7 @@ import shutil
 from starlette.responses import Response
 
 from api import idempotency, studies
+from api.access import Actor
 from api.idempotency import Key
 from api.services import Services
 from storage.transaction import Transaction
@@ -17,7 +18,7 @@ from tuner.wire import StudyView
 _log = logging.getLogger(__name__)
 
 
-async def delete(services: Services, ref: str, key: Key | None) -> Response:
+async def delete(services: Services, ref: str, key: Key | None, actor: Actor) -> Response:
     """Take a study out of sight and answer how it was.
 
     Its rows follow piece by piece, its files before the answer.
@@ -32,6 +33,7 @@ async def delete(services: Services, ref: str, key: Key | None) -> Response:
         study = studies.find(tx, ref)
         view = studies.show(tx, services, study)
         tx.drop_study(study.study_id)
+        actor.note(tx, services, "delete", study)
         dropped.add(study.study_id)
         return view
 

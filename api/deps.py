@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.routing import APIRoute
 
 from api.services import Services
+from tuner.access import Identity
 from tuner.errors import Fault, InvalidInput
 
 
@@ -49,12 +50,19 @@ def _fault(name: str, known: list[str]) -> Fault:
 
 
 async def user(request: Request) -> str:
-    """Return who sent the request."""
+    """Return the name of who sent the request."""
     name: str = request.state.user
     return name
 
 
+async def identity(request: Request) -> Identity:
+    """Return who sent the request."""
+    found: Identity = request.state.identity
+    return found
+
+
 UserDep = Annotated[str, Depends(user)]
+WhoDep = Annotated[Identity, Depends(identity)]
 ServicesDep = Annotated[Services, Depends(services)]
 StudyRef = Annotated[
     str, Path(description="A study's id or its name", min_length=1, max_length=100)

@@ -12,12 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access import Need, check_role, identity_of, need_of
 from api.body import JSON, StrictBody
 from api.deps import known_query, services
 
 
 class DirectRoute(APIRoute):
-    """A route whose endpoint is `async (services, body: Json[Model]) -> BaseModel`.
+    """A route whose endpoint is `async (services, body: Json[Model], who) -> BaseModel`.
 
     Described like any other. Solving such a route's dependencies costs the framework more than
     the service spends on a report.
@@ -29,10 +30,17 @@ class DirectRoute(APIRoute):
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
+        who = identity_of(request.scope)
+        check_role(self._need, who)
         await known_query(request)
         parts = await services(request)
-        reply = await self.endpoint(services=parts, body=await self._read(request, parts))
+        body = await self._read(request, parts)
+        reply = await self.endpoint(services=parts, body=body, who=who)
         return Response(reply.model_dump_json(), media_type=JSON)
+
+    @cached_property
+    def _need(self) -> Need:
+        return need_of(self) or Need(frozenset())
 
     @cached_property
     def _read(self) -> StrictBody[Any]:

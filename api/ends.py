@@ -8,12 +8,13 @@ from typing import Any
 from api import lifecycle
 from api.fence import held_trial, last_held
 from storage.transaction import Transaction
+from tuner.access import Identity
 from tuner.decision import Outcome
 from tuner.errors import InvalidInput, StaleAttempt, TrialEnded
 from tuner.study import Study
 from tuner.text import headline
 from tuner.trial import AttemptEnd, Trial, TrialState, objective_value
-from tuner.wire import FinishTrial, TrialAfter
+from tuner.wire import FinishTrial, ReleaseTrial, TrialAfter
 
 SAID = "the trial said so"
 """How the reason begins of an end that the trial told itself."""
@@ -22,18 +23,21 @@ _DECIDED = frozenset(
 )
 
 
-def finish(tx: Transaction, token: str, body: FinishTrial, now: datetime) -> TrialAfter:
+def finish(
+    tx: Transaction, token: str, body: FinishTrial, who: Identity, now: datetime
+) -> TrialAfter:
     """End a trial, or put a failed one back into the queue.
 
     Raises:
         InvalidInput: complete, and no value was given or reported.
+        NotAllowed: the lease was given to another access token.
         StaleAttempt: the lease is void.
         TrialEnded: it ended with another outcome.
     """
     try:
-        trial = held_trial(tx, token, body.attempt)
+        trial = held_trial(tx, token, body.attempt, who)
     except StaleAttempt:
-        return _finished_before(last_held(tx, token, body.attempt), body)
+        return _finished_before(last_held(tx, token, body.attempt, who), body)
     study = tx.study(trial.study_id)
     outcome = Outcome(body.outcome)
     if outcome is Outcome.FAILED:
@@ -84,17 +88,20 @@ def _finished_before(trial: Trial, body: FinishTrial) -> TrialAfter:
     raise TrialEnded(f"the trial has ended as {trial.outcome}", outcome=trial.outcome)
 
 
-def release(tx: Transaction, token: str, attempt: int, reason: str, now: datetime) -> TrialAfter:
+def release(
+    tx: Transaction, token: str, body: ReleaseTrial, who: Identity, now: datetime
+) -> TrialAfter:
     """Put a trial back into the queue; it keeps its checkpoint, and nothing counts against it.
 
     Raises:
+        NotAllowed: the lease was given to another access token.
         StaleAttempt: the lease is void, and the trial does not wait.
     """
     try:
-        trial = held_trial(tx, token, attempt)
+        trial = held_trial(tx, token, body.attempt, who)
     except StaleAttempt:
-        return _after(last_held(tx, token, attempt))
-    return _after(lifecycle.requeue(tx, trial, AttemptEnd.RELEASED, now, reason=reason))
+        return _after(last_held(tx, token, body.attempt, who))
+    return _after(lifecycle.requeue(tx, trial, AttemptEnd.RELEASED, now, reason=body.reason))
 
 
 def _after(trial: Trial) -> TrialAfter:

@@ -12,8 +12,9 @@ import secrets
 from typing import NamedTuple
 
 from storage.memory import Reader
-from tuner.errors import NotFound, StaleAttempt
-from tuner.trial import Trial
+from tuner.access import Identity, Role
+from tuner.errors import NotAllowed, NotFound, StaleAttempt
+from tuner.trial import Lease, Trial
 
 _FORM = re.compile(r"l([0-9]{1,18})-([0-9]{1,10})-([0-9]{1,10})-[A-Za-z0-9_-]{20,40}")
 
@@ -37,19 +38,33 @@ def _place_of(token: str) -> _Place | None:
     return None if found is None else _Place(*map(int, found.groups()))
 
 
-def held_trial(reader: Reader, token: str, attempt: int) -> Trial:
+def lease_of(reader: Reader, token: str, who: Identity) -> Lease:
+    """Return a lease that holds its trial, for whom it was given to, or for an admin.
+
+    Raises:
+        NotAllowed: it was given to another access token.
+        StaleAttempt: the lease is void.
+    """
+    lease = reader.lease(token)
+    if lease.token_id != who.token_id and who.role is not Role.ADMIN:
+        raise NotAllowed("the lease was given to another token")
+    return lease
+
+
+def held_trial(reader: Reader, token: str, attempt: int, who: Identity) -> Trial:
     """Return the trial a lease holds.
 
     Raises:
+        NotAllowed: the lease was given to another access token.
         StaleAttempt: the lease is void, or another attempt's.
     """
-    lease = reader.lease(token)
+    lease = lease_of(reader, token, who)
     if lease.attempt != attempt:
         raise StaleAttempt(f"the lease belongs to attempt {lease.attempt}, not {attempt}")
     return reader.trial(lease.study_id, lease.number)
 
 
-def last_held(reader: Reader, token: str, attempt: int) -> Trial:
+def last_held(reader: Reader, token: str, attempt: int, who: Identity) -> Trial:
     """Return the trial whose last attempt had this lease, now void.
 
     Raises:
@@ -62,6 +77,7 @@ def last_held(reader: Reader, token: str, attempt: int) -> Trial:
         except NotFound:
             pass
         else:
-            if trial.attempt == attempt and trial.lease is None:
+            seen = who.sees(reader.study(place.study_id).spec.queue.project)
+            if seen and trial.attempt == attempt and trial.lease is None:
                 return trial
     raise StaleAttempt("the lease expired, was given back, or was never given")

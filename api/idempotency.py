@@ -16,13 +16,14 @@ from starlette.responses import Response
 
 from api.services import Services
 from storage.transaction import Transaction
+from tuner.access import ADMIN_NAME
 from tuner.errors import InvalidInput, KeyInFlight
 
 _MEDIA = "application/json"
 
 
 class Key(NamedTuple):
-    """An `Idempotency-Key`, and a digest of the request it came with."""
+    """An `Idempotency-Key`, and a digest of the request it came with and of whose it is."""
 
     value: str
     digest: str
@@ -47,6 +48,9 @@ async def key_of(request: Request, given: Given = None) -> Callable[[], Key | No
         if given is None:
             return None
         head = f"{request.method} {request.url.path}?{request.url.query}\n"
+        sender = request.state.token_id
+        if sender != ADMIN_NAME:
+            head = f"{sender} {head}"
         body: bytes = getattr(request.state, "body", b"")
         return Key(given, hashlib.sha256(head.encode() + body).hexdigest())
 

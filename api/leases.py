@@ -21,7 +21,8 @@ from api.studies import find
 from api.workers import touch
 from storage.changes import Committed
 from storage.transaction import Transaction
-from tuner.errors import NotFound, StudyState
+from tuner.access import Identity
+from tuner.errors import NotAuthenticated, NotFound, StudyState
 from tuner.policies import steer
 from tuner.space import Params
 from tuner.study import Study
@@ -34,21 +35,27 @@ class _NothingGranted(Exception):
 
 
 class Poll(NamedTuple):
-    """How a caller waits: up to `wait_s` seconds, under its key, for as long as it is there."""
+    """Who asks, and how long: up to `wait_s` seconds, for as long as it is there and valid."""
 
     wait_s: float
     key: Key | None
     is_gone: Callable[[], Awaitable[bool]]
+    who: Identity
+    is_valid: Callable[[], bool]
 
 
 async def acquire(services: Services, worker_id: str, n: int, poll: Poll) -> Response:
     """Lease up to `n` trials to a worker; wait for the first.
 
     Raises:
+        NotAllowed: the worker registered with another token.
+        NotAuthenticated: the token was revoked, or expired, in the meantime.
         NotFound: the worker is not registered.
     """
-    await touch(services, worker_id)
-    return await _lease(services, Caller(n=n, worker_id=worker_id), poll)
+    await touch(services, worker_id, poll.who)
+    return await _lease(
+        services, Caller(n=n, worker_id=worker_id, token_id=poll.who.token_id), poll
+    )
 
 
 async def ask(services: Services, ref: str, poll: Poll) -> Response:
@@ -61,7 +68,9 @@ async def ask(services: Services, ref: str, poll: Poll) -> Response:
     study = find(services.ledger.memory, ref)
     if study.spec.run != "external":
         raise StudyState(f"the trials of {study.name!r} are run by workers")
-    return await _lease(services, Caller(n=1, study_id=study.study_id), poll)
+    return await _lease(
+        services, Caller(n=1, study_id=study.study_id, token_id=poll.who.token_id), poll
+    )
 
 
 async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
@@ -73,6 +82,8 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
     try:
         while True:
             news.clear()
+            if not poll.is_valid():
+                raise NotAuthenticated("the token was revoked, or has expired")
             if key is not None and memory.reply(key.value) is not None:
                 return await _grant(services, caller, key)
             picks, idle = plan(memory, caller)
@@ -92,7 +103,10 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
 def _matters(news: Committed) -> bool:
     """Tell whether a commit may have made a trial free to lease, or freed a place to run one."""
     return bool(
-        news.reloaded or news.studies or any(t.state is not TrialState.RUNNING for t in news.trials)
+        news.reloaded
+        or news.studies
+        or news.tokens
+        or any(t.state is not TrialState.RUNNING for t in news.trials)
     )
 
 
@@ -156,7 +170,7 @@ async def _grant(services: Services, caller: Caller, key: Key | None) -> Respons
                 trial = _create(tx, study, point, now)
             else:
                 trial = tx.trial(study.study_id, number)
-            leases.append(grant(tx, study, trial, caller.worker_id, now))
+            leases.append(grant(tx, study, trial, caller, now))
             services.deadlines.renew(leases[-1].lease)
         if not leases:
             raise _NothingGranted
@@ -172,9 +186,7 @@ def _create(tx: Transaction, study: Study, point: Params, now: datetime) -> Tria
     return tx.new_trial(study.study_id, point, Origin.SAMPLED, seed, now)
 
 
-def grant(
-    tx: Transaction, study: Study, trial: Trial, worker_id: str | None, now: datetime
-) -> LeaseGrant:
+def grant(tx: Transaction, study: Study, trial: Trial, caller: Caller, now: datetime) -> LeaseGrant:
     """Lease a waiting trial: a new attempt on the lineage up to its checkpoint."""
     attempt, held = trial.attempt + 1, trial.checkpoint
     step = held.step if held is not None else 0
@@ -184,7 +196,8 @@ def grant(
         study_id=study.study_id,
         number=trial.number,
         attempt=attempt,
-        worker_id=worker_id,
+        worker_id=caller.worker_id,
+        token_id=caller.token_id,
     )
     tx.open_attempt(trial, lease, now)
     tx.put_trial(
@@ -199,7 +212,7 @@ def grant(
             started_at=trial.started_at or now,
         )
     )
-    data = {"worker_id": worker_id, "resumed_step": step if held is not None else None}
+    data = {"worker_id": caller.worker_id, "resumed_step": step if held is not None else None}
     tx.add_event(
         Event(
             study_id=study.study_id,

@@ -26,9 +26,10 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks: a worker, or the loop of an external study."""
+    """Who asks, by its access token: a worker, or the loop of an external study."""
 
     n: int
+    token_id: str
     worker_id: str | None = None
     study_id: int | None = None
 

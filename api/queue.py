@@ -63,16 +63,24 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
         return "an external study's trials are asked for by its own loop"
     if not workers:
         return "no worker is connected"
-    able = [w for w in workers if _can_run(run, w)]
+    project = study.spec.queue.project
+    near = [w for w in workers if w.project is None or w.project == project]
+    able = [w for w in near if _can_run(run, w)]
     if not able:
-        if isinstance(run, RunTask):
-            return f"no worker knows the task {run.task}"
-        return f"no worker allows {run.entrypoint}"
+        return _why_unable(run, near, project)
     wanted = study.spec.queue.labels
     if not any(wanted.items() <= w.labels.items() for w in able):
         labels = ", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))
         return f"no worker that could run it has the labels {labels}"
     return None
+
+
+def _why_unable(run: RunTask | RunEntrypoint, near: Sequence[Worker], project: str) -> str:
+    if not near:
+        return f"no worker serves the project {project}"
+    if isinstance(run, RunTask):
+        return f"no worker knows the task {run.task}"
+    return f"no worker allows {run.entrypoint}"
 
 
 def _can_run(run: RunTask | RunEntrypoint, worker: Worker) -> bool:

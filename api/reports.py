@@ -15,8 +15,10 @@ from api.services import Services
 from api.workers import touch
 from storage.memory import Reader
 from storage.transaction import Transaction
+from tuner.access import Identity
 from tuner.decision import Action, Decision
 from tuner.errors import (
+    NotAllowed,
     NotFound,
     ReportMismatch,
     StaleAttempt,
@@ -42,14 +44,14 @@ from tuner.wire import (
 )
 
 
-async def report(services: Services, items: Sequence[ReportItem]) -> ReportResults:
+async def report(services: Services, items: Sequence[ReportItem], who: Identity) -> ReportResults:
     """Store reports and decide; each item succeeds or fails alone.
 
     Raises:
         Unavailable: the database is away; send all of them again.
     """
     write = services.ledger.submit
-    writes = [write(partial(_report, services=services, item=item)) for item in items]
+    writes = [write(partial(_report, services=services, item=item, who=who)) for item in items]
     found = await asyncio.gather(*writes, return_exceptions=True)
     return ReportResults(results=[_result(x) for x in found])
 
@@ -71,13 +73,13 @@ def _view(decision: Decision) -> DecisionView:
     )
 
 
-def _report(tx: Transaction, services: Services, item: ReportItem) -> Decision:
+def _report(tx: Transaction, services: Services, item: ReportItem, who: Identity) -> Decision:
     value = math.nan if item.value is None or item.status == "diverged" else item.value
     new = Report(item.step, value, item.lr_factor)
     try:
-        trial = held_trial(tx, item.lease, item.attempt)
+        trial = held_trial(tx, item.lease, item.attempt, who)
     except StaleAttempt:
-        return _late(tx, item, value)
+        return _late(tx, item, value, who)
     services.deadlines.renew(item.lease)
     stored = tx.stored_report(trial.study_id, trial.number, item.attempt, item.step)
     if stored is None and item.step <= trial.last_step:
@@ -139,9 +141,9 @@ def _check_same(stored: Report, value: float) -> None:
         raise ReportMismatch(f"step {stored.step} was reported as {stored.value}", step=stored.step)
 
 
-def _late(tx: Transaction, item: ReportItem, value: float) -> Decision:
+def _late(tx: Transaction, item: ReportItem, value: float, who: Identity) -> Decision:
     """Answer a report whose lease is void: the last one gets its decision again."""
-    trial = last_held(tx, item.lease, item.attempt)
+    trial = last_held(tx, item.lease, item.attempt, who)
     if trial.state is not TrialState.ENDED:
         raise StaleAttempt("the lease expired or was given back")
     stored = tx.stored_report(trial.study_id, trial.number, item.attempt, item.step)
@@ -161,35 +163,38 @@ def _final(trial: Trial) -> Decision:
     )
 
 
-async def heartbeat(services: Services, body: Heartbeat) -> HeartbeatReply:
+async def heartbeat(services: Services, body: Heartbeat, who: Identity) -> HeartbeatReply:
     """Renew leases and say where their trials stand.
 
     Raises:
+        NotAllowed: the worker registered with another access token; the leases are renewed.
         Unavailable: the leases are renewed, but that the worker was heard could not be stored.
     """
-    results = [_result(_beat(services, held)) for held in body.leases]
+    results = [_result(_beat(services, held, who)) for held in body.leases]
     known = True
     if body.worker_id is not None:
         try:
-            await touch(services, body.worker_id)
+            await touch(services, body.worker_id, who)
         except NotFound:
             known = False
     return HeartbeatReply(results=results, known=known)
 
 
-def _beat(services: Services, held: HeldLease) -> Decision | TunerError:
+def _beat(services: Services, held: HeldLease, who: Identity) -> Decision | TunerError:
     memory = services.ledger.memory
     try:
-        trial = held_trial(memory, held.lease, held.attempt)
+        trial = held_trial(memory, held.lease, held.attempt, who)
     except StaleAttempt as exc:
-        return _ended_meanwhile(memory, held) or exc
+        return _ended_meanwhile(memory, held, who) or exc
+    except NotAllowed as exc:
+        return exc
     services.deadlines.renew(held.lease)
     return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
 
 
-def _ended_meanwhile(reader: Reader, held: HeldLease) -> Decision | None:
+def _ended_meanwhile(reader: Reader, held: HeldLease, who: Identity) -> Decision | None:
     try:
-        trial = last_held(reader, held.lease, held.attempt)
+        trial = last_held(reader, held.lease, held.attempt, who)
     except StaleAttempt:
         return None
     return _final(trial) if trial.state is TrialState.ENDED else None

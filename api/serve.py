@@ -10,6 +10,7 @@ import ipaddress
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app
-from api.settings import Settings, is_loopback
+from api.settings import Settings, Tls, is_loopback
 from api.standby import NOBODY, Front, take_turn
 from storage import Ledger
 from storage.engine import database_url
@@ -40,6 +41,7 @@ def serve(
     port: int = 8700,
     behind_proxy: bool = False,
     allowed_hosts: tuple[str, ...] = (),
+    tls: Tls | None = None,
     artifacts: Path | None = None,
     standby: bool = False,
     lease_s: float = 30.0,
@@ -59,7 +61,9 @@ def serve(
     os.umask(0o077)
     try:
         url = db or home.database_url()
-        check_reach(host, behind_proxy=behind_proxy)
+        check_reach(host, behind_proxy=behind_proxy, tls=tls)
+        if tls is not None:
+            tls_context(tls)
         folder = (artifacts or artifact_folder(url)).absolute()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
@@ -70,6 +74,8 @@ def serve(
                 admin_token=token,
                 host=host,
                 allowed_hosts=allowed_hosts,
+                behind_proxy=behind_proxy,
+                tls=tls,
                 lease_s=lease_s,
                 heartbeat_s=heartbeat_s,
                 sweep_s=sweep_s,
@@ -98,18 +104,48 @@ def artifact_folder(db_url: str) -> Path:
     return file.with_name(f"{file.stem}-artifacts")
 
 
-def check_reach(host: str, *, behind_proxy: bool) -> None:
+def check_reach(host: str, *, behind_proxy: bool, tls: Tls | None = None) -> None:
     """Refuse to send tokens over a network in clear text.
 
     Raises:
-        InvalidInput: others can connect, and no proxy is said to end TLS.
+        InvalidInput: others can connect, there is no certificate, and no proxy is said to end TLS.
     """
-    if behind_proxy or is_loopback(host):
+    if behind_proxy or tls is not None or is_loopback(host):
         return
     raise InvalidInput(
-        f"listening on {host} would send tokens over the network in clear text; put a proxy that "
-        "ends TLS in front of it and give --behind-proxy, or listen on 127.0.0.1"
+        f"listening on {host} would send tokens over the network in clear text; give "
+        "--tls-cert and --tls-key, or put a proxy that ends TLS in front of it and give "
+        "--behind-proxy, or listen on 127.0.0.1"
     )
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return what a server speaks TLS with, 1.2 or later.
+
+    Raises:
+        InvalidInput: a file can't be read, is no certificate or key, or they are no pair.
+    """
+    for file in (tls.cert, tls.key):
+        try:
+            file.read_bytes()
+        except OSError as exc:
+            raise InvalidInput(f"{file} can't be read: {exc.strerror}") from exc
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.cert, tls.key, password=_no_password)
+    except ssl.SSLError as exc:
+        if "MISMATCH" in (exc.reason or ""):
+            raise InvalidInput(f"{tls.key} is not the key of the certificate {tls.cert}") from exc
+        raise InvalidInput(
+            f"{tls.cert} and {tls.key} are no certificate and key in PEM without a password"
+        ) from exc
+    return context
+
+
+def _no_password() -> str:
+    """Answer OpenSSL, which would ask at the terminal."""
+    return ""
 
 
 @contextlib.contextmanager
@@ -212,6 +248,7 @@ def _calling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    tls = settings.tls
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -221,6 +258,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
+        ssl_context_factory=None if tls is None else lambda *_: tls_context(tls),
         timeout_keep_alive=int(settings.keep_alive_s),
         timeout_graceful_shutdown=int(settings.drain_s),
     )
@@ -247,7 +285,8 @@ class _Server(uvicorn.Server):
 def say(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
     """Print where the server listens, its database, and where its token is."""
     address, port = listener.getsockname()[:2]
-    print(f"tuner listens on http://{_shown(address)}:{port}")
+    scheme = "http" if settings.tls is None else "https"
+    print(f"tuner listens on {scheme}://{_shown(address)}:{port}")
     print(f"database: {database_url(settings.db_url).render_as_string(hide_password=True)}")
     if fresh:
         print(f"admin token: {settings.admin_token}")

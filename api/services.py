@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.sessions import Sessions
 from api.settings import Settings
+from api.throttle import Throttle
 
 if TYPE_CHECKING:
     from api.daytime import DayTime
@@ -25,6 +27,8 @@ class Services:
         clock: gives the time of day, aware and in UTC; for what is stored.
         monotonic: gives seconds that never jump; for deadlines.
         closing: set when the server begins to stop; long polls end then.
+        sessions: of browsers that logged in.
+        throttle: slows wrong tokens down.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -35,5 +39,7 @@ class Services:
     search: Search
     deadlines: Deadlines
     day: DayTime
+    sessions: Sessions
+    throttle: Throttle
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -11,10 +11,19 @@ _WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Files of the certificate (with its chain) and its key, in PEM."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The server's settings. Durations in seconds, sizes in bytes.
 
-    `allowed_hosts` are names clients may use for this server beside its own; `*` allows any.
+    `allowed_hosts` are names clients may use for this server beside its own; `*` allows any. Of
+    wrong tokens an address may send `wrong_tokens` at once, and one more every `wrong_token_s`.
     """
 
     db_url: str
@@ -22,6 +31,12 @@ class Settings:
     admin_token: str = field(repr=False)
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
+    behind_proxy: bool = False
+    tls: Tls | None = None
+    session_idle_s: float = 12 * 3600.0
+    session_most_s: float = 7 * 86400.0
+    wrong_tokens: int = 10
+    wrong_token_s: float = 6.0
     lease_s: float = 30.0
     heartbeat_s: float = 10.0
     sweep_s: float = 5.0

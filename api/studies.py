@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from api import lifecycle, queue
@@ -61,9 +61,9 @@ def page(
     limit: int,
     cursor: str | None,
     state: StudyState | None,
-    project: str | None,
+    seen: Callable[[str], bool],
 ) -> StudyPage:
-    """Show studies, newest first.
+    """Show studies, newest first, of the projects that `seen` names.
 
     Raises:
         InvalidInput: the cursor is none of ours.
@@ -74,7 +74,7 @@ def page(
         for s in sorted(reader.studies(), key=lambda s: -s.study_id)
         if s.study_id < before
         and (state is None or s.state is state)
-        and (project is None or s.spec.queue.project == project)
+        and seen(s.spec.queue.project)
     ]
     more = str(found[limit - 1].study_id) if len(found) > limit else None
     return StudyPage(items=[show(reader, services, s) for s in found[:limit]], next_cursor=more)

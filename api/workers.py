@@ -6,14 +6,17 @@ import secrets
 from datetime import timedelta
 
 from api.services import Services
+from storage.memory import Reader
 from storage.transaction import Transaction
+from tuner.access import Identity, Role
+from tuner.errors import NotAllowed
 from tuner.study import Study
 from tuner.trial import Worker
 from tuner.wire import Registered, RegisterWorker, WorkerPage, WorkerView
 
 
-async def register(services: Services, body: RegisterWorker) -> Registered:
-    """Add a worker to the fleet."""
+async def register(services: Services, body: RegisterWorker, who: Identity) -> Registered:
+    """Add a worker to the fleet; it is bound to the token it registers with."""
     now = services.clock()
     worker = Worker(
         worker_id=f"w-{secrets.token_urlsafe(9)}",
@@ -26,6 +29,8 @@ async def register(services: Services, body: RegisterWorker) -> Registered:
         tasks=tuple(body.tasks),
         registered_at=now,
         seen_at=now,
+        token_id=who.token_id,
+        project=who.project,
     )
     await services.ledger.write(lambda tx: tx.put_worker(worker))
     services.deadlines.hear(worker.worker_id)
@@ -36,13 +41,14 @@ async def register(services: Services, body: RegisterWorker) -> Registered:
     )
 
 
-async def touch(services: Services, worker_id: str) -> None:
+async def touch(services: Services, worker_id: str, who: Identity) -> None:
     """Note that a worker was heard; stored at most once in a heartbeat's time.
 
     Raises:
+        NotAllowed: it registered with another access token.
         NotFound: it is not registered, or was forgotten.
     """
-    seen = services.ledger.memory.worker(worker_id).seen_at
+    seen = _own(services.ledger.memory, worker_id, who).seen_at
     services.deadlines.hear(worker_id)
     now = services.clock()
     if abs(now - seen) < timedelta(seconds=services.settings.heartbeat_s * 0.9):
@@ -54,23 +60,36 @@ async def touch(services: Services, worker_id: str) -> None:
     await services.ledger.write(store)
 
 
-async def sign_off(services: Services, worker_id: str) -> None:
+async def sign_off(services: Services, worker_id: str, who: Identity) -> None:
     """Take a worker that leaves off the fleet; leases it still holds run out.
 
     Raises:
+        NotAllowed: it registered with another access token.
         NotFound: it is not registered, or was forgotten.
     """
-    await services.ledger.write(lambda tx: tx.drop_worker(worker_id))
+
+    def command(tx: Transaction) -> None:
+        tx.drop_worker(_own(tx, worker_id, who).worker_id)
+
+    await services.ledger.write(command)
     services.deadlines.forget(worker_id)
 
 
-def page(services: Services) -> WorkerPage:
-    """Show all workers, the latest first."""
+def _own(reader: Reader, worker_id: str, who: Identity) -> Worker:
+    worker = reader.worker(worker_id)
+    if worker.token_id != who.token_id and who.role is not Role.ADMIN:
+        raise NotAllowed("the worker registered with another token")
+    return worker
+
+
+def page(services: Services, who: Identity) -> WorkerPage:
+    """Show all workers, the latest first, with those of their trials that `who` may see."""
     memory = services.ledger.memory
     running: dict[str, list[str]] = {}
     studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
     for lease in memory.leases():
-        if lease.worker_id is not None:
+        seen = who.sees(studies[lease.study_id].spec.queue.project)
+        if lease.worker_id is not None and seen:
             label = f"{studies[lease.study_id].name}/{lease.number}"
             running.setdefault(lease.worker_id, []).append(label)
     newest = sorted(memory.workers(), key=lambda w: w.registered_at, reverse=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from storage.adopted import OptunaRecord
 from storage.optuna_records.state import OptunaChanges
+from tuner.access import AuditEntry, Token
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
 
@@ -96,9 +97,9 @@ class Changes:
 
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
-    (trial_id, attempt, step) of `entered` enter it. None in `workers` and `replies` removes.
-    `attributes` are user attributes of studies, by study and key. The studies of `dropped` go with
-    all that belongs to them, and their names are free at once.
+    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies` and `tokens` (by
+    digest) removes. `attributes` are user attributes of studies, by study and key. The
+    studies of `dropped` go with all that belongs to them, and their names are free at once.
     """
 
     dropped: tuple[int, ...] = ()
@@ -115,6 +116,8 @@ class Changes:
     events: tuple[Event, ...] = ()
     workers: Mapping[str, Worker | None] = field(default_factory=dict)
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
+    tokens: Mapping[str, Token | None] = field(default_factory=dict)
+    audit: tuple[AuditEntry, ...] = ()
     optuna: OptunaChanges = field(default_factory=OptunaChanges)
 
     @property
@@ -135,4 +138,5 @@ class Committed:
     studies: tuple[Study, ...] = ()
     dropped: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
     reloaded: bool = False

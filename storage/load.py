@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from storage import optuna_rows, rows, tables
+from storage.access_rows import read_tokens
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
@@ -43,6 +44,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.index = {i: build_index(trials.values()) for i, trials in found.trials.items()}
     found.workers = _workers(connection)
     found.replies = _replies(connection)
+    found.tokens = read_tokens(connection)
     return Memory(found)
 
 
@@ -110,7 +112,7 @@ def _attempts(connection: Connection) -> dict[TrialKey, Attempt]:
         place = TrialKey(row["study_id"], row["number"])
         lease = Lease(
             token=row["token"], study_id=place.study_id, number=place.number,
-            attempt=row["attempt"], worker_id=row["worker_id"],
+            attempt=row["attempt"], worker_id=row["worker_id"], token_id=row["token_id"],
         )  # fmt: skip
         found[place] = Attempt(
             trial_id=row["trial_id"], lease=lease, resumed_step=row["resumed_step"],
@@ -222,6 +224,8 @@ def _worker(row: RowMapping) -> Worker:
         tasks=rows.read_strings(row["tasks"]),
         registered_at=rows.aware(row["registered_at"]),
         seen_at=rows.aware(row["seen_at"]),
+        token_id=row["token_id"],
+        project=row["project"],
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import EMPTY, Index, IndexPeers, Key, Listing, Values, listing_key
 from storage.optuna_records.state import OptunaTables
+from tuner.access import Token
 from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
 from tuner.study import Study
@@ -77,6 +78,14 @@ class Reader(ABC):
 
         Knows every attempt of a live trial, and the last attempt of one that has ended.
         """
+
+    @abstractmethod
+    def token(self, digest: str) -> Token | None:
+        """Return the token whose secret has this SHA-256 in hexadecimal, or None."""
+
+    @abstractmethod
+    def tokens(self) -> Sequence[Token]:
+        """Return all tokens, oldest first."""
 
     @abstractmethod
     def reply(self, key: str) -> StoredReply | None:
@@ -148,6 +157,7 @@ class Tables:
     stored: dict[TrialKey, Stored] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     replies: dict[str, StoredReply] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
     index: dict[int, Index] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     optuna: OptunaTables | None = None
@@ -212,6 +222,14 @@ class Memory(Reader):
         """Return the report that an attempt stored at a step, or None."""
         stored = self.tables.stored.get(TrialKey(study_id, number), {})
         return stored.get(attempt, {}).get(step)
+
+    def token(self, digest: str) -> Token | None:
+        """Return the token whose secret has this SHA-256 in hexadecimal, or None."""
+        return self.tables.tokens.get(digest)
+
+    def tokens(self) -> Sequence[Token]:
+        """Return all tokens, oldest first."""
+        return tuple(self.tables.tokens.values())
 
     def reply(self, key: str) -> StoredReply | None:
         """Return the stored idempotent reply, or None."""

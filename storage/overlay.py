@@ -17,6 +17,7 @@ from storage.changes import (
 )
 from storage.index import Key
 from storage.optuna_records.state import OptunaOverlay
+from tuner.access import AuditEntry, Token
 from tuner.study import Study
 from tuner.trial import Event, Trial, Worker
 
@@ -40,6 +41,8 @@ class Overlay:
     events: dict[int, Event] = field(default_factory=dict)
     workers: dict[str, Worker | None] = field(default_factory=dict)
     replies: dict[str, StoredReply | None] = field(default_factory=dict)
+    tokens: dict[str, Token | None] = field(default_factory=dict)
+    audit: dict[int, AuditEntry] = field(default_factory=dict)
     index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)

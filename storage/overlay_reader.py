@@ -9,6 +9,7 @@ from storage.changes import Attempt, ReportKey, StoredReply, TrialKey
 from storage.index import EMPTY, Changed, Column, Key, Values
 from storage.memory import Memory, Reader
 from storage.overlay import Overlay
+from tuner.access import Token
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
 
@@ -125,6 +126,17 @@ class OverlayReader(Reader):
         if stored is not None:
             return stored.report
         return self._memory.stored_report(study_id, number, attempt, step)
+
+    def token(self, digest: str) -> Token | None:
+        """Return the token whose secret has this SHA-256 in hexadecimal, or None."""
+        if digest in self.overlay.tokens:
+            return self.overlay.tokens[digest]
+        return self._base.tokens.get(digest)
+
+    def tokens(self) -> Sequence[Token]:
+        """Return all tokens, oldest first."""
+        found = {**self._base.tokens, **self.overlay.tokens}.values()
+        return tuple(t for t in found if t is not None)
 
     def reply(self, key: str) -> StoredReply | None:
         """Return the stored idempotent reply, or None."""

@@ -162,6 +162,7 @@ def attempt_row(attempt: Attempt) -> Row:
         "token": attempt.lease.token,
         "worker_id": attempt.lease.worker_id,
         "resumed_step": attempt.resumed_step,
+        "token_id": attempt.lease.token_id,
         "started_at": naive(attempt.started_at),
         **attempt_end(attempt),
     }
@@ -227,6 +228,8 @@ def worker_row(worker: Worker) -> Row:
         "tasks": to_json(worker.tasks),
         "registered_at": naive(worker.registered_at),
         "seen_at": naive(worker.seen_at),
+        "token_id": worker.token_id,
+        "project": worker.project,
     }
 
 

@@ -86,6 +86,7 @@ attempts = Table(
     Column("started_at", DateTime, nullable=False),
     Column("ended_at", DateTime),
     Column("ended_why", String(20)),
+    Column("token_id", String(40)),
 )
 
 reports = Table(
@@ -143,6 +144,36 @@ workers = Table(
     Column("tasks", Text, nullable=False),
     Column("registered_at", DateTime, nullable=False),
     Column("seen_at", DateTime, nullable=False),
+    Column("token_id", String(40)),
+    Column("project", Text),
+)
+
+tokens = Table(
+    "tuner_tokens",
+    metadata,
+    Column("token_id", String(40), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("project", Text),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("expires_at", DateTime),
+)
+
+audit = Table(
+    "tuner_audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", DateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("token_id", String(40), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("study_id", Integer),
+    Column("study", Text),
+    Column("detail", Text, nullable=False),
+    Index("tuner_audit_study", "study_id", "seq"),
 )
 
 replies = Table(

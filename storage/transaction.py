@@ -24,7 +24,9 @@ from storage.index import changed_entries
 from storage.memory import same_report
 from storage.optuna_records.transaction import OptunaTransaction
 from storage.overlay_reader import OverlayReader
+from tuner.access import AuditEntry, Token
 from tuner.errors import (
+    Conflict,
     DuplicateName,
     InvalidInput,
     NotFound,
@@ -239,6 +241,22 @@ class Transaction(OverlayReader):
         if self._find_worker(worker_id) is None:
             raise NotFound(f"no worker has the id {worker_id}")
         self._set(self.overlay.workers, worker_id, None)
+
+    def new_token(self, token: Token) -> None:
+        """Make a token valid. Raises Conflict if another one has its name."""
+        if any(t.name == token.name for t in self.tokens()):
+            raise Conflict(f"a token named {token.name!r} exists")
+        self._set(self.overlay.tokens, token.digest, token)
+
+    def drop_token(self, digest: str) -> None:
+        """Make a token void. Raises NotFound."""
+        if self.token(digest) is None:
+            raise NotFound("there is no such token")
+        self._set(self.overlay.tokens, digest, None)
+
+    def add_audit(self, entry: AuditEntry) -> None:
+        """Append to the audit log; the entry gets its `seq` from the database."""
+        self._set(self.overlay.audit, len(self.overlay.audit), entry)
 
     def put_reply(self, key: str, digest: str, status: int, body: bytes, now: datetime) -> None:
         """Keep the reply to a request with an Idempotency-Key, for `REPLY_KEPT`."""

@@ -8,6 +8,7 @@ from operator import attrgetter
 from sqlalchemy import Connection, text
 
 from storage import optuna_rows, rows, tables
+from storage.access_rows import write_access
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
@@ -39,6 +40,7 @@ def write(connection: Connection, changes: Changes) -> None:
     )  # fmt: skip
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
+    write_access(connection, changes.tokens, changes.audit)
 
 
 def _advance_sequences(connection: Connection, changes: Changes) -> None:

@@ -104,7 +104,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
-        greeting = re.compile(r"listens on (http://\S+:(\d+))$.*^admin token: .*\n", re.M | re.S)
+        greeting = re.compile(r"listens on (https?://\S+:(\d+))$.*^admin token: .*\n", re.M | re.S)
         deadline = time.monotonic() + START_S
         while (found := greeting.search(self.log)) is None:
             assert self._process.poll() is None, self.log

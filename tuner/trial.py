@@ -117,13 +117,17 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to run a trial. The token is the fence: each write must carry it."""
+    """The right to run a trial. The token is the fence: each write must carry it.
+
+    `token_id` names the access token it was given to, and which alone may use it.
+    """
 
     token: str
     study_id: int
     number: int
     attempt: int
     worker_id: str | None
+    token_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +207,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker process on a node. `allow` are patterns of entrypoints it may run."""
+    """A worker process on a node. `allow` are patterns of entrypoints it may run.
+
+    `token_id` names the access token it registered with, `project` that token's project.
+    """
 
     worker_id: str
     name: str
@@ -215,6 +222,8 @@ class Worker:
     tasks: tuple[str, ...]
     registered_at: datetime
     seen_at: datetime
+    token_id: str | None = None
+    project: str | None = None
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with `changes` applied."""

@@ -1,6 +1,6 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import adoption, artifacts, health, leases, studies, trials, workers
+from api.routes import access, adoption, artifacts, health, leases, login, studies, trials, workers
 
 ROUTERS = (
     leases.direct,
@@ -10,7 +10,8 @@ ROUTERS = (
     trials.router,
     studies.router,
     adoption.router,
+    access.router,
 )
-PUBLIC = (health.router,)
+PUBLIC = (health.router, login.router)
 
 __all__ = ["PUBLIC", "ROUTERS"]

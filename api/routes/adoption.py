@@ -9,11 +9,13 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api import adopt, optuna_trials, submit, views
+from api.access import ActorDep, needs, own_project
 from api.body import StrictBody
-from api.deps import ServicesDep, StudyRef, UserDep
+from api.deps import ServicesDep, StudyRef
 from api.idempotency import KeyDep, write
 from api.studies import find
 from storage.transaction import Transaction
+from tuner.access import Role
 from tuner.spec import check
 from tuner.wire import Adopt, Adopted, AdoptTrials, Dryrun
 
@@ -35,14 +37,18 @@ class LargeBody(StrictBody[Any]):
     status_code=201,
     response_model=Adopted | Dryrun,
 )
+@needs(Role.SUBMITTER, any_project=True)
 async def adopt_study(
     services: ServicesDep,
     body: Annotated[Adopt, Depends(LargeBody(Adopt))],
     key: KeyDep,
-    user: UserDep,
+    actor: ActorDep,
     dry_run: Annotated[bool, Query(description="Only answer the normalised document")] = False,
 ) -> Response:
-    submission = await asyncio.to_thread(lambda: submit.prepare(check(body.document)))
+    who = actor.identity
+    submission = await asyncio.to_thread(
+        lambda: submit.prepare(own_project(check(body.document), who))
+    )
     if dry_run:
         submit.free_name(services.ledger.memory, submission.spec.name)
         document = views.document(submission.spec)
@@ -50,7 +56,9 @@ async def adopt_study(
         return Response(dryrun.model_dump_json(), media_type="application/json")
 
     def command(tx: Transaction) -> Adopted:
-        return adopt.begin(tx, submission, body, user, services.clock())
+        begun = adopt.begin(tx, submission, body, who.name, services.clock())
+        actor.note(tx, services, "import", tx.study(begun.id), source=body.source)
+        return begun
 
     return await write(services, key(), command, status=201)
 
@@ -61,16 +69,20 @@ async def adopt_study(
     summary="Give an adopted study its next trials; after the last ones it opens",
     response_model=Adopted,
 )
+@needs(Role.SUBMITTER)
 async def adopt_trials(
     services: ServicesDep,
     study: StudyRef,
     body: Annotated[AdoptTrials, Depends(LargeBody(AdoptTrials))],
     key: KeyDep,
+    actor: ActorDep,
 ) -> Response:
     known = find(services.ledger.memory, study)
     found = await asyncio.to_thread(optuna_trials.prepare, known, body, services.clock())
 
     def command(tx: Transaction) -> Adopted:
-        return adopt.append(tx, study, body, found, services.clock())
+        grown = adopt.append(tx, study, body, found, services.clock())
+        actor.note(tx, services, "import", tx.study(grown.id), trials=grown.trials)
+        return grown
 
     return await write(services, key(), command)

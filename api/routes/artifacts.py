@@ -8,9 +8,11 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse
 
 from api import artifacts
+from api.access import needs
 from api.body import chunks, media_type
-from api.deps import ServicesDep
+from api.deps import ServicesDep, WhoDep
 from api.routes.leases import LeaseToken
+from tuner.access import Role
 from tuner.errors import UnsupportedMedia
 from tuner.wire import CheckpointView
 
@@ -30,9 +32,11 @@ _BODY = {
     summary="Store a checkpoint",
     openapi_extra=_BODY,
 )
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
     request: Request,
     services: ServicesDep,
+    who: WhoDep,
     lease: LeaseToken,
     step: Annotated[int, Path(description="Finished steps", ge=0, lt=2**31)],
     attempt: Annotated[int, Query(description="The lease's attempt", ge=1, lt=2**31)],
@@ -42,7 +46,7 @@ async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
 ) -> CheckpointView:
     if media_type(request) != OCTETS:
         raise UnsupportedMedia(f"send the checkpoint as {OCTETS}")
-    upload = artifacts.Upload(token=lease, attempt=attempt, step=step, sha256=sha256)
+    upload = artifacts.Upload(who=who, token=lease, attempt=attempt, step=step, sha256=sha256)
     body = chunks(request, services.settings.max_checkpoint)
     return await artifacts.store(services, upload, body)
 
@@ -53,8 +57,9 @@ async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
     summary="Fetch the checkpoint to resume from",
     response_class=FileResponse,
 )
-async def get_checkpoint(services: ServicesDep, lease: LeaseToken) -> FileResponse:
-    path, checkpoint = artifacts.resumable(services, lease)
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
+async def get_checkpoint(services: ServicesDep, who: WhoDep, lease: LeaseToken) -> FileResponse:
+    path, checkpoint = artifacts.resumable(services, lease, who)
     headers = {
         "X-Checkpoint-Step": str(checkpoint.step),
         "X-Checkpoint-Sha256": checkpoint.sha256,

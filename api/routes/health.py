@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api.access import open_to_all
 from api.deps import ServicesDep
 from tuner.errors import Unavailable
 from tuner.wire import Health
@@ -12,11 +13,13 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", operation_id="healthz", summary="Whether the process answers")
+@open_to_all
 async def healthz() -> Health:
     return Health()
 
 
 @router.get("/readyz", operation_id="readyz", summary="Whether work is taken")
+@open_to_all
 async def readyz(services: ServicesDep) -> Health:
     if services.ledger.lost is not None:
         raise Unavailable("another server took over the database", retry_after=5)

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from api import ends, leases, reports
+from api.access import needs, still_valid
 from api.body import Json
-from api.deps import ServicesDep, StudyRef
+from api.deps import ServicesDep, StudyRef, WhoDep
 from api.direct import DirectRoute
-from api.idempotency import KeyDep, write
+from api.idempotency import Key, KeyDep, write
+from tuner.access import Role
 from tuner.wire import (
     AcquireLeases,
     AskTrial,
@@ -41,10 +43,11 @@ LeaseToken = Annotated[
 @router.post(
     "/leases", operation_id="acquire_leases", summary="Lease trials", response_model=Leases
 )
+@needs(Role.WORKER, any_project=True)
 async def acquire_leases(
     request: Request, services: ServicesDep, body: Json[AcquireLeases], key: KeyDep
 ) -> Response:
-    poll = leases.Poll(body.wait_s, key(), request.is_disconnected)
+    poll = _poll(request, body.wait_s, key())
     return await leases.acquire(services, body.worker_id, body.n, poll)
 
 
@@ -54,11 +57,22 @@ async def acquire_leases(
     summary="Lease a trial of an external study",
     response_model=Leases,
 )
+@needs(Role.SUBMITTER)
 async def ask_trial(
     request: Request, services: ServicesDep, study: StudyRef, body: Json[AskTrial], key: KeyDep
 ) -> Response:
-    poll = leases.Poll(body.wait_s, key(), request.is_disconnected)
+    poll = _poll(request, body.wait_s, key())
     return await leases.ask(services, study, poll)
+
+
+def _poll(request: Request, wait_s: float, key: Key | None) -> leases.Poll:
+    return leases.Poll(
+        wait_s=wait_s,
+        key=key,
+        is_gone=request.is_disconnected,
+        who=request.state.identity,
+        is_valid=lambda: still_valid(request.scope),
+    )
 
 
 @router.post(
@@ -67,10 +81,13 @@ async def ask_trial(
     summary="End a trial",
     response_model=TrialAfter,
 )
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def finish_trial(
-    services: ServicesDep, lease: LeaseToken, body: Json[FinishTrial], key: KeyDep
+    services: ServicesDep, lease: LeaseToken, body: Json[FinishTrial], key: KeyDep, who: WhoDep
 ) -> Response:
-    return await write(services, key(), lambda tx: ends.finish(tx, lease, body, services.clock()))
+    return await write(
+        services, key(), lambda tx: ends.finish(tx, lease, body, who, services.clock())
+    )
 
 
 @router.post(
@@ -79,21 +96,22 @@ async def finish_trial(
     summary="Give a trial back",
     response_model=TrialAfter,
 )
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def release_trial(
-    services: ServicesDep, lease: LeaseToken, body: Json[ReleaseTrial], key: KeyDep
+    services: ServicesDep, lease: LeaseToken, body: Json[ReleaseTrial], key: KeyDep, who: WhoDep
 ) -> Response:
     return await write(
-        services,
-        key(),
-        lambda tx: ends.release(tx, lease, body.attempt, body.reason, services.clock()),
+        services, key(), lambda tx: ends.release(tx, lease, body, who, services.clock())
     )
 
 
 @direct.post("/reports", operation_id="report", summary="Report values, get decisions")
-async def report(services: ServicesDep, body: Json[Reports]) -> ReportResults:
-    return await reports.report(services, body.reports)
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
+async def report(services: ServicesDep, body: Json[Reports], who: WhoDep) -> ReportResults:
+    return await reports.report(services, body.reports, who)
 
 
 @direct.post("/heartbeats", operation_id="heartbeat", summary="Renew leases")
-async def heartbeat(services: ServicesDep, body: Json[Heartbeat]) -> HeartbeatReply:
-    return await reports.heartbeat(services, body)
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
+async def heartbeat(services: ServicesDep, body: Json[Heartbeat], who: WhoDep) -> HeartbeatReply:
+    return await reports.heartbeat(services, body, who)

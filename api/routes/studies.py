@@ -10,12 +10,14 @@ from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from api import deletion, export, history, studies, submit, tables, views
+from api.access import ActorDep, needs, own_project, require_project
 from api.body import Json, SpecBody
-from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
+from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep
 from api.idempotency import KeyDep, write
 from api.services import Services
 from api.tables import TableName
 from storage.transaction import Transaction
+from tuner.access import Role
 from tuner.errors import InvalidInput, NotFound
 from tuner.study import Study
 from tuner.trial import StudyState
@@ -43,13 +45,15 @@ PARQUET = "application/vnd.apache.parquet"
     status_code=201,
     response_model=StudyView | Dryrun,
 )
+@needs(Role.SUBMITTER, any_project=True)
 async def submit_study(
     services: ServicesDep,
     spec: SpecBody,
     key: KeyDep,
-    user: UserDep,
+    actor: ActorDep,
     dry_run: Annotated[bool, Query(description="Only answer the normalised document")] = False,
 ) -> Response:
+    spec = own_project(spec, actor.identity)
     submission = await asyncio.to_thread(submit.prepare, spec)
     if dry_run:
         submit.free_name(services.ledger.memory, spec.name)
@@ -58,15 +62,18 @@ async def submit_study(
         return Response(dryrun.model_dump_json(), media_type="application/json")
 
     def command(tx: Transaction) -> StudyView:
-        study = submit.submit(tx, submission, user, services.clock())
+        study = submit.submit(tx, submission, actor.identity.name, services.clock())
+        actor.note(tx, services, "submit", study)
         return studies.show(tx, services, study, submission.warnings)
 
     return await write(services, key(), command, status=201)
 
 
 @router.get("", operation_id="list_studies", summary="List studies, newest first")
-async def list_studies(
+@needs(Role.VIEWER, any_project=True)
+async def list_studies(  # noqa: PLR0917
     services: ServicesDep,
+    who: WhoDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: Annotated[StudyState | None, Query(description="Only studies in this state")] = None,
@@ -80,11 +87,12 @@ async def list_studies(
         limit=limit,
         cursor=cursor,
         state=state,
-        project=project,
+        seen=lambda p: who.sees(p) and project in (None, p),
     )
 
 
 @router.get("/{study}", operation_id="get_study", summary="Show a study")
+@needs(Role.VIEWER)
 async def get_study(services: ServicesDep, study: StudyRef) -> StudyView:
     memory = services.ledger.memory
     view = studies.show(memory, services, studies.find(memory, study))
@@ -97,11 +105,14 @@ async def get_study(services: ServicesDep, study: StudyRef) -> StudyView:
     summary="Pause, resume, stop or cancel a study; change its priority or parallel limit",
     response_model=StudyView,
 )
+@needs(Role.SUBMITTER)
 async def change_study(
-    services: ServicesDep, study: StudyRef, change: Json[StudyPatch], key: KeyDep
+    services: ServicesDep, study: StudyRef, change: Json[StudyPatch], key: KeyDep, actor: ActorDep
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        return studies.show(tx, services, studies.patch(tx, study, change, services.clock()))
+        changed = studies.patch(tx, study, change, services.clock())
+        actor.note(tx, services, "change", changed, **change.model_dump(exclude_none=True))
+        return studies.show(tx, services, changed)
 
     return await write(services, key(), command)
 
@@ -112,8 +123,11 @@ async def change_study(
     summary="Delete a study that is over: trials, curves, events and checkpoints",
     response_model=StudyView,
 )
-async def delete_study(services: ServicesDep, study: StudyRef, key: KeyDep) -> Response:
-    return await deletion.delete(services, study, key())
+@needs(Role.SUBMITTER)
+async def delete_study(
+    services: ServicesDep, study: StudyRef, key: KeyDep, actor: ActorDep
+) -> Response:
+    return await deletion.delete(services, study, key(), actor)
 
 
 @router.post(
@@ -122,11 +136,14 @@ async def delete_study(services: ServicesDep, study: StudyRef, key: KeyDep) -> R
     summary="Add to a study's budget; a finished study goes on",
     response_model=StudyView,
 )
+@needs(Role.SUBMITTER)
 async def extend_study(
-    services: ServicesDep, study: StudyRef, more: Json[Extend], key: KeyDep
+    services: ServicesDep, study: StudyRef, more: Json[Extend], key: KeyDep, actor: ActorDep
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        return studies.show(tx, services, studies.extend(tx, study, more, services.clock()))
+        extended = studies.extend(tx, study, more, services.clock())
+        actor.note(tx, services, "extend", extended, **more.model_dump())
+        return studies.show(tx, services, extended)
 
     return await write(services, key(), command)
 
@@ -138,20 +155,24 @@ async def extend_study(
     status_code=201,
     response_model=StudyView,
 )
+@needs(Role.SUBMITTER)
 async def clone_study(
-    services: ServicesDep, study: StudyRef, clone: Json[CloneStudy], key: KeyDep, user: UserDep
+    services: ServicesDep, study: StudyRef, clone: Json[CloneStudy], key: KeyDep, actor: ActorDep
 ) -> Response:
     source = studies.find(services.ledger.memory, study)
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
+    require_project(submission.spec, actor.identity)
 
     def command(tx: Transaction) -> StudyView:
-        made = submit.submit(tx, submission, user, services.clock())
+        made = submit.submit(tx, submission, actor.identity.name, services.clock())
+        actor.note(tx, services, "clone", made, source=source.study_id)
         return studies.show(tx, services, made, submission.warnings)
 
     return await write(services, key(), command, status=201)
 
 
 @router.get("/{study}/best", operation_id="get_best", summary="Show the best trial")
+@needs(Role.VIEWER)
 async def get_best(services: ServicesDep, study: StudyRef) -> BestView:
     memory = services.ledger.memory
     found = studies.find(memory, study)
@@ -162,6 +183,7 @@ async def get_best(services: ServicesDep, study: StudyRef) -> BestView:
 
 
 @router.get("/{study}/events", operation_id="list_events", summary="List events, oldest first")
+@needs(Role.VIEWER)
 async def list_events(
     services: ServicesDep,
     study: StudyRef,
@@ -179,6 +201,7 @@ async def list_events(
     response_class=PlainTextResponse,
     responses={200: {"content": {YAML: {}, "application/json": {}, CSV: {}, PARQUET: {}}}},
 )
+@needs(Role.VIEWER)
 async def export_study(
     services: ServicesDep,
     study: StudyRef,

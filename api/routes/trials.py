@@ -8,11 +8,13 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import history, studies, trials, views
+from api.access import ActorDep, needs
 from api.body import Json
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, TrialNumber
 from api.enqueue import enqueue, keep
 from api.idempotency import KeyDep, write
 from storage.transaction import Transaction
+from tuner.access import Role
 from tuner.decision import Outcome
 from tuner.trial import TrialState
 from tuner.wire import Enqueue, TrialDetail, TrialPage, TrialView
@@ -21,6 +23,7 @@ router = APIRouter(prefix="/studies/{study}/trials", tags=["trials"])
 
 
 @router.get("", operation_id="list_trials", summary="List a study's trials")
+@needs(Role.VIEWER)
 async def list_trials(  # noqa: PLR0917
     services: ServicesDep,
     study: StudyRef,
@@ -38,6 +41,7 @@ async def list_trials(  # noqa: PLR0917
 
 
 @router.get("/{number}", operation_id="get_trial", summary="Show a trial with its curve and events")
+@needs(Role.VIEWER)
 async def get_trial(services: ServicesDep, study: StudyRef, number: TrialNumber) -> TrialDetail:
     memory = services.ledger.memory
     found = studies.find(memory, study)
@@ -51,12 +55,15 @@ async def get_trial(services: ServicesDep, study: StudyRef, number: TrialNumber)
     status_code=201,
     response_model=TrialView,
 )
+@needs(Role.SUBMITTER)
 async def enqueue_trial(
-    services: ServicesDep, study: StudyRef, wish: Json[Enqueue], key: KeyDep
+    services: ServicesDep, study: StudyRef, wish: Json[Enqueue], key: KeyDep, actor: ActorDep
 ) -> Response:
     kept = await keep(services, study, wish)
 
     def command(tx: Transaction) -> TrialView:
-        return views.trial_view(enqueue(tx, study, wish, kept, services.clock()))
+        trial = enqueue(tx, study, wish, kept, services.clock())
+        actor.note(tx, services, "enqueue", tx.study(trial.study_id), number=trial.number)
+        return views.trial_view(trial)
 
     return await write(services, key(), command, status=201)

@@ -7,8 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from api import workers
+from api.access import needs
 from api.body import Json
-from api.deps import ServicesDep
+from api.deps import ServicesDep, WhoDep
+from tuner.access import Role
 from tuner.wire import Registered, RegisterWorker, WorkerPage
 
 router = APIRouter(prefix="/workers", tags=["workers"])
@@ -19,15 +21,20 @@ WorkerId = Annotated[
 
 
 @router.post("", operation_id="register_worker", summary="Register a worker", status_code=201)
-async def register_worker(services: ServicesDep, body: Json[RegisterWorker]) -> Registered:
-    return await workers.register(services, body)
+@needs(Role.WORKER, any_project=True)
+async def register_worker(
+    services: ServicesDep, body: Json[RegisterWorker], who: WhoDep
+) -> Registered:
+    return await workers.register(services, body, who)
 
 
 @router.get("", operation_id="list_workers", summary="List workers")
-async def list_workers(services: ServicesDep) -> WorkerPage:
-    return workers.page(services)
+@needs(Role.VIEWER, any_project=True)
+async def list_workers(services: ServicesDep, who: WhoDep) -> WorkerPage:
+    return workers.page(services, who)
 
 
 @router.delete("/{worker}", operation_id="sign_off", summary="Sign a worker off", status_code=204)
-async def sign_off(services: ServicesDep, worker: WorkerId) -> None:
-    await workers.sign_off(services, worker)
+@needs(Role.WORKER, any_project=True)
+async def sign_off(services: ServicesDep, worker: WorkerId, who: WhoDep) -> None:
+    await workers.sign_off(services, worker, who)

@@ -137,7 +137,7 @@ async def test_description_shows_the_bodies(api: Api) -> None:
     }
     for path, found in schema["paths"].items():
         for method, operation in found.items():
-            if method in ("post", "put", "patch"):
+            if method in ("post", "put", "patch") and path != "/logout":
                 assert operation["requestBody"]["required"], (method, path)
     assert "trials" in schema["components"]["schemas"]["Budget"]["properties"]
 

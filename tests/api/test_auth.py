@@ -12,7 +12,7 @@ import pytest
 from starlette.routing import BaseRoute
 
 from api.app import create_app
-from api.auth import OPEN, host_name
+from api.auth import HEALTH, OPEN, host_name
 from api.routes import PUBLIC, ROUTERS
 from api.settings import Settings, is_loopback
 from tests.api.conftest import Api, problem
@@ -64,7 +64,7 @@ def _of(route: BaseRoute) -> Iterator[tuple[str, str]]:
 async def test_every_route_wants_a_token(api: Api) -> None:
     seen = 0
     for method, path in all_routes():
-        if path in OPEN:
+        if (method, path) in OPEN:
             continue
         bare = httpx.Request(method, str(api.http.base_url) + path)
         response = await api.http.send(bare)
@@ -74,9 +74,15 @@ async def test_every_route_wants_a_token(api: Api) -> None:
     assert seen > 25
 
 
-async def test_only_health_is_open(api: Api) -> None:
-    assert set(OPEN) == {"/healthz", "/readyz"}
-    for path in OPEN:
+async def test_only_health_and_the_log_in_are_open(api: Api) -> None:
+    assert {
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/login"),
+        ("GET", "/login.css"),
+        ("POST", "/session"),
+    } == OPEN
+    for path in HEALTH:
         response = await api.http.send(httpx.Request("GET", str(api.http.base_url) + path))
         assert response.json() == {"status": "ok"}
 

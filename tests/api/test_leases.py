@@ -9,6 +9,7 @@ import pytest
 
 from api import leases, reaper
 from tests.api.node import Clock, document, serve, slug
+from tuner.access import BUILT_IN_ADMIN
 from tuner.decision import Outcome
 from tuner.spec import StudySpec, check
 from tuner.trial import EndReason, Origin, StudyState, TrialState
@@ -117,7 +118,7 @@ async def test_a_caller_that_left_gets_no_trial(tmp_path: Path) -> None:
             asked.append(True)
             return True
 
-        poll = leases.Poll(50.0, None, gone)
+        poll = leases.Poll(50.0, None, gone, BUILT_IN_ADMIN, lambda: True)
         reply = await leases.acquire(node.services, worker, 1, poll)
         assert (Leases.model_validate_json(bytes(reply.body)).leases, asked) == ([], [True])
         assert node.trials(study) == []

@@ -47,7 +47,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         STALE,
         "api/artifacts.py",
-        "    trial = held_trial(tx, upload.token, upload.attempt)\n",
+        "    trial = held_trial(tx, upload.token, upload.attempt, upload.who)\n",
         '    trial = tx.trial(*map(int, upload.token[1:].split("-")[:2]))\n',
         "test_stale_workers.py::test_lean_workers",
     ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import adopt, control, database, db, nodes, studies, trial, watch
+from tuner.cli import access, adopt, control, database, db, nodes, studies, trial, watch
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -49,6 +50,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
+    *,
     url: Annotated[
         str | None,
         typer.Option(
@@ -63,13 +65,22 @@ def root(
             show_default=False,
         ),
     ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="TUNER_CA",
+            help="Authority that signed the server's certificate, PEM [default: the system's].",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but data.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Tune the training of neural networks."""
-    ctx.obj = Session(url=url, token=token, quiet=quiet)
+    ctx.obj = Session(url=url, token=token, ca=ca, quiet=quiet)
 
 
 studies.register(app)
@@ -78,5 +89,6 @@ trial.register(app)
 watch.register(app)
 control.register(app)
 nodes.register(app)
+access.register(app)
 database.register(app)
 db.register(app)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -24,6 +25,7 @@ class Session:
 
     url: str | None
     token: str | None
+    ca: Path | None = None
     quiet: bool = False
 
     def say(self, text: str) -> None:
@@ -43,7 +45,7 @@ def client(ctx: typer.Context, *, patience_s: float = PATIENCE_S) -> Iterator[Cl
     from tuner.client import Client
 
     options = session(ctx)
-    with Client(options.url, options.token, patience_s=patience_s) as found:
+    with Client(options.url, options.token, ca=options.ca, patience_s=patience_s) as found:
         yield found
 
 
@@ -66,7 +68,11 @@ def complete_study(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     options = ctx.find_root().params
     try:
         with Client(
-            options.get("url"), options.get("token"), timeout_s=1.0, patience_s=0.0
+            options.get("url"),
+            options.get("token"),
+            ca=options.get("ca"),
+            timeout_s=1.0,
+            patience_s=0.0,
         ) as found:
             for view in islice(found.studies(), 200):
                 if view.name.startswith(incomplete):

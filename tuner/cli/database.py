@@ -39,6 +39,14 @@ def serve(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy in front of it ends TLS.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate with its chain, PEM.", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The certificate's key, PEM.", show_default=False),
+    ] = None,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Name clients may use for this server; repeatable."),
@@ -68,12 +76,16 @@ def serve(
     """Serve the API. The first start makes an admin token and prints it."""
     if not heartbeat < lease:
         raise typer.BadParameter("--heartbeat must be shorter than --lease")
-    server_module("api.serve").serve(
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together")
+    server = server_module("api.serve")
+    server.serve(
         db=db,
         host=host,
         port=port,
         behind_proxy=behind_proxy,
         allowed_hosts=tuple(allowed_host or ()),
+        tls=server.Tls(cert=tls_cert, key=tls_key) if tls_cert else None,
         artifacts=artifacts,
         standby=standby,
         lease_s=lease,

@@ -120,6 +120,7 @@ def worker(
     config = WorkerConfig(
         url=url,
         token=token,
+        ca=options.ca,
         slots=slots,
         gpus=tuple(part.strip() for part in gpus.split(",") if part.strip()),
         labels=read_labels(labels or []),

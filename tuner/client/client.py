@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tuner.access import Role
 from tuner.client.asking import ask
 from tuner.client.retry import Patience
 from tuner.client.study import StudyHandle
@@ -17,7 +18,20 @@ from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
-from tuner.wire import Adopted, AdoptTrials, Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
+from tuner.wire import (
+    Adopted,
+    AdoptTrials,
+    AuditPage,
+    AuditView,
+    CreatedToken,
+    Dryrun,
+    StudyPage,
+    StudyView,
+    TokenList,
+    TokenView,
+    WorkerPage,
+    WorkerView,
+)
 
 ADOPT_S = 50.0
 """Seconds more that a server may take to store a batch of adopted trials."""
@@ -35,6 +49,8 @@ class Client:
             is on it.
         timeout_s: seconds a request may take, waiting the server was asked for excepted.
         patience_s: seconds to go on trying while the server is away or busy.
+        ca: file of the authority (PEM) that signed the server's certificate; `TUNER_CA`, or those
+            the system trusts, by default.
         transport: replaces the network (tests).
     """
 
@@ -45,6 +61,7 @@ class Client:
         *,
         timeout_s: float = 10.0,
         patience_s: float = 30.0,
+        ca: str | Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         url, token = from_environment(url, token)
@@ -53,6 +70,7 @@ class Client:
             token,
             timeout_s=timeout_s,
             patience=Patience(total=patience_s),
+            ca=ca,
             transport=transport,
         )
 
@@ -152,6 +170,39 @@ class Client:
         """Iterate over all studies, newest first."""
         views: Iterator[StudyView] = self._transport.pages(StudyPage, "/studies")
         return (StudyHandle(self._transport, view) for view in views)
+
+    def create_token(
+        self,
+        name: str,
+        role: Role | str,
+        *,
+        project: str | None = None,
+        expires_s: int | None = None,
+    ) -> CreatedToken:
+        """Make a token. Its `secret` is in this answer and kept nowhere: store it safely.
+
+        Raises:
+            Conflict: a token of this name exists.
+            NotAllowed: this client's token is no admin's.
+        """
+        body = {"name": name, "role": role, "project": project, "expires_s": expires_s}
+        return self._transport.post_once(CreatedToken, "/tokens", body)
+
+    def tokens(self) -> list[TokenView]:
+        """Return the tokens, oldest first, without their secrets."""
+        return self._transport.get(TokenList, "/tokens").items
+
+    def revoke_token(self, token: str) -> TokenView:
+        """Make a token, by id or name, void at once. Raises NotFound."""
+        return self._transport.delete(TokenView, f"/tokens/{self._segment(token)}")
+
+    def audit(
+        self, *, study: int | str | None = None, who: str | None = None, action: str | None = None
+    ) -> Iterator[AuditView]:
+        """Iterate over what people changed, newest first."""
+        chosen = {"study": study, "who": who, "action": action}
+        found: Iterator[AuditView] = self._transport.pages(AuditPage, "/audit", **chosen)
+        return found
 
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""

@@ -6,9 +6,11 @@ import ipaddress
 import json
 import os
 import random
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -46,6 +48,8 @@ class Transport:
         token: sent as a bearer token if not None.
         timeout_s: seconds a request may take, waiting the server was asked for excepted.
         patience: how long to try again.
+        ca: file of the authorities (PEM) that the server's certificate is checked against;
+            `TUNER_CA`, or the system's, by default.
         transport: replaces the network (tests).
     """
 
@@ -56,6 +60,7 @@ class Transport:
         *,
         timeout_s: float = 10.0,
         patience: Patience | None = None,
+        ca: str | Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = _checked(url)
@@ -66,6 +71,7 @@ class Transport:
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=self._timeout(timeout_s),
             transport=transport,
+            verify=tls_context(ca),
             trust_env=not is_loopback(self.url),
         )
 
@@ -106,6 +112,11 @@ class Transport:
         got = self.send(
             "POST", path, body=body, headers=headers, wait_s=wait_s, patience=patience, query=query
         )
+        return self._read(reply, got)
+
+    def post_once(self, reply: type[R], path: str, body: BaseModel | Mapping[str, Any]) -> R:
+        """POST `body`, never again: its answer is stored nowhere that a repetition could read."""
+        got = self.send("POST", path, body=body, patience=Patience(total=0.0))
         return self._read(reply, got)
 
     def patch(self, reply: type[R], path: str, body: BaseModel) -> R:
@@ -202,6 +213,11 @@ class Transport:
 
     def _unreachable(self, exc: httpx.TransportError) -> ServerUnreachable:
         why = "timed out" if isinstance(exc, httpx.TimeoutException) else str(exc) or repr(exc)
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            return ServerUnreachable(
+                f"{self.url} shows a certificate that is not trusted here; name the file of the "
+                "authority that signed it by --ca or TUNER_CA"
+            )
         hint = "start one with `tuner serve`" if is_loopback(self.url) else "is TUNER_URL right?"
         return ServerUnreachable(f"no answer from {self.url} ({why}); {hint}")
 
@@ -214,6 +230,21 @@ class Transport:
 
     def _timeout(self, seconds: float) -> httpx.Timeout:
         return httpx.Timeout(seconds, connect=min(seconds, CONNECT_S))
+
+
+def tls_context(ca: str | Path | None) -> ssl.SSLContext | bool:
+    """Return how a server's certificate is checked: by a file, `TUNER_CA`, or as the system does.
+
+    Raises:
+        InvalidInput: the file can't be read or holds no certificate.
+    """
+    chosen = ca or os.environ.get("TUNER_CA")
+    if not chosen:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(chosen))
+    except OSError as exc:
+        raise InvalidInput(f"{chosen} holds no certificates in PEM that can be read") from exc
 
 
 def is_loopback(url: str) -> bool:

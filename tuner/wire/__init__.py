@@ -1,5 +1,15 @@
 """The messages of `/api/v1`. Requests are strict; times are ISO 8601 in UTC; durations seconds."""
 
+from tuner.wire.access import (
+    AuditPage,
+    AuditView,
+    CreatedToken,
+    CreateToken,
+    LogIn,
+    SessionView,
+    TokenList,
+    TokenView,
+)
 from tuner.wire.adoption import Adopt, Adopted, AdoptedTrial, AdoptTrials
 from tuner.wire.base import (
     Finite,
@@ -63,9 +73,13 @@ __all__ = [
     "Adopted",
     "AdoptedTrial",
     "AskTrial",
+    "AuditPage",
+    "AuditView",
     "BestView",
     "CheckpointView",
     "CloneStudy",
+    "CreateToken",
+    "CreatedToken",
     "DecisionView",
     "Dryrun",
     "Enqueue",
@@ -80,6 +94,7 @@ __all__ = [
     "HeldLease",
     "LeaseGrant",
     "Leases",
+    "LogIn",
     "Metrics",
     "Param",
     "Params",
@@ -95,6 +110,7 @@ __all__ = [
     "ReportView",
     "Reports",
     "Request",
+    "SessionView",
     "Step",
     "StudyExport",
     "StudyPage",
@@ -102,6 +118,8 @@ __all__ = [
     "StudyView",
     "Text",
     "Token",
+    "TokenList",
+    "TokenView",
     "TrialAfter",
     "TrialDetail",
     "TrialExport",

@@ -81,7 +81,11 @@ class Agent:
         self._ended = asyncio.get_running_loop().create_future()
         spool = Spool(config.spool, config.url, limit=config.spool_limit)
         api = WorkerApi(
-            config.url, config.token, self._link, request_timeout=config.request_timeout
+            config.url,
+            config.token,
+            self._link,
+            request_timeout=config.request_timeout,
+            ca=config.ca,
         )
         async with api:
             batcher = Batcher(api, spool, self._link, self._refused)

@@ -21,7 +21,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from tuner.client.retry import Patience
-from tuner.client.transport import is_loopback
+from tuner.client.transport import is_loopback, tls_context
 from tuner.errors import (
     InvalidInput,
     KeyInFlight,
@@ -62,6 +62,7 @@ class WorkerApi:
 
     Args:
         link: is told of every answer and every failure.
+        ca: file of the authority that signed the server's certificate.
         request_timeout: seconds until an unanswered request counts as failed.
     """
 
@@ -72,6 +73,7 @@ class WorkerApi:
         link: Link,
         *,
         request_timeout: float,
+        ca: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._link = link
@@ -82,6 +84,7 @@ class WorkerApi:
             timeout=httpx.Timeout(request_timeout, connect=min(request_timeout, 5.0)),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             transport=transport,
+            verify=tls_context(ca),
             trust_env=not is_loopback(url),
         )
 

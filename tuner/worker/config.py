@@ -27,6 +27,7 @@ class WorkerConfig:
     Args:
         url: where the server is, with any path prefix before `/api/v1`.
         token: the bearer token. The parent keeps it; no child sees it.
+        ca: file of the authority (PEM) that signed the server's certificate.
         slots: trials at the same time.
         gpus: devices shared out over the slots as CUDA_VISIBLE_DEVICES; `("all",)` asks the driver
             which there are, `("none",)` hides all of them, empty leaves the environment as it is.
@@ -52,6 +53,7 @@ class WorkerConfig:
 
     url: str
     token: str | None = field(default=None, repr=False)
+    ca: Path | None = None
     slots: int = 1
     gpus: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,120 @@
+"""What a request comes with, and whose it is: tokens and session cookies."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+from functools import lru_cache
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from api.services import Services
+from api.settings import Settings
+from tuner.access import BUILT_IN_ADMIN, Identity, Token
+from tuner.errors import NotAuthenticated, TooMany
+
+PREFIX = "tnr_"
+"""How tokens of the table begin, so that scanners for secrets know them."""
+STRONG = 32
+"""Characters from which on a token is taken for random: no number of guesses finds it."""
+_LONGEST_ADDRESS = 64
+_WRONG = "the token is not known here, was revoked, or has expired"
+
+
+class Credential(NamedTuple):
+    """Whose a token is. `digest` finds it in the table; None for the built-in admin."""
+
+    identity: Identity
+    digest: str | None
+
+
+def new_secret() -> str:
+    """Return a token's secret: 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(secret: str) -> str:
+    """Return the SHA-256 of a secret, in hexadecimal."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_built_in(settings: Settings, digest: str) -> bool:
+    """Tell whether a digest is that of the admin token the server was started with."""
+    return hmac.compare_digest(digest, _known_digest(settings.admin_token))
+
+
+@lru_cache(maxsize=8)
+def _known_digest(token: str) -> str:
+    return digest_of(token)
+
+
+def check_token(services: Services, secret: str, address: str) -> Credential:
+    """Return whose a token is.
+
+    Raises:
+        NotAuthenticated: nobody's, or it is no longer valid.
+        TooMany: this address sent too many wrong ones. Random tokens that are right pass still.
+    """
+    digest = digest_of(secret)
+    token = services.ledger.memory.token(digest)
+    if token is not None and token.is_valid(services.clock()):
+        return Credential(identity_of(token), digest)
+    built_in = is_built_in(services.settings, digest)
+    if built_in and len(services.settings.admin_token) >= STRONG:
+        return Credential(BUILT_IN_ADMIN, None)
+    wait = services.throttle.wait(address)
+    if wait > 0:
+        raise TooMany("too many wrong tokens came from this address", retry_after=math.ceil(wait))
+    if built_in:
+        return Credential(BUILT_IN_ADMIN, None)
+    services.throttle.fail(address)
+    raise NotAuthenticated(_WRONG)
+
+
+def holds(services: Services, digest: str | None) -> bool:
+    """Tell whether a token that was valid still is."""
+    if digest is None:
+        return True
+    token = services.ledger.memory.token(digest)
+    return token is not None and token.is_valid(services.clock())
+
+
+def identity_of(token: Token) -> Identity:
+    """Return who a token stands for."""
+    return Identity(
+        name=token.name, role=token.role, project=token.project, token_id=token.token_id
+    )
+
+
+def address_of(scope: Scope, headers: Headers, settings: Settings) -> str:
+    """Return where a request comes from: behind a proxy, what that one says it heard."""
+    forwarded = headers.getlist("x-forwarded-for") if settings.behind_proxy else []
+    if forwarded:
+        return forwarded[-1].rpartition(",")[2].strip()[:_LONGEST_ADDRESS]
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def is_secure(headers: Headers, settings: Settings, host: str | None) -> bool:
+    """Tell whether the browser speaks TLS, so that its cookie may be bound to that.
+
+    Behind a proxy it does, unless the proxy says that it was asked in clear text, or the host is
+    this machine's own name.
+    """
+    if settings.tls is not None:
+        return True
+    if not settings.behind_proxy:
+        return False
+    said = headers.get("x-forwarded-proto")
+    if said is not None:
+        return said.strip().lower() == "https"
+    return host not in ("localhost", "127.0.0.1", "::1")
+
+
+def cookie_name(secure: bool) -> str:
+    """Return the session cookie's name; over TLS one that browsers bind to this very host."""
+    return "__Host-tuner_session" if secure else "tuner_session"
