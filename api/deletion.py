@@ -8,7 +8,7 @@ import shutil
 
 from starlette.responses import Response
 
-from api import idempotency, studies
+from api import idempotency, studies, versions
 from api.idempotency import Key
 from api.services import Services
 from storage.transaction import Transaction
@@ -17,19 +17,23 @@ from tuner.wire import StudyView
 _log = logging.getLogger(__name__)
 
 
-async def delete(services: Services, ref: str, key: Key | None) -> Response:
+async def delete(
+    services: Services, ref: str, key: Key | None, expected: frozenset[str] | None
+) -> Response:
     """Take a study out of sight and answer how it was.
 
     Its rows follow piece by piece, its files before the answer.
 
     Raises:
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: it is not over.
     """
     dropped: set[int] = set()
 
     def command(tx: Transaction) -> StudyView:
         study = studies.find(tx, ref)
+        versions.check(study, expected)
         view = studies.show(tx, services, study)
         tx.drop_study(study.study_id)
         dropped.add(study.study_id)

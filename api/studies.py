@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from api import lifecycle, queue
+from api import lifecycle, queue, versions
 from api.services import Services
 from api.views import elapsed_hours, study_view
 from storage.memory import Reader
@@ -94,14 +94,22 @@ def number_of(cursor: str) -> int:
     return int(cursor)
 
 
-def patch(tx: Transaction, ref: str, change: StudyPatch, now: datetime) -> Study:
-    """Change a study's priority, parallel limit or state.
+def patch(
+    tx: Transaction,
+    ref: str,
+    change: StudyPatch,
+    now: datetime,
+    expected: frozenset[str] | None = None,
+) -> Study:
+    """Change a study's priority, parallel limit or state; see `versions.check` for `expected`.
 
     Raises:
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: the study is over, and this would change it.
     """
     study = find(tx, ref)
+    versions.check(study, expected)
     if study.is_over:
         return _over(study, change)
     study = _retune(tx, study, change, now)
@@ -160,7 +168,13 @@ def _stop(tx: Transaction, study: Study, now: datetime) -> Study:
     return lifecycle.settle(tx, study.study_id, now)
 
 
-def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
+def extend(
+    tx: Transaction,
+    ref: str,
+    more: Extend,
+    now: datetime,
+    expected: frozenset[str] | None = None,
+) -> Study:
     """Add to a study's budget; one that finished, or is stopping, goes on.
 
     One that a person stopped gets `more.trials` beyond those it tried: the rest was given up.
@@ -168,9 +182,11 @@ def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
     Raises:
         InvalidInput: nothing is added, or more than a study may have.
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: it was cancelled or ended by failures, or its hours are used up.
     """
     study = find(tx, ref)
+    versions.check(study, expected)
     if more.trials == 0 and more.hours == 0:
         raise InvalidInput("give the trials or the hours to add")
     if study.state is StudyState.CANCELLED or EndReason.FAILURES in (

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from api import deletion, export, history, studies, submit, tables, views
+from api import deletion, export, history, studies, submit, tables, versions, views
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
 from api.idempotency import KeyDep, write
@@ -84,11 +84,13 @@ async def list_studies(
     )
 
 
-@router.get("/{study}", operation_id="get_study", summary="Show a study")
-async def get_study(services: ServicesDep, study: StudyRef) -> StudyView:
+@router.get("/{study}", operation_id="get_study", summary="Show a study", response_model=StudyView)
+async def get_study(
+    services: ServicesDep, study: StudyRef, unless: versions.IfNoneMatch = None
+) -> Response:
     memory = services.ledger.memory
     view = studies.show(memory, services, studies.find(memory, study))
-    return await history.with_metrics(services, view)
+    return versions.reply(await history.with_metrics(services, view), unless)
 
 
 @router.patch(
@@ -98,12 +100,17 @@ async def get_study(services: ServicesDep, study: StudyRef) -> StudyView:
     response_model=StudyView,
 )
 async def change_study(
-    services: ServicesDep, study: StudyRef, change: Json[StudyPatch], key: KeyDep
+    services: ServicesDep,
+    study: StudyRef,
+    change: Json[StudyPatch],
+    key: KeyDep,
+    expected: versions.IfMatch,
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        return studies.show(tx, services, studies.patch(tx, study, change, services.clock()))
+        changed = studies.patch(tx, study, change, services.clock(), expected)
+        return studies.show(tx, services, changed)
 
-    return await write(services, key(), command)
+    return versions.tagged(await write(services, key(), command))
 
 
 @router.delete(
@@ -112,8 +119,10 @@ async def change_study(
     summary="Delete a study that is over: trials, curves, events and checkpoints",
     response_model=StudyView,
 )
-async def delete_study(services: ServicesDep, study: StudyRef, key: KeyDep) -> Response:
-    return await deletion.delete(services, study, key())
+async def delete_study(
+    services: ServicesDep, study: StudyRef, key: KeyDep, expected: versions.IfMatch
+) -> Response:
+    return await deletion.delete(services, study, key(), expected)
 
 
 @router.post(
@@ -123,12 +132,17 @@ async def delete_study(services: ServicesDep, study: StudyRef, key: KeyDep) -> R
     response_model=StudyView,
 )
 async def extend_study(
-    services: ServicesDep, study: StudyRef, more: Json[Extend], key: KeyDep
+    services: ServicesDep,
+    study: StudyRef,
+    more: Json[Extend],
+    key: KeyDep,
+    expected: versions.IfMatch,
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        return studies.show(tx, services, studies.extend(tx, study, more, services.clock()))
+        extended = studies.extend(tx, study, more, services.clock(), expected)
+        return studies.show(tx, services, extended)
 
-    return await write(services, key(), command)
+    return versions.tagged(await write(services, key(), command))
 
 
 @router.post(

@@ -69,6 +69,11 @@ class StudyHandle:
         return self.view.state
 
     @property
+    def version(self) -> str:
+        """What `if_match` compares, as last read. It changes when a person changes the study."""
+        return self.view.version
+
+    @property
     def is_over(self) -> bool:
         """Whether the study was finished or cancelled when it was last read."""
         return self.view.state in OVER
@@ -183,14 +188,27 @@ class StudyHandle:
         """End the study and its running trials now."""
         return self._change(StudyPatch(state="cancelled"))
 
-    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
-        """Change the priority or how many trials may run at once."""
-        return self._change(StudyPatch(priority=priority, parallel=parallel))
+    def update(
+        self,
+        *,
+        priority: int | None = None,
+        parallel: int | None = None,
+        if_match: str | None = None,
+    ) -> Self:
+        """Change the priority or how many trials may run at once.
 
-    def extend(self, trials: int = 0, hours: float = 0.0) -> Self:
-        """Add to the budget; a finished study goes on."""
+        With `if_match` only if the study still has this `version`.
+
+        Raises:
+            errors.PreconditionFailed: a person changed it meanwhile.
+        """
+        return self._change(StudyPatch(priority=priority, parallel=parallel), if_match)
+
+    def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
+        """Add to the budget; a finished study goes on. See `update` for `if_match`."""
         body = Extend(trials=trials, hours=float(hours))
-        self.view = self._transport.post(StudyView, f"{self._path}/extend", body)
+        path = f"{self._path}/extend"
+        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
         return self
 
     def clone(
@@ -215,13 +233,14 @@ class StudyHandle:
         body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
         return self._transport.post(TrialView, f"{self._path}/trials", body)
 
-    def delete(self) -> StudyView:
+    def delete(self, *, if_match: str | None = None) -> StudyView:
         """Delete the study for good, which must be over; return how it was.
 
         Raises:
+            errors.PreconditionFailed: it no longer has the version `if_match`.
             errors.StudyState: it is not over.
         """
-        return self._transport.delete(StudyView, self._path)
+        return self._transport.delete(StudyView, self._path, if_match=if_match)
 
     def export(
         self,
@@ -291,6 +310,6 @@ class StudyHandle:
     def _look(self, patience: Patience) -> None:
         self.view = self._transport.get(StudyView, self._path, patience=patience)
 
-    def _change(self, patch: StudyPatch) -> Self:
-        self.view = self._transport.patch(StudyView, self._path, patch)
+    def _change(self, patch: StudyPatch, if_match: str | None = None) -> Self:
+        self.view = self._transport.patch(StudyView, self._path, patch, if_match=if_match)
         return self

@@ -80,11 +80,13 @@ class Dryrun(Reply):
 class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
+    `version` changes when a person changes the study; in quotes it goes into `If-Match`.
     `adopted` of its trials ran elsewhere before it was taken over.
     """
 
     id: int
     name: str
+    version: str = ""
     state: StudyState
     stopping: EndReason | None = None
     ended_why: EndReason | None = None
