@@ -10,14 +10,13 @@ from api.services import Services
 from api.views import elapsed_hours, study_view
 from storage.memory import Reader
 from storage.transaction import Transaction
-from tuner.errors import Fault, InvalidInput, NotFound
+from tuner.errors import InvalidInput, NotFound
 from tuner.errors import StudyState as WrongState
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import EndReason, Event, EventKind, StudyState, Worker
-from tuner.wire import Extend, StudyPage, StudyPatch, StudyView
+from tuner.wire import Extend, StudyPatch, StudyView
 
-_FUTURE = 2**62
 _MOST_TRIALS = 1_000_000
 
 
@@ -52,46 +51,6 @@ def why_idle(study: Study, workers: Sequence[Worker]) -> str:
     if study.stopping is not None:
         return "stopping: no further trial starts"
     return queue.why_not(study, workers) or ""
-
-
-def page(
-    reader: Reader,
-    services: Services,
-    *,
-    limit: int,
-    cursor: str | None,
-    state: StudyState | None,
-    project: str | None,
-) -> StudyPage:
-    """Show studies, newest first.
-
-    Raises:
-        InvalidInput: the cursor is none of ours.
-    """
-    before = _FUTURE if cursor is None else number_of(cursor)
-    found = [
-        s
-        for s in sorted(reader.studies(), key=lambda s: -s.study_id)
-        if s.study_id < before
-        and (state is None or s.state is state)
-        and (project is None or s.spec.queue.project == project)
-    ]
-    more = str(found[limit - 1].study_id) if len(found) > limit else None
-    return StudyPage(items=[show(reader, services, s) for s in found[:limit]], next_cursor=more)
-
-
-def number_of(cursor: str) -> int:
-    """Read a cursor.
-
-    Raises:
-        InvalidInput: it is none of ours.
-    """
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
-        message = "is not a `next_cursor` of this list"
-        raise InvalidInput(
-            f"query.cursor: {message}", [Fault(where="query.cursor", message=message)]
-        )
-    return int(cursor)
 
 
 def patch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from api.listing import Order, cut
 from api.services import Services
 from storage.transaction import Transaction
 from tuner.study import Study
@@ -64,8 +65,12 @@ async def sign_off(services: Services, worker_id: str) -> None:
     services.deadlines.forget(worker_id)
 
 
-def page(services: Services) -> WorkerPage:
-    """Show all workers, the latest first."""
+def page(services: Services, *, limit: int, cursor: str | None) -> WorkerPage:
+    """Show a page of workers, the latest first.
+
+    Raises:
+        InvalidInput: the cursor is none of this list's.
+    """
     memory = services.ledger.memory
     running: dict[str, list[str]] = {}
     studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
@@ -73,8 +78,14 @@ def page(services: Services) -> WorkerPage:
         if lease.worker_id is not None:
             label = f"{studies[lease.study_id].name}/{lease.number}"
             running.setdefault(lease.worker_id, []).append(label)
-    newest = sorted(memory.workers(), key=lambda w: w.registered_at, reverse=True)
-    return WorkerPage(items=[_view(services, w, running.get(w.worker_id, [])) for w in newest])
+    latest: Order[Worker] = Order(
+        value=lambda w: f"{w.registered_at.isoformat()} {w.worker_id}",
+        ident=lambda _: 0,
+        reverse=True,
+    )
+    found, more = cut(memory.workers(), latest, ("workers",), limit=limit, cursor=cursor)
+    items = [_view(services, w, running.get(w.worker_id, [])) for w in found]
+    return WorkerPage(items=items, next_cursor=more)
 
 
 def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:

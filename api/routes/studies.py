@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from api import deletion, export, history, studies, submit, tables, versions, views
+from api import deletion, export, history, studies, study_lists, submit, tables, versions, views
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
 from api.idempotency import KeyDep, write
@@ -65,7 +65,7 @@ async def submit_study(
 
 
 @router.get("", operation_id="list_studies", summary="List studies, newest first")
-async def list_studies(
+async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     services: ServicesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -73,15 +73,20 @@ async def list_studies(
     project: Annotated[
         str | None, Query(description="Only studies of this project", max_length=100)
     ] = None,
+    name: Annotated[
+        str | None, Query(description="Only studies whose names begin so", max_length=100)
+    ] = None,
+    owner: Annotated[
+        str | None, Query(description="Only studies submitted by this user", max_length=100)
+    ] = None,
+    sort: Annotated[
+        study_lists.Sort,
+        Query(description="`-` turns the order round; studies without a best value come last"),
+    ] = "-created",
 ) -> StudyPage:
-    return studies.page(
-        services.ledger.memory,
-        services,
-        limit=limit,
-        cursor=cursor,
-        state=state,
-        project=project,
-    )
+    wanted = study_lists.Wanted(state=state, project=project, name=name, owner=owner, sort=sort)
+    memory = services.ledger.memory
+    return study_lists.page(memory, services, wanted, limit=limit, cursor=cursor)
 
 
 @router.get("/{study}", operation_id="get_study", summary="Show a study", response_model=StudyView)

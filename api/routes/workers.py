@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 
 from api import workers
 from api.body import Json
-from api.deps import ServicesDep
+from api.deps import Cursor, Limit, ServicesDep
 from tuner.wire import Registered, RegisterWorker, WorkerPage
 
 router = APIRouter(prefix="/workers", tags=["workers"])
@@ -24,8 +24,10 @@ async def register_worker(services: ServicesDep, body: Json[RegisterWorker]) -> 
 
 
 @router.get("", operation_id="list_workers", summary="List workers")
-async def list_workers(services: ServicesDep) -> WorkerPage:
-    return workers.page(services)
+async def list_workers(
+    services: ServicesDep, limit: Limit = 1000, cursor: Cursor = None
+) -> WorkerPage:
+    return workers.page(services, limit=limit, cursor=cursor)
 
 
 @router.delete("/{worker}", operation_id="sign_off", summary="Sign a worker off", status_code=204)

@@ -96,11 +96,21 @@ class StudyHandle:
         self.view = self._transport.get(StudyView, self._path)
         return self
 
-    def trials(self) -> list[TrialView]:
-        """Return all trials in order of their numbers, without their curves."""
-        pages: Iterator[TrialView] = self._transport.pages(TrialPage, f"{self._path}/trials")
-        self._seen_trials = list(pages)
-        return list(self._seen_trials)
+    def trials(self, **query: str | float | None) -> list[TrialView]:
+        """Return trials without their curves: all in order of their numbers, or those asked for.
+
+        Args:
+            query: `state`, `outcome`, `origin`, `min_value`, `max_value` choose; `sort` is
+                `number`, `value` (best first) or `duration`, with `-` in front the other way round.
+
+        Raises:
+            InvalidInput: there is no such filter or order.
+        """
+        path = f"{self._path}/trials"
+        found: list[TrialView] = list(self._transport.pages(TrialPage, path, **query))
+        if not query:
+            self._seen_trials = list(found)
+        return found
 
     def trial(self, number: int) -> TrialDetail:
         """Return one trial with the reports and events of all its attempts."""
