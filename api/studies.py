@@ -88,7 +88,7 @@ def _over(study: Study, change: StudyPatch) -> Study:
     same = (asked == "cancelled" and study.state is StudyState.CANCELLED) or (
         asked == "stopped" and study.state is StudyState.FINISHED
     )
-    if same and change.priority is None and change.parallel is None:
+    if same and {change.priority, change.parallel} == {None} and change.space is None:
         return study
     raise WrongState(f"study {study.name!r} is {study.state}", state=study.state.value)
 

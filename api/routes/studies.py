@@ -9,7 +9,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from api import deletion, export, history, studies, study_lists, submit, tables, versions, views
+from api import (
+    deletion,
+    export,
+    history,
+    respace,
+    studies,
+    study_lists,
+    submit,
+    tables,
+    versions,
+    views,
+)
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
 from api.idempotency import KeyDep, write
@@ -25,6 +36,7 @@ from tuner.wire import (
     Dryrun,
     EventPage,
     Extend,
+    SpecPage,
     StudyPage,
     StudyPatch,
     StudyView,
@@ -101,21 +113,44 @@ async def get_study(
 @router.patch(
     "/{study}",
     operation_id="change_study",
-    summary="Pause, resume, stop or cancel a study; change its priority or parallel limit",
+    summary="Pause, resume, stop or cancel a study; change its priority, parallel limit or space",
     response_model=StudyView,
 )
-async def change_study(
+async def change_study(  # noqa: PLR0917 - FastAPI passes them by name
     services: ServicesDep,
     study: StudyRef,
     change: Json[StudyPatch],
     key: KeyDep,
+    user: UserDep,
     expected: versions.IfMatch,
 ) -> Response:
+    made: respace.Respaced | None = None
+    if change.space is not None:
+        if change.state in ("stopped", "cancelled"):
+            raise InvalidInput("space: a study that ends needs no other space")
+        found = studies.find(services.ledger.memory, study)
+        made = await asyncio.to_thread(respace.prepare, found, change.space)
+
     def command(tx: Transaction) -> StudyView:
-        changed = studies.patch(tx, study, change, services.clock(), expected)
+        now = services.clock()
+        changed = studies.patch(tx, study, change, now, expected)
+        if made is not None:
+            changed = respace.change(tx, changed, made, user, now)
         return studies.show(tx, services, changed)
 
     return versions.tagged(await write(services, key(), command))
+
+
+@router.get(
+    "/{study}/specs",
+    operation_id="list_specs",
+    summary="List the documents a study had, oldest first; one for each change of its space",
+)
+async def list_specs(
+    services: ServicesDep, study: StudyRef, limit: Limit = 100, cursor: Cursor = None
+) -> SpecPage:
+    found = studies.find(services.ledger.memory, study)
+    return await history.spec_page(services, found, limit=limit, cursor=cursor)
 
 
 @router.delete(
