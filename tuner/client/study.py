@@ -26,6 +26,8 @@ from tuner.wire import (
     EventPage,
     EventView,
     Extend,
+    SpecPage,
+    SpecView,
     StudyPatch,
     StudyView,
     TrialDetail,
@@ -198,24 +200,39 @@ class StudyHandle:
         """End the study and its running trials now."""
         return self._change(StudyPatch(state="cancelled"))
 
-    def update(
+    def change(
         self,
         *,
         priority: int | None = None,
         parallel: int | None = None,
+        space: Mapping[str, Any] | None = None,
         if_match: str | None = None,
     ) -> Self:
-        """Change the priority or how many trials may run at once.
+        """Change the priority, how many trials may run at once, or the space.
 
-        With `if_match` only if the study still has this `version`.
+        Args:
+            priority: higher ones go first.
+            parallel: trials at once.
+            space: parameters with other ranges or choices, each whole, as in the study document.
+            if_match: the `version` that the study must still have.
 
         Raises:
-            errors.PreconditionFailed: a person changed it meanwhile.
+            errors.InvalidInput: the space can't be changed so.
+            errors.PreconditionFailed: a person changed the study meanwhile.
         """
-        return self._change(StudyPatch(priority=priority, parallel=parallel), if_match)
+        other = None if space is None else dict(space)
+        return self._change(StudyPatch(priority=priority, parallel=parallel, space=other), if_match)
+
+    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
+        """Change the priority or how many trials may run at once; see `change`."""
+        return self.change(priority=priority, parallel=parallel)
+
+    def specs(self) -> list[SpecView]:
+        """Return the documents the study had, oldest first: one for each change of its space."""
+        return list(self._transport.pages(SpecPage, f"{self._path}/specs"))
 
     def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
-        """Add to the budget; a finished study goes on. See `update` for `if_match`."""
+        """Add to the budget; a finished study goes on. See `change` for `if_match`."""
         body = Extend(trials=trials, hours=float(hours))
         path = f"{self._path}/extend"
         self.view = self._transport.post(StudyView, path, body, if_match=if_match)
