@@ -5,6 +5,9 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from starlette.responses import Response
+
+from api.idempotency import Key, write
 from api.listing import Order, cut
 from api.services import Services
 from storage.transaction import Transaction
@@ -13,8 +16,8 @@ from tuner.trial import Worker
 from tuner.wire import Registered, RegisterWorker, WorkerPage, WorkerView
 
 
-async def register(services: Services, body: RegisterWorker) -> Registered:
-    """Add a worker to the fleet."""
+async def register(services: Services, body: RegisterWorker, key: Key | None) -> Response:
+    """Add a worker to the fleet; sent again under its key, it is the same worker."""
     now = services.clock()
     worker = Worker(
         worker_id=f"w-{secrets.token_urlsafe(9)}",
@@ -28,13 +31,20 @@ async def register(services: Services, body: RegisterWorker) -> Registered:
         registered_at=now,
         seen_at=now,
     )
-    await services.ledger.write(lambda tx: tx.put_worker(worker))
-    services.deadlines.hear(worker.worker_id)
-    return Registered(
+
+    def command(tx: Transaction) -> Registered:
+        tx.put_worker(worker)
+        return reply
+
+    reply = Registered(
         worker_id=worker.worker_id,
         lease_s=services.settings.lease_s,
         heartbeat_s=services.settings.heartbeat_s,
     )
+    response = await write(services, key, command, status=201)
+    known = Registered.model_validate_json(bytes(response.body))
+    services.deadlines.hear(known.worker_id)
+    return response
 
 
 async def touch(services: Services, worker_id: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from starlette.responses import Response
 
 from api import workers
 from api.body import Json
 from api.deps import Cursor, Limit, ServicesDep
+from api.idempotency import KeyDep
 from tuner.wire import Registered, RegisterWorker, WorkerPage
 
 router = APIRouter(prefix="/workers", tags=["workers"])
@@ -18,9 +20,17 @@ WorkerId = Annotated[
 ]
 
 
-@router.post("", operation_id="register_worker", summary="Register a worker", status_code=201)
-async def register_worker(services: ServicesDep, body: Json[RegisterWorker]) -> Registered:
-    return await workers.register(services, body)
+@router.post(
+    "",
+    operation_id="register_worker",
+    summary="Register a worker",
+    status_code=201,
+    response_model=Registered,
+)
+async def register_worker(
+    services: ServicesDep, body: Json[RegisterWorker], key: KeyDep
+) -> Response:
+    return await workers.register(services, body, key())
 
 
 @router.get("", operation_id="list_workers", summary="List workers")
