@@ -8,7 +8,7 @@ import shutil
 
 from starlette.responses import Response
 
-from api import idempotency, studies
+from api import idempotency, studies, versions
 from api.access import Actor
 from api.idempotency import Key
 from api.services import Services
@@ -18,19 +18,27 @@ from tuner.wire import StudyView
 _log = logging.getLogger(__name__)
 
 
-async def delete(services: Services, ref: str, key: Key | None, actor: Actor) -> Response:
+async def delete(
+    services: Services,
+    ref: str,
+    key: Key | None,
+    expected: frozenset[str] | None,
+    actor: Actor,
+) -> Response:
     """Take a study out of sight and answer how it was.
 
     Its rows follow piece by piece, its files before the answer.
 
     Raises:
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: it is not over.
     """
     dropped: set[int] = set()
 
     def command(tx: Transaction) -> StudyView:
         study = studies.find(tx, ref)
+        versions.check(study, expected)
         view = studies.show(tx, services, study)
         tx.drop_study(study.study_id)
         actor.note(tx, services, "delete", study)

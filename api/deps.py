@@ -72,6 +72,8 @@ Limit = Annotated[int, Query(description="Items on a page", ge=1, le=1000)]
 Cursor = Annotated[
     str | None,
     Query(
-        description="`next_cursor` of the page before", max_length=100, pattern=r"^[0-9A-Za-z_=-]+$"
+        description="`next_cursor` of the page before",
+        max_length=1000,
+        pattern=r"^[0-9A-Za-z_=-]+$",
     ),
 ]

@@ -43,7 +43,10 @@ def missing(study: Study, trials: Sequence[Trial]) -> list[Trial]:
 
 
 def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the best trial of each of the `repeats.finalists` best distinct configurations."""
+    """Return the best trial of each of the `repeats.finalists` best distinct configurations.
+
+    Those that lie outside of a space that was changed meanwhile can't be run again.
+    """
     if study.spec.repeats is None:
         return []
     sign = 1.0 if study.spec.objective.mode == "min" else -1.0
@@ -51,6 +54,7 @@ def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
         (sign * t.value, t.number, t)
         for t in trials
         if t.origin is not Origin.FINALIST and t.outcome in _MEASURED and t.value is not None
+        if not study.space.faults(t.params)
     )
     distinct: dict[Key, Trial] = {}
     for _, _, trial in ranked:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from api.listing import Order, cut
 from api.services import Services
-from api.views import event_view, finite, trial_fields
+from api.views import document, event_view, finite, trial_fields
 from storage import queries
+from storage.spec_versions import SpecVersion, read_specs
+from tuner.study import Study
 from tuner.trial import Trial
-from tuner.wire import BestView, EventPage, ReportView, StudyView, TrialDetail
+from tuner.wire import BestView, EventPage, ReportView, SpecPage, SpecView, StudyView, TrialDetail
 
 Status = Literal["ok", "nan", "inf", "-inf"]
 
@@ -31,6 +34,21 @@ async def event_page(services: Services, study_id: int, *, after: int, limit: in
     found = await queries.study_events(services.ledger, study_id, after, limit + 1)
     items = [event_view(e) for e in found[:limit]]
     return EventPage(items=items, next_cursor=str(items[-1].seq) if len(found) > limit else None)
+
+
+async def spec_page(
+    services: Services, study: Study, *, limit: int, cursor: str | None
+) -> SpecPage:
+    """Show the documents a study had, oldest first.
+
+    Raises:
+        InvalidInput: the cursor is none of this list's.
+    """
+    found = await services.ledger.read(lambda connection: read_specs(connection, study))
+    order: Order[SpecVersion] = Order(value=lambda v: v.version, ident=lambda v: v.version)
+    items, more = cut(found, order, ("specs", study.study_id), limit=limit, cursor=cursor)
+    views = [SpecView(version=v.version, spec=document(v.spec), at=v.at, by=v.by) for v in items]
+    return SpecPage(items=views, next_cursor=more)
 
 
 async def best_with_metrics(services: Services, study_id: int, best: BestView) -> BestView:

@@ -145,9 +145,10 @@ async def _try(
 
 
 def _exhaust(tx: Transaction, services: Services, study: Study, why: NoPoint) -> None:
-    """End the search, unless a trial came in between."""
+    """End the search, unless a trial came in between or the space was changed."""
     current = tx.study(study.study_id)
-    if tx.next_number(study.study_id) == why.number and queue.is_open(current):
+    same = current.spec.space == study.spec.space
+    if same and tx.next_number(study.study_id) == why.number and queue.is_open(current):
         lifecycle.exhaust(tx, current, why.reason, services.clock())
 
 

@@ -94,10 +94,11 @@ class Search:
         return self._proposer(study).propose(study, number, trials, count, ahead)
 
     def _proposer(self, study: Study) -> Proposer:
-        """Return the study's proposer; to make one may take a second."""
-        if (found := self._proposers.get(study.study_id)) is not None:
-            return found
-        return self._proposers.setdefault(study.study_id, _kind(study)(study))
+        """Return the study's proposer, made anew if its space changed; that may take a second."""
+        found = self._proposers.get(study.study_id)
+        if found is None or not found.serves(study):
+            found = self._proposers[study.study_id] = _kind(study)(study)
+        return found
 
     def point(self, reader: Reader, study: Study) -> Point | None:
         """Return the point for the study's next trial, at once; None if none is ready.
@@ -130,9 +131,12 @@ class Search:
             self._prepare(reader, study.study_id)
 
     def _shelf(self, study: Study) -> Shelf:
-        if (found := self._shelves.get(study.study_id)) is not None:
-            return found
-        return self._shelves.setdefault(study.study_id, Shelf(_kind(study).needs, self._make))
+        """Return the study's shelf; after a change of its space an empty one."""
+        found = self._shelves.get(study.study_id)
+        if found is None or not found.serves(study):
+            found = Shelf(_kind(study).needs, self._make, study.spec.space)
+            self._shelves[study.study_id] = found
+        return found
 
     async def _make(
         self, study: Study, number: int, trials: Sequence[Trial], count: int, ahead: Sequence[Point]
@@ -150,8 +154,9 @@ class Search:
     async def _fill(self, reader: Reader, study_id: int) -> None:
         """Make one point after the other ready; who asks meanwhile goes in between."""
         try:
-            while (shelf := self._shelves.get(study_id)) is not None:
+            while study_id in self._shelves:
                 study = reader.study(study_id)
+                shelf = self._shelf(study)
                 if not queue.is_open(study):
                     shelf.clear()
                     return

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from api import lifecycle, queue
+from api import lifecycle, queue, versions
 from api.services import Services
 from api.views import elapsed_hours, study_view
 from storage.memory import Reader
 from storage.transaction import Transaction
-from tuner.errors import Fault, InvalidInput, NotFound
+from tuner.errors import InvalidInput, NotFound
 from tuner.errors import StudyState as WrongState
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import EndReason, Event, EventKind, StudyState, Worker
-from tuner.wire import Extend, StudyPage, StudyPatch, StudyView
+from tuner.wire import Extend, StudyPatch, StudyView
 
-_FUTURE = 2**62
 _MOST_TRIALS = 1_000_000
 
 
@@ -54,54 +53,22 @@ def why_idle(study: Study, workers: Sequence[Worker]) -> str:
     return queue.why_not(study, workers) or ""
 
 
-def page(
-    reader: Reader,
-    services: Services,
-    *,
-    limit: int,
-    cursor: str | None,
-    state: StudyState | None,
-    seen: Callable[[str], bool],
-) -> StudyPage:
-    """Show studies, newest first, of the projects that `seen` names.
-
-    Raises:
-        InvalidInput: the cursor is none of ours.
-    """
-    before = _FUTURE if cursor is None else number_of(cursor)
-    found = [
-        s
-        for s in sorted(reader.studies(), key=lambda s: -s.study_id)
-        if s.study_id < before
-        and (state is None or s.state is state)
-        and seen(s.spec.queue.project)
-    ]
-    more = str(found[limit - 1].study_id) if len(found) > limit else None
-    return StudyPage(items=[show(reader, services, s) for s in found[:limit]], next_cursor=more)
-
-
-def number_of(cursor: str) -> int:
-    """Read a cursor.
-
-    Raises:
-        InvalidInput: it is none of ours.
-    """
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
-        message = "is not a `next_cursor` of this list"
-        raise InvalidInput(
-            f"query.cursor: {message}", [Fault(where="query.cursor", message=message)]
-        )
-    return int(cursor)
-
-
-def patch(tx: Transaction, ref: str, change: StudyPatch, now: datetime) -> Study:
-    """Change a study's priority, parallel limit or state.
+def patch(
+    tx: Transaction,
+    ref: str,
+    change: StudyPatch,
+    now: datetime,
+    expected: frozenset[str] | None = None,
+) -> Study:
+    """Change a study's priority, parallel limit or state; see `versions.check` for `expected`.
 
     Raises:
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: the study is over, and this would change it.
     """
     study = find(tx, ref)
+    versions.check(study, expected)
     if study.is_over:
         return _over(study, change)
     study = _retune(tx, study, change, now)
@@ -121,7 +88,7 @@ def _over(study: Study, change: StudyPatch) -> Study:
     same = (asked == "cancelled" and study.state is StudyState.CANCELLED) or (
         asked == "stopped" and study.state is StudyState.FINISHED
     )
-    if same and change.priority is None and change.parallel is None:
+    if same and {change.priority, change.parallel} == {None} and change.space is None:
         return study
     raise WrongState(f"study {study.name!r} is {study.state}", state=study.state.value)
 
@@ -160,7 +127,13 @@ def _stop(tx: Transaction, study: Study, now: datetime) -> Study:
     return lifecycle.settle(tx, study.study_id, now)
 
 
-def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
+def extend(
+    tx: Transaction,
+    ref: str,
+    more: Extend,
+    now: datetime,
+    expected: frozenset[str] | None = None,
+) -> Study:
     """Add to a study's budget; one that finished, or is stopping, goes on.
 
     One that a person stopped gets `more.trials` beyond those it tried: the rest was given up.
@@ -168,9 +141,11 @@ def extend(tx: Transaction, ref: str, more: Extend, now: datetime) -> Study:
     Raises:
         InvalidInput: nothing is added, or more than a study may have.
         NotFound: there is no such study.
+        PreconditionFailed: it was changed meanwhile.
         StudyState: it was cancelled or ended by failures, or its hours are used up.
     """
     study = find(tx, ref)
+    versions.check(study, expected)
     if more.trials == 0 and more.hours == 0:
         raise InvalidInput("give the trials or the hours to add")
     if study.state is StudyState.CANCELLED or EndReason.FAILURES in (

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from api.access import Actor
 from api.credentials import digest_of, new_secret
+from api.listing import refuse
 from api.services import Services
-from api.studies import number_of
 from storage.audit import AuditFilter, audit_entries
 from storage.memory import Reader
 from storage.transaction import Transaction
@@ -106,10 +106,16 @@ async def audit_page(
     services: Services, chosen: AuditFilter, *, limit: int, cursor: str | None
 ) -> AuditPage:
     """Show entries of the audit log, newest first. Raises InvalidInput for a foreign cursor."""
-    before = _FUTURE if cursor is None else number_of(cursor)
+    before = _FUTURE if cursor is None else _number_of(cursor)
     found = await audit_entries(services.ledger, chosen, before=before, limit=limit + 1)
     more = str(found[limit - 1].seq) if len(found) > limit else None
     return AuditPage(items=[_entry(e) for e in found[:limit]], next_cursor=more)
+
+
+def _number_of(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        refuse()
+    return int(cursor)
 
 
 def _entry(entry: AuditEntry) -> AuditView:

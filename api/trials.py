@@ -4,45 +4,77 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from api.studies import number_of
+from api.listing import Order, cut
 from api.views import trial_view
 from storage.memory import Reader
 from tuner.decision import Outcome
 from tuner.study import Study
-from tuner.trial import Trial, TrialState
+from tuner.trial import Origin, Trial, TrialState
 from tuner.wire import TrialPage
+
+Sort = Literal["number", "-number", "value", "-value", "duration", "-duration"]
 
 
 class Wanted(NamedTuple):
-    """Which trials to list, and in which order."""
+    """Which trials to list, and in which order: `value` is best first, `-` turns it round.
+
+    Trials without what is sorted by come last. With bounds only those with a value are listed.
+    """
 
     state: TrialState | None = None
     outcome: Outcome | None = None
-    sort: Literal["number", "value"] = "number"
+    origin: Origin | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+    sort: Sort = "number"
+
+    def holds(self, trial: Trial) -> bool:
+        """Tell whether a trial is to be listed."""
+        return (
+            (self.state is None or trial.state is self.state)
+            and (self.outcome is None or trial.outcome is self.outcome)
+            and (self.origin is None or trial.origin is self.origin)
+            and self._in_range(trial.value)
+        )
+
+    def _in_range(self, value: float | None) -> bool:
+        if self.min_value is None and self.max_value is None:
+            return True
+        if value is None:
+            return False
+        above = self.min_value is None or value >= self.min_value
+        return above and (self.max_value is None or value <= self.max_value)
 
 
 def page(
     reader: Reader, study: Study, wanted: Wanted, *, limit: int, cursor: str | None
 ) -> TrialPage:
-    """Show a page of trials. The cursor counts the trials before the page.
+    """Show a page of trials.
 
     Raises:
-        InvalidInput: the cursor is none of ours.
+        InvalidInput: the cursor is none of this list's.
     """
-    start = 0 if cursor is None else number_of(cursor)
-    found = [
-        t
-        for t in reader.trials(study.study_id)
-        if (wanted.state is None or t.state is wanted.state)
-        and (wanted.outcome is None or t.outcome is wanted.outcome)
-    ]
-    if wanted.sort == "value":
-        sign = 1.0 if study.spec.objective.mode == "min" else -1.0
-        found.sort(key=lambda t: _rank(t, sign))
-    more = str(start + limit) if start + limit < len(found) else None
-    return TrialPage(items=[trial_view(t) for t in found[start : start + limit]], next_cursor=more)
+    found = filter(wanted.holds, reader.trials(study.study_id))
+    scope = ("trials", study.study_id, *wanted)
+    order = _order(wanted.sort, 1.0 if study.spec.objective.mode == "min" else -1.0)
+    items, more = cut(found, order, scope, limit=limit, cursor=cursor)
+    return TrialPage(items=[trial_view(t) for t in items], next_cursor=more)
 
 
-def _rank(trial: Trial, sign: float) -> tuple[bool, float, int]:
-    missing = trial.value is None
-    return (missing, 0.0 if trial.value is None else sign * trial.value, trial.number)
+def _order(sort: Sort, sign: float) -> Order[Trial]:
+    name, reverse = sort.removeprefix("-"), sort.startswith("-")
+    if name == "value":
+        return Order(
+            value=lambda t: None if t.value is None else sign * t.value,
+            ident=lambda t: t.number,
+            reverse=reverse,
+        )
+    if name == "duration":
+        return Order(value=_seconds, ident=lambda t: t.number, reverse=reverse)
+    return Order(value=lambda t: t.number, ident=lambda t: t.number, reverse=reverse)
+
+
+def _seconds(trial: Trial) -> float | None:
+    if trial.started_at is None or trial.ended_at is None:
+        return None
+    return (trial.ended_at - trial.started_at).total_seconds()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from api import finalists
+from api import finalists, versions
 from tuner.decision import Outcome
 from tuner.spec import StudySpec
 from tuner.study import Study
@@ -31,6 +31,7 @@ def study_view(
     return StudyView(
         id=study.study_id,
         name=study.name,
+        version=versions.version(study),
         state=study.state,
         stopping=study.stopping,
         ended_why=study.ended_why,

@@ -5,6 +5,10 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from starlette.responses import Response
+
+from api.idempotency import Key, write
+from api.listing import Order, cut
 from api.services import Services
 from storage.memory import Reader
 from storage.transaction import Transaction
@@ -15,8 +19,13 @@ from tuner.trial import Worker
 from tuner.wire import Registered, RegisterWorker, WorkerPage, WorkerView
 
 
-async def register(services: Services, body: RegisterWorker, who: Identity) -> Registered:
-    """Add a worker to the fleet; it is bound to the token it registers with."""
+async def register(
+    services: Services, body: RegisterWorker, key: Key | None, who: Identity
+) -> Response:
+    """Add a worker to the fleet, bound to the token it registers with.
+
+    Sent again under its key, it is the same worker.
+    """
     now = services.clock()
     worker = Worker(
         worker_id=f"w-{secrets.token_urlsafe(9)}",
@@ -32,13 +41,20 @@ async def register(services: Services, body: RegisterWorker, who: Identity) -> R
         token_id=who.token_id,
         project=who.project,
     )
-    await services.ledger.write(lambda tx: tx.put_worker(worker))
-    services.deadlines.hear(worker.worker_id)
-    return Registered(
+
+    def command(tx: Transaction) -> Registered:
+        tx.put_worker(worker)
+        return reply
+
+    reply = Registered(
         worker_id=worker.worker_id,
         lease_s=services.settings.lease_s,
         heartbeat_s=services.settings.heartbeat_s,
     )
+    response = await write(services, key, command, status=201)
+    known = Registered.model_validate_json(bytes(response.body))
+    services.deadlines.hear(known.worker_id)
+    return response
 
 
 async def touch(services: Services, worker_id: str, who: Identity) -> None:
@@ -82,8 +98,12 @@ def _own(reader: Reader, worker_id: str, who: Identity) -> Worker:
     return worker
 
 
-def page(services: Services, who: Identity) -> WorkerPage:
-    """Show all workers, the latest first, with those of their trials that `who` may see."""
+def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -> WorkerPage:
+    """Show a page of workers, the latest first, with those of their trials that `who` may see.
+
+    Raises:
+        InvalidInput: the cursor is none of this list's.
+    """
     memory = services.ledger.memory
     running: dict[str, list[str]] = {}
     studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
@@ -92,8 +112,14 @@ def page(services: Services, who: Identity) -> WorkerPage:
         if lease.worker_id is not None and seen:
             label = f"{studies[lease.study_id].name}/{lease.number}"
             running.setdefault(lease.worker_id, []).append(label)
-    newest = sorted(memory.workers(), key=lambda w: w.registered_at, reverse=True)
-    return WorkerPage(items=[_view(services, w, running.get(w.worker_id, [])) for w in newest])
+    latest: Order[Worker] = Order(
+        value=lambda w: f"{w.registered_at.isoformat()} {w.worker_id}",
+        ident=lambda _: 0,
+        reverse=True,
+    )
+    found, more = cut(memory.workers(), latest, ("workers",), limit=limit, cursor=cursor)
+    items = [_view(services, w, running.get(w.worker_id, [])) for w in found]
+    return WorkerPage(items=items, next_cursor=more)
 
 
 def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:

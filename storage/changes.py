@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from storage.adopted import OptunaRecord
 from storage.optuna_records.state import OptunaChanges
 from tuner.access import AuditEntry, Token
+from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
 
@@ -81,6 +82,16 @@ class StoredReply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpecChange:
+    """A study before a change of its space, and its document after it."""
+
+    study: Study
+    spec: StudySpec
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialChange:
     """A trial before (None: it is new) and after a batch. A `record` stands for Optuna's rows."""
 
@@ -105,6 +116,7 @@ class Changes:
     dropped: tuple[int, ...] = ()
     new_studies: tuple[Study, ...] = ()
     studies: tuple[Study, ...] = ()
+    specs: tuple[SpecChange, ...] = ()
     attributes: Mapping[tuple[int, str], Any] = field(default_factory=dict)
     trials: tuple[TrialChange, ...] = ()
     attempts_opened: tuple[Attempt, ...] = ()

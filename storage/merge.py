@@ -43,6 +43,7 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         dropped=tuple(i for i in gone if i in base.studies),
         new_studies=tuple(s for i, s in studies.items() if i not in base.studies),
         studies=tuple(s for i, s in studies.items() if i in base.studies),
+        specs=tuple(c for (i, _), c in overlay.specs.items() if i not in gone),
         attributes={k: v for k, v in overlay.attributes.items() if k[0] not in gone},
         trials=trials,
         attempts_opened=tuple(a for a in opened if a.lease.study_id not in gone),
@@ -68,7 +69,7 @@ def _trial_changes(tx: Transaction, base: Tables, overlay: Overlay) -> Iterator[
         for number, trial in changed.items():
             place = TrialKey(study_id, number)
             yield TrialChange(
-                study=study, old=before.get(number), new=trial,
+                study=overlay.born.get(place, study), old=before.get(number), new=trial,
                 note=overlay.notes.get(place, ""), record=overlay.records.get(place),
             )  # fmt: skip
 

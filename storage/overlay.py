@@ -10,6 +10,7 @@ from storage.changes import (
     Attempt,
     AttemptKey,
     ReportKey,
+    SpecChange,
     StoredCheckpoint,
     StoredReply,
     StoredReport,
@@ -29,6 +30,9 @@ class Overlay:
     studies: dict[int, Study] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
     dropped: dict[int, Study] = field(default_factory=dict)
+    specs: dict[tuple[int, int], SpecChange] = field(default_factory=dict)
+    born: dict[TrialKey, Study] = field(default_factory=dict)
+    """New trials' studies as they were then: their spaces are what the trials are points of."""
     trials: dict[int, dict[int, Trial]] = field(default_factory=dict)
     notes: dict[TrialKey, str] = field(default_factory=dict)
     records: dict[TrialKey, OptunaRecord] = field(default_factory=dict)

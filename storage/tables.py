@@ -75,6 +75,16 @@ trials = Table(
     UniqueConstraint("study_id", "number", name="tuner_trials_number"),
 )
 
+specs = Table(
+    "tuner_specs",
+    metadata,
+    Column("study_id", ForeignKey(studies.c.study_id), primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("spec", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
 attempts = Table(
     "tuner_attempts",
     metadata,

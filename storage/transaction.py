@@ -14,6 +14,7 @@ from storage.changes import (
     Attempt,
     AttemptKey,
     ReportKey,
+    SpecChange,
     StoredCheckpoint,
     StoredReply,
     StoredReport,
@@ -96,6 +97,11 @@ class Transaction(OverlayReader):
             raise InvalidInput("a study can't be renamed")
         self._set(self.overlay.studies, study.study_id, study)
 
+    def put_spec(self, change: SpecChange) -> None:
+        """Keep a study's document before and after a change of its space, as its next versions."""
+        number = sum(study_id == change.study.study_id for study_id, _ in self.overlay.specs)
+        self._set(self.overlay.specs, (change.study.study_id, number), change)
+
     def drop_study(self, study_id: int) -> Study:
         """Remove a study that is over, with all that belongs to it, and return it.
 
@@ -124,7 +130,8 @@ class Transaction(OverlayReader):
 
         `note` is kept beside Optuna's row, as its user attribute `tuner:note`.
         """
-        space = self.study(study_id).space
+        study = self.study(study_id)
+        space = study.space
         if faults := space.faults(params):
             raise InvalidInput("; ".join(faults))
         number = self.next_number(study_id)
@@ -133,6 +140,7 @@ class Transaction(OverlayReader):
             params=exact(space, params), seed=seed, origin=origin, created_at=now,
         )  # fmt: skip
         self._set(self.overlay.numbers, study_id, number + 1)
+        self._set(self.overlay.born, TrialKey(study_id, number), study)
         self._put(None, trial)
         if note:
             self._set(self.overlay.notes, TrialKey(study_id, number), note)

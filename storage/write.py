@@ -14,6 +14,7 @@ from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
 from storage.rows import Row
+from storage.spec_versions import write_specs
 from tuner.study import Study
 
 _STORED = attrgetter(
@@ -74,6 +75,7 @@ def _write_studies(connection: Connection, changes: Changes) -> None:
     insert_rows(connection, tables.studies, [rows.study_row(s) for s in new])
     changed = [_study_update(s) for s in changes.studies]
     update_rows(connection, tables.studies, changed, "study_id")
+    write_specs(connection, changes.specs)
     attributes = [optuna_rows.spec_row(s) for s in (*new, *changes.studies)]
     attributes += optuna_rows.user_attr_rows(changes.attributes)
     upsert_rows(connection, tables.optuna_study_user_attrs, attributes, "study_id", "key")

@@ -120,6 +120,12 @@ class KeyInFlight(Conflict):
     slug, title = "key-in-flight", "A request with this key is in flight"
 
 
+class PreconditionFailed(TunerError):
+    """What `If-Match` named was changed meanwhile; `extra["version"]` is the present one."""
+
+    slug, status, title = "precondition-failed", 412, "It was changed meanwhile"
+
+
 class TooLarge(TunerError):
     """The body is larger than the server takes."""
 

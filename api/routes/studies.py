@@ -9,7 +9,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from api import deletion, export, history, studies, submit, tables, views
+from api import (
+    deletion,
+    export,
+    history,
+    respace,
+    studies,
+    study_lists,
+    submit,
+    tables,
+    versions,
+    views,
+)
 from api.access import ActorDep, needs, own_project, require_project
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep
@@ -27,6 +38,7 @@ from tuner.wire import (
     Dryrun,
     EventPage,
     Extend,
+    SpecPage,
     StudyPage,
     StudyPatch,
     StudyView,
@@ -71,7 +83,7 @@ async def submit_study(
 
 @router.get("", operation_id="list_studies", summary="List studies, newest first")
 @needs(Role.VIEWER, any_project=True)
-async def list_studies(  # noqa: PLR0917
+async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     services: ServicesDep,
     who: WhoDep,
     limit: Limit = 50,
@@ -80,41 +92,76 @@ async def list_studies(  # noqa: PLR0917
     project: Annotated[
         str | None, Query(description="Only studies of this project", max_length=100)
     ] = None,
+    name: Annotated[
+        str | None, Query(description="Only studies whose names begin so", max_length=100)
+    ] = None,
+    owner: Annotated[
+        str | None, Query(description="Only studies submitted by this user", max_length=100)
+    ] = None,
+    sort: Annotated[
+        study_lists.Sort,
+        Query(description="`-` turns the order round; studies without a best value come last"),
+    ] = "-created",
 ) -> StudyPage:
-    return studies.page(
-        services.ledger.memory,
-        services,
-        limit=limit,
-        cursor=cursor,
-        state=state,
-        seen=lambda p: who.sees(p) and project in (None, p),
-    )
+    wanted = study_lists.Wanted(state=state, project=project, name=name, owner=owner, sort=sort)
+    memory = services.ledger.memory
+    return study_lists.page(memory, services, wanted, who, limit=limit, cursor=cursor)
 
 
-@router.get("/{study}", operation_id="get_study", summary="Show a study")
+@router.get("/{study}", operation_id="get_study", summary="Show a study", response_model=StudyView)
 @needs(Role.VIEWER)
-async def get_study(services: ServicesDep, study: StudyRef) -> StudyView:
+async def get_study(
+    services: ServicesDep, study: StudyRef, unless: versions.IfNoneMatch = None
+) -> Response:
     memory = services.ledger.memory
     view = studies.show(memory, services, studies.find(memory, study))
-    return await history.with_metrics(services, view)
+    return versions.reply(await history.with_metrics(services, view), unless)
 
 
 @router.patch(
     "/{study}",
     operation_id="change_study",
-    summary="Pause, resume, stop or cancel a study; change its priority or parallel limit",
+    summary="Pause, resume, stop or cancel a study; change its priority, parallel limit or space",
     response_model=StudyView,
 )
 @needs(Role.SUBMITTER)
-async def change_study(
-    services: ServicesDep, study: StudyRef, change: Json[StudyPatch], key: KeyDep, actor: ActorDep
+async def change_study(  # noqa: PLR0917 - FastAPI passes them by name
+    services: ServicesDep,
+    study: StudyRef,
+    change: Json[StudyPatch],
+    key: KeyDep,
+    actor: ActorDep,
+    expected: versions.IfMatch,
 ) -> Response:
+    made: respace.Respaced | None = None
+    if change.space is not None:
+        if change.state in ("stopped", "cancelled"):
+            raise InvalidInput("space: a study that ends needs no other space")
+        found = studies.find(services.ledger.memory, study)
+        made = await asyncio.to_thread(respace.prepare, found, change.space)
+
     def command(tx: Transaction) -> StudyView:
-        changed = studies.patch(tx, study, change, services.clock())
+        now = services.clock()
+        changed = studies.patch(tx, study, change, now, expected)
+        if made is not None:
+            changed = respace.change(tx, changed, made, actor.identity.name, now)
         actor.note(tx, services, "change", changed, **change.model_dump(exclude_none=True))
         return studies.show(tx, services, changed)
 
-    return await write(services, key(), command)
+    return versions.tagged(await write(services, key(), command))
+
+
+@router.get(
+    "/{study}/specs",
+    operation_id="list_specs",
+    summary="List the documents a study had, oldest first; one for each change of its space",
+)
+@needs(Role.VIEWER)
+async def list_specs(
+    services: ServicesDep, study: StudyRef, limit: Limit = 100, cursor: Cursor = None
+) -> SpecPage:
+    found = studies.find(services.ledger.memory, study)
+    return await history.spec_page(services, found, limit=limit, cursor=cursor)
 
 
 @router.delete(
@@ -125,9 +172,13 @@ async def change_study(
 )
 @needs(Role.SUBMITTER)
 async def delete_study(
-    services: ServicesDep, study: StudyRef, key: KeyDep, actor: ActorDep
+    services: ServicesDep,
+    study: StudyRef,
+    key: KeyDep,
+    actor: ActorDep,
+    expected: versions.IfMatch,
 ) -> Response:
-    return await deletion.delete(services, study, key(), actor)
+    return await deletion.delete(services, study, key(), expected, actor)
 
 
 @router.post(
@@ -137,15 +188,20 @@ async def delete_study(
     response_model=StudyView,
 )
 @needs(Role.SUBMITTER)
-async def extend_study(
-    services: ServicesDep, study: StudyRef, more: Json[Extend], key: KeyDep, actor: ActorDep
+async def extend_study(  # noqa: PLR0917 - FastAPI passes them by name
+    services: ServicesDep,
+    study: StudyRef,
+    more: Json[Extend],
+    key: KeyDep,
+    actor: ActorDep,
+    expected: versions.IfMatch,
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        extended = studies.extend(tx, study, more, services.clock())
+        extended = studies.extend(tx, study, more, services.clock(), expected)
         actor.note(tx, services, "extend", extended, **more.model_dump())
         return studies.show(tx, services, extended)
 
-    return await write(services, key(), command)
+    return versions.tagged(await write(services, key(), command))
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -16,10 +16,16 @@ from api.idempotency import KeyDep, write
 from storage.transaction import Transaction
 from tuner.access import Role
 from tuner.decision import Outcome
-from tuner.trial import TrialState
+from tuner.trial import Origin, TrialState
 from tuner.wire import Enqueue, TrialDetail, TrialPage, TrialView
 
 router = APIRouter(prefix="/studies/{study}/trials", tags=["trials"])
+Bound = Annotated[
+    float | None,
+    Query(
+        description="Only trials with a value on this side, itself included", allow_inf_nan=False
+    ),
+]
 
 
 @router.get("", operation_id="list_trials", summary="List a study's trials")
@@ -31,12 +37,18 @@ async def list_trials(  # noqa: PLR0917
     cursor: Cursor = None,
     state: Annotated[TrialState | None, Query(description="Only trials in this state")] = None,
     outcome: Annotated[Outcome | None, Query(description="Only trials that ended so")] = None,
+    origin: Annotated[
+        Origin | None, Query(description="Only trials whose parameters came from there")
+    ] = None,
+    min_value: Bound = None,
+    max_value: Bound = None,
     sort: Annotated[
-        Literal["number", "value"], Query(description="`value`: best first, those without one last")
+        trials.Sort,
+        Query(description="`value`: best first; `-` turns it round; those without one come last"),
     ] = "number",
 ) -> TrialPage:
     memory = services.ledger.memory
-    wanted = trials.Wanted(state=state, outcome=outcome, sort=sort)
+    wanted = trials.Wanted(state, outcome, origin, min_value, max_value, sort)
     return trials.page(memory, studies.find(memory, study), wanted, limit=limit, cursor=cursor)
 
 

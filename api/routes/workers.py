@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from starlette.responses import Response
 
 from api import workers
 from api.access import needs
 from api.body import Json
-from api.deps import ServicesDep, WhoDep
+from api.deps import Cursor, Limit, ServicesDep, WhoDep
+from api.idempotency import KeyDep
 from tuner.access import Role
 from tuner.wire import Registered, RegisterWorker, WorkerPage
 
@@ -20,18 +22,26 @@ WorkerId = Annotated[
 ]
 
 
-@router.post("", operation_id="register_worker", summary="Register a worker", status_code=201)
+@router.post(
+    "",
+    operation_id="register_worker",
+    summary="Register a worker",
+    status_code=201,
+    response_model=Registered,
+)
 @needs(Role.WORKER, any_project=True)
 async def register_worker(
-    services: ServicesDep, body: Json[RegisterWorker], who: WhoDep
-) -> Registered:
-    return await workers.register(services, body, who)
+    services: ServicesDep, body: Json[RegisterWorker], key: KeyDep, who: WhoDep
+) -> Response:
+    return await workers.register(services, body, key(), who)
 
 
 @router.get("", operation_id="list_workers", summary="List workers")
 @needs(Role.VIEWER, any_project=True)
-async def list_workers(services: ServicesDep, who: WhoDep) -> WorkerPage:
-    return workers.page(services, who)
+async def list_workers(
+    services: ServicesDep, who: WhoDep, limit: Limit = 1000, cursor: Cursor = None
+) -> WorkerPage:
+    return workers.page(services, who, limit=limit, cursor=cursor)
 
 
 @router.delete("/{worker}", operation_id="sign_off", summary="Sign a worker off", status_code=204)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from optuna.trial import TrialState as OptunaState
 
 from api.sampling.terms import RUNNING, Result, result_of, to_distribution, to_optuna
-from tuner.space import Params, Space
+from tuner.space import Categorical, Params, Space
 from tuner.trial import Trial
 
 Floats = npt.NDArray[np.float64]
@@ -85,9 +85,23 @@ class History:
         self._states[number] = result.state
         self._steps[number], self._values[number] = self._rank(result)
         self._params[:, number] = np.nan
+        if self._is_gone(params):
+            self._states[number] = OptunaState.FAIL
+            return
         for name, value in params.items():
             given = to_optuna(self._space.parameters[name], value)
             self._params[self._rows[name], number] = self._codes[name](given)
+
+    def _is_gone(self, params: Params) -> bool:
+        """Tell whether a choice was taken from the space since, so that nothing can be learnt.
+
+        A number outside of a range that was narrowed counts, as it does in Optuna's TPE.
+        """
+        known = self._space.parameters
+        return any(
+            isinstance(known[n], Categorical) and not known[n].contains(v)
+            for n, v in params.items()
+        )
 
     def _rank(self, result: Result) -> tuple[float, float]:
         """Return what orders trials of one state, the smallest first.

@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from api.sampling.proposer import Proposer
 from api.sampling.terms import (
@@ -139,6 +140,10 @@ class Mirror(Proposer):
         self._storage.cut(number)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
+        """Return a trial; one outside of a space that was changed since teaches nothing."""
+        parameters = self._space.parameters
+        if not all(parameters[n].contains(v) for n, v in trial.params.items()):
+            return self._row(trial.number, {}, Result(OptunaState.FAIL))
         return self._row(trial.number, trial.params, result_of(trial))
 
     def _row(self, number: int, point: Params, result: Result) -> FrozenTrial:

@@ -47,7 +47,12 @@ class Proposer:
 
     def __init__(self, study: Study) -> None:
         self._space = study.space
+        self._made_for = study.spec.space
         self._lock = threading.Lock()
+
+    def serves(self, study: Study) -> bool:
+        """Tell whether this was made for the space that the study has now."""
+        return self._made_for is study.spec.space or self._made_for == study.spec.space
 
     def propose(
         self,

@@ -13,6 +13,7 @@ from api.sampling.proposer import Needs
 from api.sampling.terms import Point
 from storage import Listing, Reader
 from tuner.errors import InvalidInput
+from tuner.spec.space import SpaceSpec
 from tuner.study import Study
 from tuner.trial import Trial
 
@@ -54,7 +55,8 @@ class Shelf:
     until all those trials have ended that ran when it was made: it counted them as running.
     """
 
-    def __init__(self, needs: Needs, propose: Propose) -> None:
+    def __init__(self, needs: Needs, propose: Propose, space: SpaceSpec | None = None) -> None:
+        self._space = space
         self._needs = needs
         self._wanted = 0
         """Points that callers ask for now, those included that have just taken them."""
@@ -63,6 +65,10 @@ class Shelf:
         self._propose = propose
         self._ready: dict[int, _Ready] = {}
         self._filling = asyncio.Lock()
+
+    def serves(self, study: Study) -> bool:
+        """Tell whether the points are of the space that the study has now."""
+        return self._space is study.spec.space or self._space == study.spec.space
 
     def count(self, reader: Reader, study_id: int) -> int:
         """Return how many trials, one after the other, would find a point now."""

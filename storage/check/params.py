@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from storage import optuna_rows, rows
 from storage.check.finding import Finding
 from storage.prune import DELETED
-from storage.tables import optuna_params, optuna_studies, studies, trials
+from storage.tables import optuna_params, optuna_studies, specs, studies, trials
 from tuner.handle import ParamValue
 from tuner.space import Space
 from tuner.trial import Origin
@@ -21,9 +21,10 @@ _FETCH = 10_000
 def odd_params(connection: Connection) -> Iterator[Finding]:
     """Yield studies whose document can't be read, and trials outside of their space.
 
-    Adopted trials keep the distributions they were found with.
+    A trial is a point of a space its study has or had. Adopted trials keep the distributions they
+    were found with.
     """
-    spaces: dict[int, Space] = {}
+    spaces: dict[int, list[Space]] = {}
     names: dict[int, str] = {}
     query = select(studies.c.study_id, studies.c.spec, optuna_studies.c.study_name).join(
         optuna_studies, optuna_studies.c.study_id == studies.c.study_id
@@ -32,10 +33,13 @@ def odd_params(connection: Connection) -> Iterator[Finding]:
     for study_id, spec, name in connection.execute(query):
         names[study_id] = name
         try:
-            spaces[study_id] = rows.read_spec(spec).build_space()
+            spaces[study_id] = [rows.read_spec(spec).build_space()]
         except ValueError as exc:
             line = str(exc).splitlines()[0]
             yield Finding(rule="spec", study=name, message=f"has a document that fails: {line}")
+    for study_id, spec in connection.execute(select(specs.c.study_id, specs.c.spec)):
+        if study_id in spaces:
+            spaces[study_id].append(rows.read_spec(spec).build_space())
     found: dict[int, dict[str, ParamValue]] = defaultdict(dict)
     unread: dict[int, str] = {}
     _read(connection, found, unread)
@@ -46,7 +50,9 @@ def odd_params(connection: Connection) -> Iterator[Finding]:
             continue
         faults = [unread[trial_id]] if trial_id in unread else []
         if study_id in spaces and not faults:
-            faults = spaces[study_id].faults(found.pop(trial_id, {}))
+            params = found.pop(trial_id, {})
+            each = [space.faults(params) for space in spaces[study_id]]
+            faults = min(each, key=len)
         for fault in faults:
             yield Finding(rule="params", study=name, trial=number, message=f"is off: {fault}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,37 @@ async def test_list_is_filtered_sorted_and_paged(api: Api) -> None:
     rest = await api.get("/studies/loop/trials", sort="value", limit=5, cursor=first["next_cursor"])
     assert [t["number"] for t in rest["items"]] == [2, 3, 4]
     assert rest["next_cursor"] is None
+
+
+async def test_more_filters_and_orders(api: Api) -> None:
+    await api.post("/studies", external(**BARE))
+    for values in ([0.5], [0.25, 0.25], [0.75]):
+        await train(api, "loop", values)
+    await api.post("/studies/loop/trials", {})
+    assert await numbers(api, sort="-number") == [3, 2, 1, 0]
+    assert await numbers(api, sort="-value") == [2, 0, 1, 3]
+    assert await numbers(api, origin="enqueued") == [3]
+    assert await numbers(api, min_value=0.5) == [0, 2]
+    assert await numbers(api, min_value=0.25, max_value=0.5) == [0, 1]
+    shown = (await api.get("/studies/loop/trials", sort="duration"))["items"]
+    assert shown[-1]["number"] == 3
+    ended = sorted(shown[:-1], key=lambda t: (_seconds(t), t["number"]))
+    assert [t["number"] for t in shown[:-1]] == [t["number"] for t in ended]
+
+
+def _seconds(trial: dict[str, Any]) -> float:
+    begin, end = (datetime.fromisoformat(trial[k]) for k in ("started_at", "ended_at"))
+    return (end - begin).total_seconds()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["sort=params", "sort=value;--", "min_value=nan", "max_value=inf", "min_value=1e999",
+     "origin=nowhere", "outcome=' OR 1=1 --", "min_value=", "cursor=bm90IG91cnM"],
+)  # fmt: skip
+async def test_bad_filters_are_refused(api: Api, query: str) -> None:
+    await api.post("/studies", external(**BARE))
+    await api.refused(422, "invalid-input", "GET", f"/studies/loop/trials?{query}")
 
 
 async def test_largest_first_where_larger_is_better(api: Api) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import access, adopt, control, database, db, nodes, studies, trial, watch
+from tuner.cli import access, adopt, change, control, database, db, nodes, studies, trial, watch
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -88,6 +88,7 @@ adopt.register(app)
 trial.register(app)
 watch.register(app)
 control.register(app)
+change.register(app)
 nodes.register(app)
 access.register(app)
 database.register(app)

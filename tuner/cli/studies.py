@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("yaml", "json", "csv", "parquet")
 TABLES = FORMATS[2:]
+STUDY_SORTS = "created|name|priority|best"
+TRIAL_SORTS = "number|value|duration"
 
 
 def register(app: typer.Typer) -> None:
@@ -72,10 +74,23 @@ def submit(
         raise typer.Exit(verdict(ctx, handle.view))
 
 
-def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the studies."""
+def ls(
+    ctx: typer.Context,
+    *,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    begins: Annotated[str | None, typer.Option("--name", help="How the name begins.")] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar=STUDY_SORTS, help="With - in front the other way round."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the studies, newest first."""
     with client(ctx) as found:
-        views = [handle.view for handle in found.studies()]
+        handles = found.studies(state=state, project=project, owner=owner, name=begins, sort=sort)
+        views = [handle.view for handle in handles]
     if as_json:
         print_json(views)
         return
@@ -122,10 +137,26 @@ def best(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -
     print_yaml(found.params)
 
 
-def trials(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
+def trials(
+    ctx: typer.Context,
+    name: StudyArgument,
+    *,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only those that ended so.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Only those that came from there.")] = None,
+    low: Annotated[float | None, typer.Option("--min-value", help="Smallest value.")] = None,
+    high: Annotated[float | None, typer.Option("--max-value", help="Largest value.")] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar=TRIAL_SORTS, help="With - in front the other way round."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List a study's trials."""
     with study(ctx, name) as handle:
-        views = handle.trials()
+        views = handle.trials(
+            state=state, outcome=outcome, origin=origin, min_value=low, max_value=high, sort=sort
+        )
     if as_json:
         print_json(views)
         return

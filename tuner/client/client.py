@@ -166,9 +166,17 @@ class Client:
         body = {"document": dict(document)}
         return self._transport.post(Dryrun, "/studies/import", body, dry_run="true")
 
-    def studies(self) -> Iterator[StudyHandle]:
-        """Iterate over all studies, newest first."""
-        views: Iterator[StudyView] = self._transport.pages(StudyPage, "/studies")
+    def studies(self, **query: str | None) -> Iterator[StudyHandle]:
+        """Iterate over studies, newest first.
+
+        Args:
+            query: `state`, `project`, `owner`, `name` (how it begins) choose; `sort` is `created`,
+                `name`, `priority` or `best`, with `-` in front the other way round.
+
+        Raises:
+            InvalidInput: there is no such filter or order.
+        """
+        views: Iterator[StudyView] = self._transport.pages(StudyPage, "/studies", **query)
         return (StudyHandle(self._transport, view) for view in views)
 
     def create_token(
@@ -206,7 +214,7 @@ class Client:
 
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""
-        return self._transport.get(WorkerPage, "/workers").items
+        return list(self._transport.pages(WorkerPage, "/workers"))
 
     def ask(
         self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0

@@ -26,6 +26,8 @@ from tuner.wire import (
     EventPage,
     EventView,
     Extend,
+    SpecPage,
+    SpecView,
     StudyPatch,
     StudyView,
     TrialDetail,
@@ -69,6 +71,11 @@ class StudyHandle:
         return self.view.state
 
     @property
+    def version(self) -> str:
+        """What `if_match` compares, as last read. It changes when a person changes the study."""
+        return self.view.version
+
+    @property
     def is_over(self) -> bool:
         """Whether the study was finished or cancelled when it was last read."""
         return self.view.state in OVER
@@ -91,11 +98,21 @@ class StudyHandle:
         self.view = self._transport.get(StudyView, self._path)
         return self
 
-    def trials(self) -> list[TrialView]:
-        """Return all trials in order of their numbers, without their curves."""
-        pages: Iterator[TrialView] = self._transport.pages(TrialPage, f"{self._path}/trials")
-        self._seen_trials = list(pages)
-        return list(self._seen_trials)
+    def trials(self, **query: str | float | None) -> list[TrialView]:
+        """Return trials without their curves: all in order of their numbers, or those asked for.
+
+        Args:
+            query: `state`, `outcome`, `origin`, `min_value`, `max_value` choose; `sort` is
+                `number`, `value` (best first) or `duration`, with `-` in front the other way round.
+
+        Raises:
+            InvalidInput: there is no such filter or order.
+        """
+        path = f"{self._path}/trials"
+        found: list[TrialView] = list(self._transport.pages(TrialPage, path, **query))
+        if not query:
+            self._seen_trials = list(found)
+        return found
 
     def trial(self, number: int) -> TrialDetail:
         """Return one trial with the reports and events of all its attempts."""
@@ -183,14 +200,42 @@ class StudyHandle:
         """End the study and its running trials now."""
         return self._change(StudyPatch(state="cancelled"))
 
-    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
-        """Change the priority or how many trials may run at once."""
-        return self._change(StudyPatch(priority=priority, parallel=parallel))
+    def change(
+        self,
+        *,
+        priority: int | None = None,
+        parallel: int | None = None,
+        space: Mapping[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> Self:
+        """Change the priority, how many trials may run at once, or the space.
 
-    def extend(self, trials: int = 0, hours: float = 0.0) -> Self:
-        """Add to the budget; a finished study goes on."""
+        Args:
+            priority: higher ones go first.
+            parallel: trials at once.
+            space: parameters with other ranges or choices, each whole, as in the study document.
+            if_match: the `version` that the study must still have.
+
+        Raises:
+            errors.InvalidInput: the space can't be changed so.
+            errors.PreconditionFailed: a person changed the study meanwhile.
+        """
+        other = None if space is None else dict(space)
+        return self._change(StudyPatch(priority=priority, parallel=parallel, space=other), if_match)
+
+    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
+        """Change the priority or how many trials may run at once; see `change`."""
+        return self.change(priority=priority, parallel=parallel)
+
+    def specs(self) -> list[SpecView]:
+        """Return the documents the study had, oldest first: one for each change of its space."""
+        return list(self._transport.pages(SpecPage, f"{self._path}/specs"))
+
+    def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
+        """Add to the budget; a finished study goes on. See `change` for `if_match`."""
         body = Extend(trials=trials, hours=float(hours))
-        self.view = self._transport.post(StudyView, f"{self._path}/extend", body)
+        path = f"{self._path}/extend"
+        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
         return self
 
     def clone(
@@ -215,13 +260,14 @@ class StudyHandle:
         body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
         return self._transport.post(TrialView, f"{self._path}/trials", body)
 
-    def delete(self) -> StudyView:
+    def delete(self, *, if_match: str | None = None) -> StudyView:
         """Delete the study for good, which must be over; return how it was.
 
         Raises:
+            errors.PreconditionFailed: it no longer has the version `if_match`.
             errors.StudyState: it is not over.
         """
-        return self._transport.delete(StudyView, self._path)
+        return self._transport.delete(StudyView, self._path, if_match=if_match)
 
     def export(
         self,
@@ -291,6 +337,6 @@ class StudyHandle:
     def _look(self, patience: Patience) -> None:
         self.view = self._transport.get(StudyView, self._path, patience=patience)
 
-    def _change(self, patch: StudyPatch) -> Self:
-        self.view = self._transport.patch(StudyView, self._path, patch)
+    def _change(self, patch: StudyPatch, if_match: str | None = None) -> Self:
+        self.view = self._transport.patch(StudyView, self._path, patch, if_match=if_match)
         return self

@@ -102,13 +102,15 @@ class Transport:
         keyed: bool = True,
         wait_s: float = 0.0,
         patience: Patience | None = None,
+        if_match: str | None = None,
         **query: Any,
     ) -> R:
         """POST `body`; with `keyed` under an Idempotency-Key of its own, else idempotent by design.
 
         `wait_s` are the seconds the server was asked to wait; the time-out is longer by these.
+        `if_match` is the version that what is changed must still have, without quotes.
         """
-        headers = {"Idempotency-Key": uuid.uuid4().hex} if keyed else {}
+        headers = _once_if(if_match) if keyed else {}
         got = self.send(
             "POST", path, body=body, headers=headers, wait_s=wait_s, patience=patience, query=query
         )
@@ -119,13 +121,16 @@ class Transport:
         got = self.send("POST", path, body=body, patience=Patience(total=0.0))
         return self._read(reply, got)
 
-    def patch(self, reply: type[R], path: str, body: BaseModel) -> R:
-        """PATCH with `body`."""
-        return self._read(reply, self.send("PATCH", path, body=body))
+    def patch(
+        self, reply: type[R], path: str, body: BaseModel, *, if_match: str | None = None
+    ) -> R:
+        """PATCH with `body` under an Idempotency-Key of its own; see `post` for `if_match`."""
+        headers = _once_if(if_match)
+        return self._read(reply, self.send("PATCH", path, body=body, headers=headers))
 
-    def delete(self, reply: type[R], path: str) -> R:
-        """DELETE under an Idempotency-Key of its own."""
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+    def delete(self, reply: type[R], path: str, *, if_match: str | None = None) -> R:
+        """DELETE under an Idempotency-Key of its own; see `post` for `if_match`."""
+        headers = _once_if(if_match)
         return self._read(reply, self.send("DELETE", path, headers=headers))
 
     def fetch(self, path: str, *, wait_s: float = 0.0, **query: Any) -> Iterator[bytes]:
@@ -278,6 +283,12 @@ def _checked(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InvalidInput(f"{url!r} is not a server's URL, such as {DEFAULT_URL}")
     return url.rstrip("/")
+
+
+def _once_if(version: str | None) -> dict[str, str]:
+    """Return the headers of a request that is done once, and only if the version holds."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    return headers if version is None else {**headers, "If-Match": f'"{version}"'}
 
 
 def _json(body: BaseModel | Mapping[str, Any]) -> bytes:

@@ -192,3 +192,4 @@ class WorkerPage(Reply):
     """GET /workers."""
 
     items: list[WorkerView]
+    next_cursor: str | None = None

@@ -19,6 +19,8 @@ class StudyPatch(Request):
     state: Literal["running", "paused", "stopped", "cancelled"] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
     parallel: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    space: Annotated[dict[str, Any], Field(min_length=1, max_length=200)] | None = None
+    """Parameters with other ranges or choices, each whole, as in the study document."""
 
 
 class Extend(Request):
@@ -80,11 +82,13 @@ class Dryrun(Reply):
 class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
+    `version` changes when a person changes the study; in quotes it goes into `If-Match`.
     `adopted` of its trials ran elsewhere before it was taken over.
     """
 
     id: int
     name: str
+    version: str = ""
     state: StudyState
     stopping: EndReason | None = None
     ended_why: EndReason | None = None
@@ -101,6 +105,22 @@ class StudyView(Reply):
     halvings: int
     best: BestView | None = None
     best_folk: BestView | None = None
+
+
+class SpecView(Reply):
+    """A document that a study had, or has, from `at` on."""
+
+    version: int
+    spec: dict[str, Any]
+    at: datetime
+    by: str
+
+
+class SpecPage(Reply):
+    """GET /studies/{study}/specs."""
+
+    items: list[SpecView]
+    next_cursor: str | None = None
 
 
 class StudyPage(Reply):
