@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from api.live.access import View
 from api.services import Services
 from api.views import event_view, finite, trial_fields
 from storage import queries
@@ -31,6 +32,21 @@ async def event_page(services: Services, study_id: int, *, after: int, limit: in
     found = await queries.study_events(services.ledger, study_id, after, limit + 1)
     items = [event_view(e) for e in found[:limit]]
     return EventPage(items=items, next_cursor=str(items[-1].seq) if len(found) > limit else None)
+
+
+async def all_events(services: Services, view: View, *, after: int, limit: int) -> EventPage:
+    """Show events of all studies that a view sees; the cursor is the last one's."""
+    memory = services.ledger.memory
+    upto = memory.tables.counters.seq - 1
+    found = await queries.events_from(services.ledger, after + 1, upto, limit=limit + 1)
+    projects = {s.study_id: s.spec.queue.project for s in memory.studies()}
+    page = found[:limit]
+    items = [
+        event_view(e)
+        for e in page
+        if e.study_id in projects and view.sees(e.study_id, projects[e.study_id])
+    ]
+    return EventPage(items=items, next_cursor=str(page[-1].seq) if len(found) > limit else None)
 
 
 async def best_with_metrics(services: Services, study_id: int, best: BestView) -> BestView:

@@ -11,15 +11,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app
+from api.limits.protocol import protocol
+from api.limits.settings import Limits, read_quotas
 from api.settings import Settings, is_loopback
 from api.standby import Front, take_turn
 from storage import Ledger
@@ -44,13 +47,16 @@ def serve(
     lease_s: float = 30.0,
     heartbeat_s: float = 10.0,
     sweep_s: float = 5.0,
+    limits: Mapping[str, Any] | None = None,
+    quotas: Sequence[str] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
     SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed. What is
     written is readable by this user alone. With `standby`, a server that meets another one on its
-    database waits until that one is gone.
+    database waits until that one is gone. `limits` are fields of `Limits`; `quotas` are of the form
+    `PROJECT:KIND=N`.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.
@@ -59,6 +65,7 @@ def serve(
     try:
         url = db or home.database_url()
         check_reach(host, behind_proxy=behind_proxy)
+        chosen = Limits(**(limits or {}), quotas=read_quotas(quotas))
         folder = (artifacts or artifact_folder(url)).absolute()
         with listening(host, port) as listener:
             token, fresh = home.make_token()
@@ -72,6 +79,7 @@ def serve(
                 heartbeat_s=heartbeat_s,
                 sweep_s=sweep_s,
                 keep_alive_s=max(75.0, 3 * heartbeat_s),
+                limits=chosen,
             )
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
                 runner.run(run(settings, listener, fresh=fresh, standby=standby))
@@ -213,7 +221,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
-        http="httptools",
+        http=protocol(settings.limits),
         ws="none",
         access_log=False,
         log_level="warning",

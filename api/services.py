@@ -13,6 +13,8 @@ from api.settings import Settings
 if TYPE_CHECKING:
     from api.daytime import DayTime
     from api.deadlines import Deadlines
+    from api.limits.places import Places
+    from api.live.hub import Hub
     from api.search import Search
     from storage.ledger import Ledger
 
@@ -25,6 +27,9 @@ class Services:
         clock: gives the time of day, aware and in UTC; for what is stored.
         monotonic: gives seconds that never jump; for deadlines.
         closing: set when the server begins to stop; long polls end then.
+        hub: tells event streams what is committed.
+        streams: places for event streams.
+        polls: places for long polls.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -35,5 +40,8 @@ class Services:
     search: Search
     deadlines: Deadlines
     day: DayTime
+    hub: Hub
+    streams: Places
+    polls: Places
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

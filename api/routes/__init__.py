@@ -1,6 +1,6 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import adoption, artifacts, health, leases, studies, trials, workers
+from api.routes import adoption, artifacts, events, health, leases, studies, trials, workers
 
 ROUTERS = (
     leases.direct,
@@ -8,6 +8,7 @@ ROUTERS = (
     artifacts.router,
     workers.router,
     trials.router,
+    events.router,
     studies.router,
     adoption.router,
 )

@@ -23,7 +23,6 @@ from tuner.wire import (
     BestView,
     CloneStudy,
     Dryrun,
-    EventPage,
     Extend,
     StudyPage,
     StudyPatch,
@@ -159,17 +158,6 @@ async def get_best(services: ServicesDep, study: StudyRef) -> BestView:
     if best is None:
         raise NotFound(f"study {found.name!r} has no trial with a value yet")
     return await history.best_with_metrics(services, found.study_id, best)
-
-
-@router.get("/{study}/events", operation_id="list_events", summary="List events, oldest first")
-async def list_events(
-    services: ServicesDep,
-    study: StudyRef,
-    after: Annotated[int, Query(description="Only events after this `seq`", ge=0, lt=2**62)] = 0,
-    limit: Limit = 200,
-) -> EventPage:
-    found = studies.find(services.ledger.memory, study)
-    return await history.event_page(services, found.study_id, after=after, limit=limit)
 
 
 @router.get(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import adopt, control, database, db, nodes, studies, trial, watch
+from tuner.cli import adopt, control, database, db, events, nodes, studies, trial, watch
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -76,6 +76,7 @@ studies.register(app)
 adopt.register(app)
 trial.register(app)
 watch.register(app)
+events.register(app)
 control.register(app)
 nodes.register(app)
 database.register(app)

@@ -11,13 +11,24 @@ from urllib.parse import quote
 import httpx
 
 from tuner.client.asking import ask
+from tuner.client.live import LiveMessage, follow
 from tuner.client.retry import Patience
-from tuner.client.study import StudyHandle
+from tuner.client.study import OUTAGE, StudyHandle
 from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
-from tuner.wire import Adopted, AdoptTrials, Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
+from tuner.wire import (
+    Adopted,
+    AdoptTrials,
+    Dryrun,
+    EventPage,
+    EventView,
+    StudyPage,
+    StudyView,
+    WorkerPage,
+    WorkerView,
+)
 
 ADOPT_S = 50.0
 """Seconds more that a server may take to store a batch of adopted trials."""
@@ -152,6 +163,38 @@ class Client:
         """Iterate over all studies, newest first."""
         views: Iterator[StudyView] = self._transport.pages(StudyPage, "/studies")
         return (StudyHandle(self._transport, view) for view in views)
+
+    def events(
+        self, study: int | str | None = None, after: int | str | None = None
+    ) -> Iterator[EventView]:
+        """Iterate over events as they happen, for ever: each once, in order, over all breaks.
+
+        Args:
+            study: id or name; None is all studies.
+            after: an event's `seq` to begin after, 0 for all there are; None begins now.
+
+        Raises:
+            ServerUnreachable: the server was away for ten minutes.
+        """
+        found = (message.data for message in self.live(study, after))
+        return (data for data in found if isinstance(data, EventView))
+
+    def past_events(self, study: int | str | None = None, after: int = 0) -> Iterator[EventView]:
+        """Iterate over the events stored so far, from the one after sequence number `after`."""
+        path = "/events" if study is None else f"/studies/{self._segment(study)}/events"
+        while True:
+            page = self._transport.get(EventPage, path, after=after)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            after = int(page.next_cursor)
+
+    def live(
+        self, study: int | str | None = None, after: int | str | None = None
+    ) -> Iterator[LiveMessage]:
+        """Iterate over all messages of the event stream: see `events`."""
+        path = "/events" if study is None else f"/studies/{self._segment(study)}/events"
+        return follow(self._transport, path, after, OUTAGE)
 
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""

@@ -36,6 +36,15 @@ from tuner.wire.leases import (
     WorkerPage,
     WorkerView,
 )
+from tuner.wire.live import (
+    LIVE,
+    LiveHello,
+    LiveReport,
+    LiveReset,
+    LiveStale,
+    LiveStudy,
+    LiveTrial,
+)
 from tuner.wire.studies import (
     BestView,
     CloneStudy,
@@ -57,6 +66,7 @@ from tuner.wire.studies import (
 )
 
 __all__ = [
+    "LIVE",
     "AcquireLeases",
     "Adopt",
     "AdoptTrials",
@@ -80,6 +90,12 @@ __all__ = [
     "HeldLease",
     "LeaseGrant",
     "Leases",
+    "LiveHello",
+    "LiveReport",
+    "LiveReset",
+    "LiveStale",
+    "LiveStudy",
+    "LiveTrial",
     "Metrics",
     "Param",
     "Params",
