@@ -253,7 +253,7 @@ def test_two_hundred_listeners_hear_everything(tmp_path: Path) -> None:
             server.call("PATCH", "/studies/a", {"state": state})
         expected = stored(server)[1:]
         for reader in readers:
-            heard = [f for f in iter_until(reader, len(expected))]
+            heard = list(iter_until(reader, len(expected)))
             assert [EventView.model_validate_json(f.data).seq for f in heard] == expected
         assert server.stop() == 0
 
