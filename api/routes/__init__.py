@@ -1,6 +1,16 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import adoption, artifacts, events, health, leases, studies, trials, workers
+from api.routes import (
+    adoption,
+    artifacts,
+    events,
+    health,
+    leases,
+    projects,
+    studies,
+    trials,
+    workers,
+)
 
 ROUTERS = (
     leases.direct,
@@ -9,6 +19,7 @@ ROUTERS = (
     workers.router,
     trials.router,
     events.router,
+    projects.router,
     studies.router,
     adoption.router,
 )

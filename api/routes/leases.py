@@ -12,6 +12,7 @@ from api.body import Json
 from api.deps import ServicesDep, StudyRef
 from api.direct import DirectRoute
 from api.idempotency import KeyDep, write
+from api.live.access import caller_of
 from tuner.wire import (
     AcquireLeases,
     AskTrial,
@@ -44,7 +45,7 @@ LeaseToken = Annotated[
 async def acquire_leases(
     request: Request, services: ServicesDep, body: Json[AcquireLeases], key: KeyDep
 ) -> Response:
-    poll = leases.Poll(body.wait_s, key(), request.is_disconnected)
+    poll = leases.Poll(body.wait_s, key(), request.is_disconnected, caller_of(request.scope))
     return await leases.acquire(services, body.worker_id, body.n, poll)
 
 
@@ -57,7 +58,7 @@ async def acquire_leases(
 async def ask_trial(
     request: Request, services: ServicesDep, study: StudyRef, body: Json[AskTrial], key: KeyDep
 ) -> Response:
-    poll = leases.Poll(body.wait_s, key(), request.is_disconnected)
+    poll = leases.Poll(body.wait_s, key(), request.is_disconnected, caller_of(request.scope))
     return await leases.ask(services, study, poll)
 
 

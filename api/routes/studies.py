@@ -13,6 +13,7 @@ from api import deletion, export, history, studies, submit, tables, views
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, UserDep
 from api.idempotency import KeyDep, write
+from api.limits import quotas
 from api.services import Services
 from api.tables import TableName
 from storage.transaction import Transaction
@@ -57,6 +58,7 @@ async def submit_study(
         return Response(dryrun.model_dump_json(), media_type="application/json")
 
     def command(tx: Transaction) -> StudyView:
+        quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
         study = submit.submit(tx, submission, user, services.clock())
         return studies.show(tx, services, study, submission.warnings)
 
@@ -144,6 +146,7 @@ async def clone_study(
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
 
     def command(tx: Transaction) -> StudyView:
+        quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
         made = submit.submit(tx, submission, user, services.clock())
         return studies.show(tx, services, made, submission.warnings)
 

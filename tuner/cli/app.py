@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import adopt, control, database, db, events, nodes, studies, trial, watch
+from tuner.cli import adopt, control, database, db, events, nodes, projects, studies, trial, watch
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -79,5 +79,6 @@ watch.register(app)
 events.register(app)
 control.register(app)
 nodes.register(app)
+projects.register(app)
 database.register(app)
 db.register(app)

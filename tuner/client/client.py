@@ -24,6 +24,8 @@ from tuner.wire import (
     Dryrun,
     EventPage,
     EventView,
+    ProjectPage,
+    ProjectView,
     StudyPage,
     StudyView,
     WorkerPage,
@@ -199,6 +201,10 @@ class Client:
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""
         return self._transport.get(WorkerPage, "/workers").items
+
+    def projects(self) -> list[ProjectView]:
+        """Return the projects with what they use, and may use."""
+        return self._transport.get(ProjectPage, "/projects").items
 
     def ask(
         self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0

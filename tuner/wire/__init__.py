@@ -45,6 +45,7 @@ from tuner.wire.live import (
     LiveStudy,
     LiveTrial,
 )
+from tuner.wire.projects import ProjectPage, ProjectView, QuotaView
 from tuner.wire.studies import (
     BestView,
     CloneStudy,
@@ -100,6 +101,9 @@ __all__ = [
     "Param",
     "Params",
     "Problem",
+    "ProjectPage",
+    "ProjectView",
+    "QuotaView",
     "RatePoint",
     "RegisterWorker",
     "Registered",
