@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -70,7 +72,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if not self._in_head:
             self._begin_head()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        self.scope["extensions"] = {ABORT: {"abort": self.reset}}
 
     def on_headers_complete(self) -> None:
         """Let the head be answered, if it is not too large."""
@@ -112,6 +114,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.write(_answer(error))
         self.transport.close()
 
+    def reset(self) -> None:
+        """End the connection at once, and let the kernel throw away what nobody reads."""
+        found = self.transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
     def _begin_head(self) -> None:
         self._in_head, self._head = True, 0
         self._stop_timer()
@@ -132,7 +141,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(left, self._look_at_body)
         elif self._is_in_body():
             self._refused = True
-            self.transport.abort()
+            self.reset()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
