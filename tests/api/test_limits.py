@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import re
 import socket
 import threading
 import time
@@ -14,9 +17,12 @@ import httpx
 import pytest
 
 from api.limits.rate import Bucket
-from api.limits.settings import Quota, read_quotas
+from api.limits.settings import KINDS, Limits, Quota, read_quotas
+from api.settings import Settings
+from storage.ledger import MOST_WAITING
 from tests.api.conftest import external
-from tests.serving import TOKEN, ServerProcess
+from tests.serving import ROOT, TOKEN, ServerProcess
+from tuner.cli.database import serve
 from tuner.client import Client
 from tuner.errors import InvalidInput, QuotaReached
 
@@ -216,8 +222,6 @@ def test_quotas_hold_back_trials_and_refuse_studies(tmp_path: Path) -> None:
 
 
 def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:
-    import hashlib
-
     with served(tmp_path, "--quota", "*:artifact_bytes=150") as server:
         server.call("POST", "/studies", external("a"))
         (lease,) = server.call("POST", "/studies/a/ask", {})["leases"]
@@ -265,3 +269,50 @@ def test_quotas_are_read() -> None:
 def test_a_quota_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="PROJECT:KIND=NUMBER"):
         read_quotas([text])
+
+
+def test_the_page_names_every_default() -> None:
+    text = (ROOT / "docs" / "limits.md").read_text()
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    limits, settings = Limits(), Settings(db_url="", artifact_dir=ROOT, admin_token="")
+    for row, *values in (
+        ("body of a request, JSON or YAML", settings.max_body),
+        ("body of a checkpoint", settings.max_checkpoint),
+        ("head of a request", limits.max_header),
+        ("time for a request's head", limits.header_s),
+        ("pause of a body on its way", limits.idle_s),
+        ("idle connection", settings.keep_alive_s),
+        ("open connections", limits.connections),
+        ("requests a second of a token", limits.rate, limits.rate_burst),
+        ("the same, routes of the worker protocol", limits.worker_rate, limits.worker_burst),
+        ("long polls at once, in all", limits.polls),
+        ("long polls at once of a token", limits.polls_each),
+        ("event streams at once, in all", limits.streams),
+        ("event streams at once of a token", limits.streams_each),
+        ("silence of an event stream", limits.stream_heartbeat_s),
+        ("bytes waiting for a listener", limits.stream_queue),
+        ("commands waiting to be stored", MOST_WAITING),
+    ):
+        default = rows.pop(row).split("|")[2]
+        found = [int(n) for n in re.findall(r"[0-9]+", default)]
+        assert found == [int(v) for v in values], row
+    assert set(rows) == {"limit", "kind", *(f"`{kind}`" for kind in KINDS)}
+
+
+def test_the_options_have_the_settings_defaults() -> None:
+    options, limits = inspect.signature(serve).parameters, Limits()
+    for option, value in (
+        ("rate_limit", limits.rate),
+        ("worker_rate_limit", limits.worker_rate),
+        ("header_timeout", limits.header_s),
+        ("idle_timeout", limits.idle_s),
+        ("connections", limits.connections),
+        ("polls", limits.polls),
+        ("polls_each", limits.polls_each),
+        ("streams", limits.streams),
+        ("streams_each", limits.streams_each),
+        ("stream_heartbeat", limits.stream_heartbeat_s),
+        ("stream_queue", limits.stream_queue),
+    ):
+        assert options[option].default == value, option
+    assert (limits.rate_burst, limits.worker_burst) == (5 * limits.rate, 4 * limits.worker_rate)
