@@ -103,12 +103,12 @@ def test_a_body_that_pauses_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_an_idle_connection_is_kept_longer_than_a_head_may_take(tmp_path: Path) -> None:
-    with served(tmp_path, "--header-timeout", "0.3", "--idle-timeout", "0.3") as server:
-        with closing(connected(server)) as kept:
-            for _ in range(3):
-                kept.sendall(f"GET /healthz HTTP/1.1\r\n{host_of(server)}\r\n".encode())
-                assert kept.recv(65536).startswith(b"HTTP/1.1 200 OK")
-                time.sleep(0.8)  # the pause between two reports
+    options = ("--header-timeout", "0.3", "--idle-timeout", "0.3")
+    with served(tmp_path, *options) as server, closing(connected(server)) as kept:
+        for _ in range(3):
+            kept.sendall(f"GET /healthz HTTP/1.1\r\n{host_of(server)}\r\n".encode())
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            time.sleep(0.8)  # the pause between two reports
 
 
 @pytest.mark.parametrize("pieces", [1, 50])

@@ -297,10 +297,12 @@ def test_streams_have_places(tmp_path: Path) -> None:
 
 
 def test_heartbeats_fill_a_silence(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, "--stream-heartbeat", "0.1") as server:
-        with stream(server) as response:
-            beats = (line for line in response.iter_lines() if line.startswith(":"))
-            assert [next(beats), next(beats)] == [": ", ": "]
+    with (
+        ServerProcess(tmp_path, "--stream-heartbeat", "0.1") as server,
+        stream(server) as response,
+    ):
+        beats = (line for line in response.iter_lines() if line.startswith(":"))
+        assert [next(beats), next(beats)] == [": ", ": "]
 
 
 @pytest.mark.parametrize(
@@ -355,3 +357,34 @@ def test_the_python_client_goes_on_over_a_restart(tmp_path: Path) -> None:
         listener.join(PATIENCE_S)
         assert not listener.is_alive()
         assert [e.seq for e in heard] == stored(server, "a")
+
+
+def test_the_command_prints_events_of_one_study_or_all(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        for name in "ab":
+            server.call("POST", "/studies", external(name))
+        lines = server.run("events", "--json").stdout.splitlines()
+        assert [EventView.model_validate_json(line).study_id for line in lines] == [1, 2]
+        (line,) = server.run("events", "b").stdout.splitlines()
+        assert line.startswith("2  ")
+        assert "study 2  submitted" in line
+        assert server.run("events", "--after", "2").stdout == ""
+        assert server.run("projects").stdout.split()[-5:] == ["default", "2", "0", "2", "0"]
+
+
+def test_a_standby_goes_on_where_the_owner_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    url = f"sqlite:///{tmp_path}/tuner.db"
+    with ServerProcess(tmp_path, "--db", url) as owner:
+        owner.call("POST", "/studies", external("a"))
+        with ServerProcess(tmp_path / "two", "--db", url, "--standby") as other:
+            with stream(owner, "/events?after=0") as response:
+                (first,) = told(response, "event", 1)
+            owner.call("PATCH", "/studies/a", {"state": "paused"})
+            owner.kill()
+            until(lambda: httpx.get(f"{other.url}/readyz").status_code == 200)
+            other.call("PATCH", "/studies/a", {"state": "running"})
+            with stream(other, **{"Last-Event-ID": first.id or ""}) as response:
+                found = [EventView.model_validate_json(f.data) for f in told(response, "event", 2)]
+        assert [e.kind for e in found] == ["paused", "resumed"]
+        assert first.id is not None
