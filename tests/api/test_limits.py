@@ -164,7 +164,7 @@ def test_a_token_that_asks_too_fast_is_refused_and_the_client_goes_on(tmp_path: 
         assert refused.json()["type"] == "/problems/too-many"
         with Client(server.url, server.token) as client:
             assert [list(client.studies()) for _ in range(4)] == [[]] * 4
-        beat = {"worker_id": None, "leases": []}
+        beat: dict[str, Any] = {"worker_id": None, "leases": []}
         for _ in range(60):
             server.call("POST", "/heartbeats", beat)
 
