@@ -17,6 +17,9 @@ from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
 from api.direct import Shortcut
+from api.limits.places import Places
+from api.limits.rate import RateLimit
+from api.live.hub import Hub
 from api.openapi import describe
 from api.problems import Boundary
 from api.routes import PUBLIC, ROUTERS
@@ -39,6 +42,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         SchemaMismatch: the database was written by another version.
         Unavailable: the database can't be opened.
     """
+    limits = settings.limits
     settings.artifact_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with open_ledger(settings.db_url) as ledger:
         services = Services(
@@ -55,6 +59,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 most_s=settings.session_most_s,
             ),
             throttle=Throttle(settings.wrong_tokens, settings.wrong_token_s, time.monotonic),
+            hub=Hub(ledger),
+            streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
+            polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
         )
         try:
             await missing.fall_back(services)
@@ -87,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     routers = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)]
     # The last one added is the outermost: errors of the guard are answered by the boundary.
     app.add_middleware(Shortcut, routers=routers)
+    app.add_middleware(RateLimit, limits=settings.limits, monotonic=time.monotonic)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
     problems.install(app, routers)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from api.fence import held_trial, lease_of
+from api.limits import quotas
 from api.services import Services
 from storage.transaction import Transaction
 from tuner.access import Identity
-from tuner.errors import InvalidInput, NotFound, StorageFull, TooLarge
+from tuner.errors import InvalidInput, NotFound, QuotaReached, StorageFull, TooLarge
 from tuner.trial import Checkpoint, Event, EventKind, Trial
 from tuner.wire import CheckpointView
 
@@ -70,7 +71,13 @@ async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) 
         size=size,
         path=f"{trial.study_id}/{trial.number}/{name}",
     )
-    current = await services.ledger.write(lambda tx: _register(tx, services, upload, checkpoint))
+    try:
+        current = await services.ledger.write(
+            lambda tx: _register(tx, services, upload, checkpoint)
+        )
+    except QuotaReached:
+        await asyncio.to_thread((folder / name).unlink, missing_ok=True)
+        raise
     await asyncio.to_thread(_tidy, folder, current)
     return _view(current)
 
@@ -151,6 +158,10 @@ def _register(
     old = trial.checkpoint
     if old is not None and old.attempt == checkpoint.attempt and old.step >= checkpoint.step:
         return old
+    project = tx.study(trial.study_id).spec.queue.project
+    replaced = 0 if old is None else old.size
+    limits = services.settings.limits
+    quotas.check_artifact(tx, limits, project, size=checkpoint.size, replaced=replaced)
     now = services.clock()
     tx.add_checkpoint(trial, checkpoint, now)
     tx.put_trial(trial.evolve(checkpoint=checkpoint))

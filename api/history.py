@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from api.listing import Order, cut
+from api.live.access import View
 from api.services import Services
 from api.views import document, event_view, finite, trial_fields
 from storage import queries
@@ -49,6 +50,21 @@ async def spec_page(
     items, more = cut(found, order, ("specs", study.study_id), limit=limit, cursor=cursor)
     views = [SpecView(version=v.version, spec=document(v.spec), at=v.at, by=v.by) for v in items]
     return SpecPage(items=views, next_cursor=more)
+
+
+async def all_events(services: Services, view: View, *, after: int, limit: int) -> EventPage:
+    """Show events of all studies that a view sees; the cursor is the last one's."""
+    memory = services.ledger.memory
+    upto = memory.tables.counters.seq - 1
+    found = await queries.events_from(services.ledger, after + 1, upto, limit=limit + 1)
+    projects = {s.study_id: s.spec.queue.project for s in memory.studies()}
+    page = found[:limit]
+    items = [
+        event_view(e)
+        for e in page
+        if e.study_id in projects and view.sees(e.study_id, projects[e.study_id])
+    ]
+    return EventPage(items=items, next_cursor=str(page[-1].seq) if len(found) > limit else None)
 
 
 async def best_with_metrics(services: Services, study_id: int, best: BestView) -> BestView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -79,6 +79,7 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
     news = asyncio.Event()
     unsubscribe = services.ledger.subscribe(lambda c: news.set() if _matters(c) else None)
     end = asyncio.get_running_loop().time() + poll.wait_s
+    held, stack = False, ExitStack()
     try:
         while True:
             news.clear()
@@ -86,17 +87,21 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
                 raise NotAuthenticated("the token was revoked, or has expired")
             if key is not None and memory.reply(key.value) is not None:
                 return await _grant(services, caller, key)
-            picks, idle = plan(memory, caller)
+            picks, idle = plan(memory, caller, services.settings.limits)
             if picks and not await poll.is_gone():
                 granted = await _try(services, caller, key, picks)
                 if granted is not None:
                     return granted
                 continue
             left = 0.0 if picks else end - asyncio.get_running_loop().time()
+            if left > 0 and not held:
+                stack.enter_context(services.polls.take(poll.who.token_id))
+                held = True
             if left <= 0 or caller.is_vain(memory) or not await _news(services, news, left):
                 reply = Leases(leases=[], idle=idle, heartbeat_s=services.settings.heartbeat_s)
                 return JSONResponse(reply.model_dump(mode="json"))
     finally:
+        stack.close()
         unsubscribe()
 
 
@@ -161,7 +166,7 @@ async def _grant(services: Services, caller: Caller, key: Key | None) -> Respons
 
     def command(tx: Transaction) -> Leases:
         now = services.clock()
-        picks, _ = plan(tx, caller)
+        picks, _ = plan(tx, caller, services.settings.limits)
         leases: list[LeaseGrant] = []
         for study, number in picks:
             if number is None:

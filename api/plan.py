@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from api import lifecycle, queue
 from api.lifecycle import Tally
+from api.limits.quotas import Parallel
+from api.limits.settings import Limits
 from storage import Listing, Reader
 from tuner.study import Study
 from tuner.trial import Origin, Trial
 
 _ORIGINS = (Origin.ENQUEUED, Origin.FOLK, Origin.FINALIST, Origin.SAMPLED)
+NO_LIMITS = Limits()
 Rank = Callable[[Mapping[int, int], Mapping[str, int]], Sequence[Study]]
 
 
@@ -93,8 +96,11 @@ def _turn(trial: Trial) -> tuple[bool, int, int]:
     return (trial.attempt == 0, _ORIGINS.index(trial.origin), trial.number)
 
 
-def plan(reader: Reader, caller: Caller) -> tuple[list[Pick], bool]:
-    """Return up to `n` trials to lease, and whether there is no work for this caller at all."""
+def plan(reader: Reader, caller: Caller, limits: Limits = NO_LIMITS) -> tuple[list[Pick], bool]:
+    """Return up to `n` trials to lease, and whether there is no work for this caller at all.
+
+    Work that a project's quota holds back is work: its caller waits.
+    """
     studies, rank = caller.candidates(reader)
     board = _Board(reader=reader)
     projects: Counter[str] = Counter()
@@ -102,13 +108,15 @@ def plan(reader: Reader, caller: Caller) -> tuple[list[Pick], bool]:
         projects[study.spec.queue.project] += board.tally(study).running
     picks: list[Pick] = []
     proposing: set[int] = set()
+    quota = Parallel(reader, limits)
     while len(picks) < caller.n:
         running = {k: v.running for k, v in board.tallies.items()}
-        found = (board.take(s, proposing) for s in rank(running, projects))
+        found = (board.take(s, proposing) for s in rank(running, projects) if not quota.is_full(s))
         pick = next((p for p in found if p is not None), None)
         if pick is None:
             break
         picks.append(pick)
+        quota.take(pick.study)
         projects[pick.study.spec.queue.project] += 1
     idle = not picks and not any(board.has_work(s) for s in rank({}, {}))
     return picks, idle

@@ -12,15 +12,18 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app
+from api.limits.protocol import protocol
+from api.limits.settings import Limits, read_quotas
 from api.settings import Settings, Tls, is_loopback
 from api.standby import NOBODY, Front, take_turn
 from storage import Ledger
@@ -47,13 +50,16 @@ def serve(
     lease_s: float = 30.0,
     heartbeat_s: float = 10.0,
     sweep_s: float = 5.0,
+    limits: Mapping[str, Any] | None = None,
+    quotas: Sequence[str] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
     SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed. What is
     written is readable by this user alone. With `standby`, a server that meets another one on its
-    database waits until that one is gone.
+    database waits until that one is gone. `limits` are fields of `Limits`; `quotas` are of the form
+    `PROJECT:KIND=N`.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.
@@ -64,6 +70,7 @@ def serve(
         check_reach(host, behind_proxy=behind_proxy, tls=tls)
         if tls is not None:
             tls_context(tls)
+        chosen = Limits(**(limits or {}), quotas=read_quotas(quotas))
         folder = (artifacts or artifact_folder(url)).absolute()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
@@ -80,6 +87,7 @@ def serve(
                 heartbeat_s=heartbeat_s,
                 sweep_s=sweep_s,
                 keep_alive_s=max(75.0, 3 * heartbeat_s),
+                limits=chosen,
             )
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
                 runner.run(run(settings, listener, fresh=fresh, standby=standby))
@@ -252,7 +260,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
-        http="httptools",
+        http=protocol(settings.limits),
         ws="none",
         access_log=False,
         log_level="warning",

@@ -15,6 +15,8 @@ from api.throttle import Throttle
 if TYPE_CHECKING:
     from api.daytime import DayTime
     from api.deadlines import Deadlines
+    from api.limits.places import Places
+    from api.live.hub import Hub
     from api.search import Search
     from storage.ledger import Ledger
 
@@ -29,6 +31,9 @@ class Services:
         closing: set when the server begins to stop; long polls end then.
         sessions: of browsers that logged in.
         throttle: slows wrong tokens down.
+        hub: tells event streams what is committed.
+        streams: places for event streams.
+        polls: places for long polls.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -41,5 +46,8 @@ class Services:
     day: DayTime
     sessions: Sessions
     throttle: Throttle
+    hub: Hub
+    streams: Places
+    polls: Places
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api.limits.settings import Limits
+
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104
 
@@ -44,6 +46,7 @@ class Settings:
     drain_s: float = 10.0
     max_body: int = 2_000_000
     max_checkpoint: int = 20_000_000_000
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_loopback(self) -> bool:

@@ -69,7 +69,9 @@ async def revoke(services: Services, ref: str, actor: Actor) -> TokenView:
         actor.note(tx, services, "token-revoke", **_detail(token))
         return token
 
-    return _view(await services.ledger.write(command), services.clock())
+    token = await services.ledger.write(command)
+    services.hub.end("revoked", token_id=token.token_id)
+    return _view(token, services.clock())
 
 
 def _find(reader: Reader, ref: str) -> Token:

@@ -142,9 +142,11 @@ class Changes:
 class Committed:
     """What a commit changed, for those who wait for news.
 
-    After `reloaded` memory was read again from SQL, and anything may have changed.
+    After `reloaded` memory was read again from SQL, and anything may have changed. `reports` are
+    those of the change set; attempt 0's were inherited.
     """
 
+    reports: Mapping[ReportKey, tuple[StoredReport, bool]] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     trials: tuple[Trial, ...] = ()
     studies: tuple[Study, ...] = ()

@@ -140,6 +140,7 @@ def apply(memory: Memory, changes: Changes) -> Committed:
         _count_optuna(tables.counters, tables.optuna, changes.optuna)
         apply_optuna(tables.optuna, changes)
     return Committed(
+        reports=changes.reports,
         events=changes.events,
         trials=tuple(c.new for c in changes.trials),
         studies=(*changes.new_studies, *changes.studies),

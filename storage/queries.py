@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from storage import rows
 from storage.ledger import Ledger
@@ -63,6 +63,34 @@ async def study_events(
     """Return the study's events whose `seq` is greater than `after`, in order, up to `limit`."""
     query = select(events).where(events.c.study_id == study_id, events.c.seq > after)
     return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq).limit(limit))]
+
+
+async def events_from(
+    ledger: Ledger, first: int, upto: int, *, study_id: int | None = None, limit: int = 1000
+) -> list[Event]:
+    """Return events with `first <= seq <= upto` in order: of one study, or of all."""
+    query = select(events).where(events.c.seq >= first, events.c.seq <= upto)
+    if study_id is not None:
+        query = query.where(events.c.study_id == study_id)
+    return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq).limit(limit))]
+
+
+async def newest_event(ledger: Ledger, upto: int, study_id: int | None = None) -> Event | None:
+    """Return the event with the highest `seq` up to one: of one study, or of all."""
+    query = select(events).where(events.c.seq <= upto)
+    if study_id is not None:
+        query = query.where(events.c.study_id == study_id)
+    found = await _fetch(ledger, query.order_by(events.c.seq.desc()).limit(1))
+    return _event(found[0]) if found else None
+
+
+async def count_events(ledger: Ledger, first: int, upto: int, study_id: int | None = None) -> int:
+    """Count events with `first <= seq <= upto`: of one study, or of all."""
+    query = select(func.count().label("n")).select_from(events)
+    query = query.where(events.c.seq >= first, events.c.seq <= upto)
+    if study_id is not None:
+        query = query.where(events.c.study_id == study_id)
+    return int((await _fetch(ledger, query))[0]["n"])
 
 
 async def trial_events(ledger: Ledger, study_id: int, number: int) -> list[Event]:

@@ -132,6 +132,24 @@ class TooLarge(TunerError):
     slug, status, title = "too-large", 413, "The body is too large"
 
 
+class RequestTimeout(TunerError):
+    """The request did not arrive in time."""
+
+    slug, status, title = "request-timeout", 408, "The request came too slowly"
+
+
+class HeaderTooLarge(TunerError):
+    """The request's head is larger than the server takes."""
+
+    slug, status, title = "header-too-large", 431, "The request's head is too large"
+
+
+class QuotaReached(Conflict):
+    """The project uses all it may; `extra` has `quota`, `limit` and `used`."""
+
+    slug, title = "quota-reached", "The project's quota is reached"
+
+
 class UnsupportedMedia(TunerError):
     """The content type or encoding is not taken here."""
 

@@ -1,6 +1,18 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import access, adoption, artifacts, health, leases, login, studies, trials, workers
+from api.routes import (
+    access,
+    adoption,
+    artifacts,
+    events,
+    health,
+    leases,
+    login,
+    projects,
+    studies,
+    trials,
+    workers,
+)
 
 ROUTERS = (
     leases.direct,
@@ -8,6 +20,8 @@ ROUTERS = (
     artifacts.router,
     workers.router,
     trials.router,
+    events.router,
+    projects.router,
     studies.router,
     adoption.router,
     access.router,

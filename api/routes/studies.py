@@ -25,6 +25,7 @@ from api.access import ActorDep, needs, own_project, require_project
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep
 from api.idempotency import KeyDep, write
+from api.limits import quotas
 from api.services import Services
 from api.tables import TableName
 from storage.transaction import Transaction
@@ -36,7 +37,6 @@ from tuner.wire import (
     BestView,
     CloneStudy,
     Dryrun,
-    EventPage,
     Extend,
     SpecPage,
     StudyPage,
@@ -74,6 +74,7 @@ async def submit_study(
         return Response(dryrun.model_dump_json(), media_type="application/json")
 
     def command(tx: Transaction) -> StudyView:
+        quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
         study = submit.submit(tx, submission, actor.identity.name, services.clock())
         actor.note(tx, services, "submit", study)
         return studies.show(tx, services, study, submission.warnings)
@@ -220,6 +221,7 @@ async def clone_study(
     require_project(submission.spec, actor.identity)
 
     def command(tx: Transaction) -> StudyView:
+        quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
         made = submit.submit(tx, submission, actor.identity.name, services.clock())
         actor.note(tx, services, "clone", made, source=source.study_id)
         return studies.show(tx, services, made, submission.warnings)
@@ -236,18 +238,6 @@ async def get_best(services: ServicesDep, study: StudyRef) -> BestView:
     if best is None:
         raise NotFound(f"study {found.name!r} has no trial with a value yet")
     return await history.best_with_metrics(services, found.study_id, best)
-
-
-@router.get("/{study}/events", operation_id="list_events", summary="List events, oldest first")
-@needs(Role.VIEWER)
-async def list_events(
-    services: ServicesDep,
-    study: StudyRef,
-    after: Annotated[int, Query(description="Only events after this `seq`", ge=0, lt=2**62)] = 0,
-    limit: Limit = 200,
-) -> EventPage:
-    found = studies.find(services.ledger.memory, study)
-    return await history.event_page(services, found.study_id, after=after, limit=limit)
 
 
 @router.get(

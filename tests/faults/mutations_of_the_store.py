@@ -44,11 +44,11 @@ _ENDS_AGAIN = """\
     tx._put(trial, ended)
 """
 _PLANNED_AGAIN = """\
-        picks, _ = plan(tx, caller)
+        picks, _ = plan(tx, caller, services.settings.limits)
         leases: list[LeaseGrant] = []
 """
 _PLANNED_ON_MEMORY = """\
-        picks, _ = plan(services.ledger.memory, caller)
+        picks, _ = plan(services.ledger.memory, caller, services.settings.limits)
         tx._holder = lambda key: None
         leases: list[LeaseGrant] = []
 """

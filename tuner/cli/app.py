@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import access, adopt, change, control, database, db, nodes, studies, trial, watch
+from tuner.cli import (
+    access,
+    adopt,
+    change,
+    control,
+    database,
+    db,
+    events,
+    nodes,
+    projects,
+    studies,
+    trial,
+    watch,
+)
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -87,9 +100,11 @@ studies.register(app)
 adopt.register(app)
 trial.register(app)
 watch.register(app)
+events.register(app)
 control.register(app)
 change.register(app)
 nodes.register(app)
 access.register(app)
+projects.register(app)
 database.register(app)
 db.register(app)

@@ -10,6 +10,20 @@ import typer
 
 from tuner.cli.context import session
 from tuner.cli.exits import FAILURE
+from tuner.cli.limits import (
+    Connections,
+    HeaderTimeout,
+    IdleTimeout,
+    Polls,
+    PollsEach,
+    Quotas,
+    RateLimit,
+    StreamHeartbeat,
+    StreamQueue,
+    Streams,
+    StreamsEach,
+    WorkerRateLimit,
+)
 
 DbOption = Annotated[
     str | None,
@@ -72,6 +86,18 @@ def serve(
     sweep: Annotated[
         float, typer.Option(min=0.05, metavar="SECONDS", help="Time between two sweeps.")
     ] = 5.0,
+    rate_limit: RateLimit = 100.0,
+    worker_rate_limit: WorkerRateLimit = 5000.0,
+    header_timeout: HeaderTimeout = 10.0,
+    idle_timeout: IdleTimeout = 30.0,
+    connections: Connections = 4000,
+    polls: Polls = 3000,
+    polls_each: PollsEach = 3000,
+    streams: Streams = 1000,
+    streams_each: StreamsEach = 250,
+    stream_heartbeat: StreamHeartbeat = 15.0,
+    stream_queue: StreamQueue = 1_000_000,
+    quota: Quotas = None,
 ) -> None:
     """Serve the API. The first start makes an admin token and prints it."""
     if not heartbeat < lease:
@@ -91,6 +117,22 @@ def serve(
         lease_s=lease,
         heartbeat_s=heartbeat,
         sweep_s=sweep,
+        quotas=tuple(quota or ()),
+        limits={
+            "rate": rate_limit,
+            "rate_burst": 5 * rate_limit,
+            "worker_rate": worker_rate_limit,
+            "worker_burst": 4 * worker_rate_limit,
+            "header_s": header_timeout,
+            "idle_s": idle_timeout,
+            "connections": connections,
+            "polls": polls,
+            "polls_each": polls_each,
+            "streams": streams,
+            "streams_each": streams_each,
+            "stream_heartbeat_s": stream_heartbeat,
+            "stream_queue": stream_queue,
+        },
     )
 
 

@@ -23,7 +23,7 @@ def show_live(handle: StudyHandle, every: float, console: Console | None = None)
     """Follow a study until it is over."""
     console = console or Console()
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        for view in handle.watch(poll_s=every):
+        for view in handle.watch(poll_s=every, live=True):
             running = handle.running_trials(MOST_ROWS)
             live.update(render(view, running, datetime.now(UTC)), refresh=True)
 

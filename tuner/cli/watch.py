@@ -114,5 +114,5 @@ def _json_lines(handle: StudyHandle, every: float) -> None:
 
 
 def _statuses(handle: StudyHandle, every: float) -> Iterator[dict[str, Any]]:
-    for view in handle.watch(poll_s=every):
+    for view in handle.watch(poll_s=every, live=True):
         yield status(view, datetime.now(UTC))

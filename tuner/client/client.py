@@ -12,8 +12,9 @@ import httpx
 
 from tuner.access import Role
 from tuner.client.asking import ask
+from tuner.client.live import LiveMessage, follow
 from tuner.client.retry import Patience
-from tuner.client.study import StudyHandle
+from tuner.client.study import OUTAGE, StudyHandle
 from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
 from tuner.errors import InvalidInput, NotFound
@@ -25,6 +26,10 @@ from tuner.wire import (
     AuditView,
     CreatedToken,
     Dryrun,
+    EventPage,
+    EventView,
+    ProjectPage,
+    ProjectView,
     StudyPage,
     StudyView,
     TokenList,
@@ -212,9 +217,45 @@ class Client:
         found: Iterator[AuditView] = self._transport.pages(AuditPage, "/audit", **chosen)
         return found
 
+    def events(
+        self, study: int | str | None = None, after: int | str | None = None
+    ) -> Iterator[EventView]:
+        """Iterate over events as they happen, for ever: each once, in order, over all breaks.
+
+        Args:
+            study: id or name; None is all studies.
+            after: an event's `seq` to begin after, 0 for all there are; None begins now.
+
+        Raises:
+            ServerUnreachable: the server was away for ten minutes.
+        """
+        found = (message.data for message in self.live(study, after))
+        return (data for data in found if isinstance(data, EventView))
+
+    def past_events(self, study: int | str | None = None, after: int = 0) -> Iterator[EventView]:
+        """Iterate over the events stored so far, from the one after sequence number `after`."""
+        path = "/events" if study is None else f"/studies/{self._segment(study)}/events"
+        while True:
+            page = self._transport.get(EventPage, path, after=after)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            after = int(page.next_cursor)
+
+    def live(
+        self, study: int | str | None = None, after: int | str | None = None
+    ) -> Iterator[LiveMessage]:
+        """Iterate over all messages of the event stream: see `events`."""
+        path = "/events" if study is None else f"/studies/{self._segment(study)}/events"
+        return follow(self._transport, path, after, OUTAGE)
+
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""
         return list(self._transport.pages(WorkerPage, "/workers"))
+
+    def projects(self) -> list[ProjectView]:
+        """Return the projects with what they use, and may use."""
+        return self._transport.get(ProjectPage, "/projects").items
 
     def ask(
         self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TextIO
 
 from tuner.client.asking import ask
 from tuner.client.html import study_html
+from tuner.client.live import News
 from tuner.client.progress import ProgressLine
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
@@ -132,18 +133,25 @@ class StudyHandle:
         page = self._transport.get(TrialPage, f"{self._path}/trials", state="running", limit=most)
         return page.items
 
-    def watch(self, poll_s: float = 1.0) -> Iterator[StudyView]:
+    def watch(self, poll_s: float = 1.0, *, live: bool = False) -> Iterator[StudyView]:
         """Iterate over what the study looks like, every `poll_s` seconds until it is over.
+
+        With `live`, only when the event stream tells of a change, if there is one.
 
         Raises:
             ServerUnreachable: the server was away for ten minutes.
         """
-        while True:
-            self._look(OUTAGE)
-            yield self.view
-            if self.is_over:
-                return
-            time.sleep(poll_s)
+        news = News(self._transport, f"{self._path}/events") if live else None
+        try:
+            while True:
+                self._look(OUTAGE)
+                yield self.view
+                if self.is_over:
+                    return
+                news.wait(poll_s) if news is not None else time.sleep(poll_s)
+        finally:
+            if news is not None:
+                news.close()
 
     def wait(
         self,

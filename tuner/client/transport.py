@@ -9,7 +9,7 @@ import random
 import ssl
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +21,7 @@ from tuner.client.retry import Patience
 from tuner.errors import (
     InvalidInput,
     KeyInFlight,
+    NotFound,
     ServerUnreachable,
     TooMany,
     TunerError,
@@ -149,6 +150,26 @@ class Transport:
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
 
+    def lines(
+        self, path: str, *, headers: Mapping[str, str], quiet_s: float
+    ) -> Generator[str, None, None]:
+        """GET an event stream, line by line until it ends.
+
+        A silence of `quiet_s` seconds, or a break, raises ServerUnreachable.
+        """
+        asked = {"Accept": "text/event-stream", **headers}
+        timeout = httpx.Timeout(quiet_s, connect=min(self._timeout_s, CONNECT_S))
+        try:
+            with self._http.stream("GET", path, headers=asked, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                raise_for_problem(response)
+                if "event-stream" not in response.headers.get("content-type", ""):
+                    raise NotFound(f"{self.url} has no event stream at {path}")
+                yield from response.iter_lines()
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
+
     def pages(self, page: type[Any], path: str, **query: Any) -> Iterator[Any]:
         """Iterate over the items of all pages, each page fetched when it is reached."""
         cursor: str | None = None
@@ -197,7 +218,7 @@ class Transport:
                 return self._once(request)
             except TunerError as exc:
                 wait = None
-                if _worth_retrying(exc):
+                if worth_retrying(exc):
                     wait = patience.pause(
                         tries=tries,
                         elapsed=time.monotonic() - began,
@@ -300,5 +321,6 @@ def _json(body: BaseModel | Mapping[str, Any]) -> bytes:
         raise InvalidInput(f"the document can't be written as JSON: {exc}") from exc
 
 
-def _worth_retrying(problem: TunerError) -> bool:
+def worth_retrying(problem: TunerError) -> bool:
+    """Tell whether a request that ended so may be answered if it is sent again."""
     return isinstance(problem, ServerUnreachable | TooMany | Unavailable | KeyInFlight)

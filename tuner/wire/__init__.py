@@ -46,6 +46,16 @@ from tuner.wire.leases import (
     WorkerPage,
     WorkerView,
 )
+from tuner.wire.live import (
+    LIVE,
+    LiveHello,
+    LiveReport,
+    LiveReset,
+    LiveStale,
+    LiveStudy,
+    LiveTrial,
+)
+from tuner.wire.projects import ProjectPage, ProjectView, QuotaView
 from tuner.wire.studies import (
     BestView,
     CloneStudy,
@@ -69,6 +79,7 @@ from tuner.wire.studies import (
 )
 
 __all__ = [
+    "LIVE",
     "AcquireLeases",
     "Adopt",
     "AdoptTrials",
@@ -96,11 +107,20 @@ __all__ = [
     "HeldLease",
     "LeaseGrant",
     "Leases",
+    "LiveHello",
+    "LiveReport",
+    "LiveReset",
+    "LiveStale",
+    "LiveStudy",
+    "LiveTrial",
     "LogIn",
     "Metrics",
     "Param",
     "Params",
     "Problem",
+    "ProjectPage",
+    "ProjectView",
+    "QuotaView",
     "RatePoint",
     "RegisterWorker",
     "Registered",

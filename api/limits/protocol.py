@@ -1,0 +1,169 @@
+"""HTTP connections with limits: time and size of a request's head, pauses, and their number."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.limits.settings import Limits
+from api.problems import MEDIA, problem_of
+from tuner.errors import HeaderTooLarge, Malformed, RequestTimeout, TunerError, Unavailable
+
+ABORT = "tuner.abort"
+"""The ASGI extension that ends the connection without sending what waits to be sent."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, closing what takes too long or too much before any routing.
+
+    A connection must send its first request's head within `header_s`, and so each further one from
+    its first byte; a body may not pause for `idle_s`. Idle kept-alive connections are uvicorn's own
+    matter (`timeout_keep_alive`).
+    """
+
+    limits: Limits
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head = 0
+        self._in_head = False
+        self._seen = 0.0
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or refuse it where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            retry = self.limits.retry_s
+            self.refuse(Unavailable("too many connections are open", retry_after=retry))
+            return
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, as far as the limits go."""
+        if self._refused or self.parser is None:
+            return
+        self._seen = self.loop.time()
+        if not self._in_head and self._timer is None and not self._is_in_body():
+            self._begin_head()
+        if self._in_head:
+            self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > self.limits.max_header:
+            most = self.limits.max_header
+            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+
+    def _is_in_body(self) -> bool:
+        return self.cycle is not None and self.cycle.more_body
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        if not self._in_head:
+            self._begin_head()
+        self.scope["extensions"] = {ABORT: {"abort": self.reset}}
+
+    def on_headers_complete(self) -> None:
+        """Let the head be answered, if it is not too large."""
+        if sum(len(k) + len(v) + 4 for k, v in self.headers) + len(self.url) > (
+            self.limits.max_header
+        ):
+            most = self.limits.max_header
+            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+            return
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+        if not self._refused:
+            self._timer = self.loop.call_later(self.limits.idle_s, self._look_at_body)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._stop_timer()
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        if not self._refused:
+            self.refuse(Malformed("this is not an HTTP request"))
+
+    def refuse(self, error: TunerError) -> None:
+        """Answer with a problem document, if no answer has begun, and close the connection."""
+        self._refused = True
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_answer(error))
+        self.transport.close()
+
+    def reset(self) -> None:
+        """End the connection at once, and let the kernel throw away what nobody reads."""
+        found = self.transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _begin_head(self) -> None:
+        self._in_head, self._head = True, 0
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.limits.header_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        seconds = self.limits.header_s
+        self.refuse(RequestTimeout(f"the request's head was not here after {seconds:g} s"))
+
+    def _look_at_body(self) -> None:
+        """Close the connection if its body pauses, unless we are the one who does not read on."""
+        self._timer = None
+        left = self._seen + self.limits.idle_s - self.loop.time()
+        if self.flow.read_paused:
+            left = self.limits.idle_s
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look_at_body)
+        elif self._is_in_body():
+            self._refused = True
+            self.reset()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def protocol(limits: Limits) -> type[LimitedProtocol]:
+    """Return the protocol under these limits."""
+    return type("Protocol", (LimitedProtocol,), {"limits": limits})
+
+
+def _answer(error: TunerError) -> bytes:
+    body = problem_of(error).model_dump_json().encode()
+    lines = [
+        STATUS_LINE[error.status].rstrip(),
+        b"content-type: " + MEDIA.encode(),
+        b"content-length: %d" % len(body),
+        b"x-content-type-options: nosniff",
+        b"cache-control: no-store",
+        b"connection: close",
+    ]
+    if "retry_after" in error.extra:
+        lines.append(b"retry-after: %d" % math.ceil(error.extra["retry_after"]))
+    return b"\r\n".join([*lines, b"", body])

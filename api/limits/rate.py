@@ -1,0 +1,113 @@
+"""Requests a second: a bucket of tokens for each caller, one more for the worker protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.limits.settings import Limits
+from api.problems import response_of
+from tuner.errors import TooMany
+
+_WORKER_ROUTES = ("/api/v1/reports", "/api/v1/heartbeats", "/api/v1/leases", "/api/v1/workers")
+_FREE = ("/healthz", "/readyz")
+_MOST_BUCKETS = 10_000
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A bucket that fills with `rate` tokens a second up to `burst`."""
+
+    rate: float
+    burst: float
+    level: float
+    at: float
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0, or the seconds until there is one."""
+        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+        self.at = now
+        if self.level >= 1.0:
+            self.level -= 1.0
+            return 0.0
+        return (1.0 - self.level) / self.rate
+
+    def is_full(self, now: float) -> bool:
+        """Tell whether forgetting the bucket changes nothing."""
+        return self.level + (now - self.at) * self.rate >= self.burst
+
+
+class RateLimit:
+    """ASGI middleware: answer 429 to a token that asks faster than it may.
+
+    It stands behind what finds out who asks.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, monotonic: Callable[[], float]) -> None:
+        self.app = app
+        self._monotonic = monotonic
+        self._rates = (
+            (limits.rate, limits.rate_burst),
+            (limits.worker_rate, limits.worker_burst),
+        )
+        self._buckets: dict[tuple[str, bool], Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in _FREE:
+            await self.app(scope, receive, send)
+            return
+        is_worker = scope["path"].startswith(_WORKER_ROUTES)
+        if not self._rates[is_worker][0]:
+            await self.app(scope, receive, send)
+            return
+        now = self._monotonic()
+        bucket = self._bucket(scope.get("state", {}).get("token_id", ""), is_worker, now)
+        wait = bucket.take(now)
+        if wait:
+            # Not raised: a flood is no reason to unwind the stack or to log.
+            detail = f"this token may send {bucket.rate:g} requests a second"
+            error = TooMany(detail, retry_after=math.ceil(wait), limit=bucket.rate)
+            await response_of(error, _headers(bucket, wait))(scope, receive, send)
+            return
+        if is_worker:
+            await self.app(scope, receive, send)
+            return
+        await self.app(scope, receive, _telling(send, bucket))
+
+    def _bucket(self, caller: str, is_worker: bool, now: float) -> Bucket:
+        key = (caller, is_worker)
+        found = self._buckets.get(key)
+        if found is None:
+            if len(self._buckets) >= _MOST_BUCKETS:
+                self._forget(now)
+            rate, burst = self._rates[is_worker]
+            found = Bucket(rate, max(1.0, burst), max(1.0, burst), now)
+            self._buckets[key] = found
+        return found
+
+    def _forget(self, now: float) -> None:
+        self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now)}
+
+
+def _headers(bucket: Bucket, wait: float) -> dict[str, str]:
+    """Return what tells a caller where it stands (draft-ietf-httpapi-ratelimit-headers-10)."""
+    window = math.ceil(bucket.burst / bucket.rate)
+    left = math.floor(bucket.level)
+    return {
+        "RateLimit-Policy": f'"token";q={math.floor(bucket.burst)};w={window}',
+        "RateLimit": f'"token";r={left};t={math.ceil(wait)}',
+    }
+
+
+def _telling(send: Send, bucket: Bucket) -> Send:
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            added = [(k.lower().encode(), v.encode()) for k, v in _headers(bucket, 0.0).items()]
+            message["headers"] = [*message.get("headers", ()), *added]
+        await send(message)
+
+    return told

@@ -1,0 +1,1 @@
+"""Event streams: what the ledger commits, told to those who listen."""
