@@ -21,6 +21,8 @@ from api.routes import PUBLIC, ROUTERS
 from api.search import Search
 from api.services import Services
 from api.settings import Settings
+from api.webhooks import dispatch
+from api.webhooks.network import Network
 from storage import open_ledger
 
 PREFIX = "/api/v1"
@@ -45,10 +47,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
             day=DayTime(),
+            network=Network(settings.webhook_hosts),
         )
         try:
             await missing.fall_back(services)
-            async with reaper.running(services):
+            async with reaper.running(services), dispatch.running(services):
                 yield services
         finally:
             services.closing.set()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api import idempotency, studies
 from api.idempotency import Key
 from api.services import Services
+from api.webhooks import service as webhooks
 from storage.transaction import Transaction
 from tuner.wire import StudyView
 
@@ -32,6 +33,7 @@ async def delete(services: Services, ref: str, key: Key | None) -> Response:
         study = studies.find(tx, ref)
         view = studies.show(tx, services, study)
         tx.drop_study(study.study_id)
+        webhooks.study_dropped(tx, study.study_id)
         dropped.add(study.study_id)
         return view
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from api.daytime import DayTime
     from api.deadlines import Deadlines
     from api.search import Search
+    from api.webhooks.network import Network
     from storage.ledger import Ledger
 
 
@@ -24,6 +25,7 @@ class Services:
     Args:
         clock: gives the time of day, aware and in UTC; for what is stored.
         monotonic: gives seconds that never jump; for deadlines.
+        network: the way out to webhooks' receivers.
         closing: set when the server begins to stop; long polls end then.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
@@ -35,5 +37,6 @@ class Services:
     search: Search
     deadlines: Deadlines
     day: DayTime
+    network: Network
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

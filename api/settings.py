@@ -15,6 +15,7 @@ class Settings:
     """The server's settings. Durations in seconds, sizes in bytes.
 
     `allowed_hosts` are names clients may use for this server beside its own; `*` allows any.
+    `webhook_hosts` are the hosts that webhooks may lead to although they are not public.
     """
 
     db_url: str
@@ -22,6 +23,7 @@ class Settings:
     admin_token: str = field(repr=False)
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
+    webhook_hosts: tuple[str, ...] = ()
     lease_s: float = 30.0
     heartbeat_s: float = 10.0
     sweep_s: float = 5.0

@@ -11,6 +11,7 @@ from storage.adopted import OptunaRecord
 from storage.optuna_records.state import OptunaChanges
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
+from tuner.webhook import Delivery, Webhook
 
 
 class TrialKey(NamedTuple):
@@ -96,7 +97,8 @@ class Changes:
 
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
-    (trial_id, attempt, step) of `entered` enter it. None in `workers` and `replies` removes.
+    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies` and `webhooks`
+    removes.
     `attributes` are user attributes of studies, by study and key. The studies of `dropped` go with
     all that belongs to them, and their names are free at once.
     """
@@ -115,6 +117,8 @@ class Changes:
     events: tuple[Event, ...] = ()
     workers: Mapping[str, Worker | None] = field(default_factory=dict)
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
+    webhooks: Mapping[str, Webhook | None] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
     optuna: OptunaChanges = field(default_factory=OptunaChanges)
 
     @property
@@ -135,4 +139,5 @@ class Committed:
     studies: tuple[Study, ...] = ()
     dropped: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
     reloaded: bool = False

@@ -13,6 +13,7 @@ from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
 from storage.optuna_records.load import load_optuna
+from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
 from tuner.study import Study
@@ -43,6 +44,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.index = {i: build_index(trials.values()) for i, trials in found.trials.items()}
     found.workers = _workers(connection)
     found.replies = _replies(connection)
+    found.webhooks = load_webhooks(connection)
     return Memory(found)
 
 

@@ -15,6 +15,7 @@ from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
+from tuner.webhook import Webhook
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -39,6 +40,9 @@ class Reader(ABC):
 
     @abstractmethod
     def _find_worker(self, worker_id: str) -> Worker | None: ...
+
+    @abstractmethod
+    def _find_webhook(self, webhook_id: str) -> Webhook | None: ...
 
     @abstractmethod
     def _listed(self, study_id: int, key: Key) -> Values: ...
@@ -66,6 +70,10 @@ class Reader(ABC):
     @abstractmethod
     def workers(self) -> Sequence[Worker]:
         """Return the registered workers."""
+
+    @abstractmethod
+    def webhooks(self) -> Sequence[Webhook]:
+        """Return the webhooks, oldest first."""
 
     @abstractmethod
     def next_number(self, study_id: int) -> int:
@@ -113,6 +121,12 @@ class Reader(ABC):
             raise NotFound(f"no worker has the id {worker_id}")
         return worker
 
+    def webhook(self, webhook_id: str) -> Webhook:
+        """Return a webhook. Raises NotFound."""
+        if (webhook := self._find_webhook(webhook_id)) is None:
+            raise NotFound(f"no webhook has the id {webhook_id}")
+        return webhook
+
     def listed(self, study_id: int, listing: Listing) -> Collection[int]:
         """Return the numbers of the study's trials on a list, in no order. Raises NotFound."""
         self.study(study_id)
@@ -148,6 +162,7 @@ class Tables:
     stored: dict[TrialKey, Stored] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     replies: dict[str, StoredReply] = field(default_factory=dict)
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
     index: dict[int, Index] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     optuna: OptunaTables | None = None
@@ -174,6 +189,9 @@ class Memory(Reader):
 
     def _find_worker(self, worker_id: str) -> Worker | None:
         return self.tables.workers.get(worker_id)
+
+    def _find_webhook(self, webhook_id: str) -> Webhook | None:
+        return self.tables.webhooks.get(webhook_id)
 
     def _listed(self, study_id: int, key: Key) -> Values:
         return self.tables.index.get(study_id, {}).get(key, EMPTY).values
@@ -202,6 +220,10 @@ class Memory(Reader):
     def workers(self) -> Sequence[Worker]:
         """Return the registered workers."""
         return tuple(self.tables.workers.values())
+
+    def webhooks(self) -> Sequence[Webhook]:
+        """Return the webhooks, oldest first."""
+        return tuple(self.tables.webhooks.values())
 
     def next_number(self, study_id: int) -> int:
         """Return the number that the study's next trial will get. Raises NotFound."""

@@ -54,6 +54,8 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         events=tuple(replace(e, seq=seq + i) for i, e in enumerate(events)),
         workers=dict(overlay.workers),
         replies=dict(overlay.replies),
+        webhooks=dict(overlay.webhooks),
+        deliveries=tuple(overlay.deliveries.values()),
         optuna=seal_optuna(base.optuna, overlay.optuna),
     )
 
@@ -132,6 +134,7 @@ def apply(memory: Memory, changes: Changes) -> Committed:
     tables.counters.seq += len(changes.events)
     merge(tables.workers, changes.workers)
     merge(tables.replies, changes.replies)
+    merge(tables.webhooks, changes.webhooks)
     if tables.optuna is not None:
         _count_optuna(tables.counters, tables.optuna, changes.optuna)
         apply_optuna(tables.optuna, changes)
@@ -141,6 +144,7 @@ def apply(memory: Memory, changes: Changes) -> Committed:
         studies=(*changes.new_studies, *changes.studies),
         dropped=changes.dropped,
         workers=tuple(changes.workers),
+        webhooks=tuple(changes.webhooks),
     )
 
 

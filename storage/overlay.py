@@ -19,6 +19,7 @@ from storage.index import Key
 from storage.optuna_records.state import OptunaOverlay
 from tuner.study import Study
 from tuner.trial import Event, Trial, Worker
+from tuner.webhook import Delivery, Webhook
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Overlay:
     events: dict[int, Event] = field(default_factory=dict)
     workers: dict[str, Worker | None] = field(default_factory=dict)
     replies: dict[str, StoredReply | None] = field(default_factory=dict)
+    webhooks: dict[str, Webhook | None] = field(default_factory=dict)
+    deliveries: dict[tuple[str, int], Delivery] = field(default_factory=dict)
     index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)

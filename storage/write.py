@@ -13,6 +13,7 @@ from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
 from storage.rows import Row
+from storage.webhook_rows import write_webhooks
 from tuner.study import Study
 
 _STORED = attrgetter(
@@ -39,6 +40,8 @@ def write(connection: Connection, changes: Changes) -> None:
     )  # fmt: skip
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
+    if changes.webhooks or changes.deliveries:
+        write_webhooks(connection, changes)
 
 
 def _advance_sequences(connection: Connection, changes: Changes) -> None:

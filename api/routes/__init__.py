@@ -1,6 +1,6 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import adoption, artifacts, health, leases, studies, trials, workers
+from api.routes import adoption, artifacts, health, leases, studies, trials, webhooks, workers
 
 ROUTERS = (
     leases.direct,
@@ -10,6 +10,7 @@ ROUTERS = (
     trials.router,
     studies.router,
     adoption.router,
+    webhooks.router,
 )
 PUBLIC = (health.router,)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import adopt, control, database, db, nodes, studies, trial, watch
+from tuner.cli import adopt, control, database, db, nodes, studies, trial, watch, webhook
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
 from tuner.errors import TunerError
@@ -78,5 +78,6 @@ trial.register(app)
 watch.register(app)
 control.register(app)
 nodes.register(app)
+webhook.register(app)
 database.register(app)
 db.register(app)

@@ -43,6 +43,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Name clients may use for this server; repeatable."),
     ] = None,
+    webhook_allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host webhooks may lead to though it is not public, by http too; repeatable.",
+        ),
+    ] = None,
     artifacts: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +81,7 @@ def serve(
         port=port,
         behind_proxy=behind_proxy,
         allowed_hosts=tuple(allowed_host or ()),
+        webhook_hosts=tuple(webhook_allow_host or ()),
         artifacts=artifacts,
         standby=standby,
         lease_s=lease,

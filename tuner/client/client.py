@@ -15,6 +15,7 @@ from tuner.client.retry import Patience
 from tuner.client.study import StudyHandle
 from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
+from tuner.client.webhooks import Webhooks
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
 from tuner.wire import Adopted, AdoptTrials, Dryrun, StudyPage, StudyView, WorkerPage, WorkerView
@@ -156,6 +157,11 @@ class Client:
     def workers(self) -> list[WorkerView]:
         """Return the workers the server knows."""
         return self._transport.get(WorkerPage, "/workers").items
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks, for admins."""
+        return Webhooks(self._transport)
 
     def ask(
         self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0

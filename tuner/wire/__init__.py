@@ -55,6 +55,15 @@ from tuner.wire.studies import (
     TrialPage,
     TrialView,
 )
+from tuner.wire.webhooks import (
+    ChangeWebhook,
+    CreatedWebhook,
+    CreateWebhook,
+    DeliveryPage,
+    DeliveryView,
+    WebhookPage,
+    WebhookView,
+)
 
 __all__ = [
     "AcquireLeases",
@@ -64,9 +73,14 @@ __all__ = [
     "AdoptedTrial",
     "AskTrial",
     "BestView",
+    "ChangeWebhook",
     "CheckpointView",
     "CloneStudy",
+    "CreateWebhook",
+    "CreatedWebhook",
     "DecisionView",
+    "DeliveryPage",
+    "DeliveryView",
     "Dryrun",
     "Enqueue",
     "EventPage",
@@ -107,6 +121,8 @@ __all__ = [
     "TrialExport",
     "TrialPage",
     "TrialView",
+    "WebhookPage",
+    "WebhookView",
     "WorkerPage",
     "WorkerView",
 ]
