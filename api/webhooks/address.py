@@ -20,6 +20,7 @@ MOST_URL = 2000
 _PORTS = {"http": 80, "https": 443}
 _LOWEST_PORT = 1024
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 # IANA's special-purpose registries, and Azure's host-only service under a public number.
@@ -76,6 +77,8 @@ def target_of(url: str, allowed_hosts: Collection[str]) -> Target:
         raise InvalidInput("the URL must hold no user name and no password")
     if parts.fragment or url.endswith("#"):
         raise InvalidInput("the URL must have no fragment")
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+        raise InvalidInput("the URL's address can't be read")
     host = _host(parts.hostname or "", bracketed="[" in parts.netloc)
     allowed = host in {name.lower().rstrip(".") for name in allowed_hosts}
     port = _PORTS[parts.scheme] if port is None else port

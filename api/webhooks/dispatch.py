@@ -122,7 +122,8 @@ class Courier:
             self.wake.clear()
             if webhook.attempts and (left := self._due - self._services.monotonic()) > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), left)
+                    async with asyncio.timeout(left):
+                        await self.wake.wait()
                 continue
             found = await self._next(webhook)
             if found is None:

@@ -83,8 +83,8 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     print_table(columns, rows)
 
 
-@webhook.command()
-def test(ctx: typer.Context, webhook_id: IdArgument, as_json: JsonOption = False) -> None:
+@webhook.command("test")
+def try_out(ctx: typer.Context, webhook_id: IdArgument, as_json: JsonOption = False) -> None:
     """Send a message that tells of nothing; fail if it is not taken."""
     with client(ctx) as server:
         tried = server.webhooks.test(webhook_id)
