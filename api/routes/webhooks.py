@@ -17,6 +17,7 @@ from tuner.wire import (
     CreateWebhook,
     DeliveryPage,
     DeliveryView,
+    TryWebhook,
     WebhookPage,
     WebhookView,
 )
@@ -82,7 +83,11 @@ async def remove_webhook(services: ServicesDep, webhook: WebhookId, key: KeyDep)
     operation_id="test_webhook",
     summary="Send a message that tells of nothing, and answer what became of it",
 )
-async def test_webhook(services: ServicesDep, webhook: WebhookId) -> DeliveryView:
+async def test_webhook(
+    services: ServicesDep,
+    webhook: WebhookId,
+    body: Json[TryWebhook],
+) -> DeliveryView:
     return await service.try_out(services, webhook)
 
 

@@ -264,7 +264,7 @@ async def test_what_is_refused(api: Api, receiver: Receiver) -> None:
     missing = {"url": receiver.url(), "study": "nothing"}
     await api.refused(404, "not-found", "POST", "/webhooks", json=missing)
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")):
-        body = {"json": {}} if method == "PATCH" else {}
+        body = {"json": {}} if method in ("PATCH", "POST") else {}
         await api.refused(404, "not-found", method, f"/webhooks/wh_0{path}", **body)
     await api.refused(404, "not-found", "GET", "/webhooks/wh_0/deliveries")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from operator import methodcaller
 
 import pytest
 
@@ -77,7 +79,7 @@ def test_the_last_attempts_are_kept(url: str) -> None:
         for start in range(0, 3 * KEPT, 25):
             tries = [replace(TRIED, number=n) for n in range(start + 1, start + 26)]
             await asyncio.gather(
-                *(ledger.write(lambda tx, one=one: tx.add_delivery(one)) for one in tries)
+                *(ledger.write(methodcaller("add_delivery", one)) for one in tries)
             )
         found = await deliveries_of(ledger, "wh_1", 2 * KEPT)
         assert [d.number for d in found] == list(range(3 * KEPT, 2 * KEPT, -1))
@@ -133,7 +135,7 @@ def test_events_after_the_cursor_in_order(url: str) -> None:
     async def body(ledger: Ledger) -> None:
         assert await ledger.write(lambda tx: tx.last_seq) == 0
         for name in ("a", "b"):
-            await ledger.write(lambda tx, name=name: new_study(tx, name))
+            await ledger.write(partial(new_study, name=name))
 
         def happen(tx: Transaction) -> None:
             for kind in (EventKind.PAUSED, EventKind.ENDED, EventKind.FINISHED):

@@ -61,6 +61,7 @@ from tuner.wire.webhooks import (
     CreateWebhook,
     DeliveryPage,
     DeliveryView,
+    TryWebhook,
     WebhookPage,
     WebhookView,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "TrialExport",
     "TrialPage",
     "TrialView",
+    "TryWebhook",
     "WebhookPage",
     "WebhookView",
     "WorkerPage",

@@ -41,6 +41,10 @@ class ChangeWebhook(Request):
     from_now: bool = False
 
 
+class TryWebhook(Request):
+    """POST /webhooks/{webhook}/test: an empty object."""
+
+
 class WebhookView(Reply):
     """A receiver. `reason` says why it is not active, if the server ended it.
 
