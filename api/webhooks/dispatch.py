@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from api.webhooks.network import Answer
 from storage import webhooks as stored
 from storage.changes import Committed
 from storage.transaction import Transaction
-from tuner.errors import NotFound, TunerError
+from tuner.errors import NotFound, StorageFull, TunerError, Unavailable
 from tuner.trial import Event, EventKind
 from tuner.webhook import Delivery, Topic, Webhook
 
@@ -113,12 +113,14 @@ class Courier:
         self._turns = turns
         self._position = webhook.cursor
         self._due = 0.0
+        self._incumbents = rules.Incumbents()
 
     async def run(self) -> None:
         """Deliver until the webhook is switched off or gone."""
         while (webhook := self._webhook()) is not None:
             self.kinds = webhook.kinds
-            self._position = max(self._position, webhook.cursor)
+            if webhook.cursor > self._position:
+                self._position, self._incumbents = webhook.cursor, rules.Incumbents()
             self.wake.clear()
             if webhook.attempts and (left := self._due - self._services.monotonic()) > 0:
                 with suppress(TimeoutError):
@@ -128,7 +130,7 @@ class Courier:
             found = await self._next(webhook)
             if found is None:
                 await self.wake.wait()
-            else:
+            elif (webhook := self._webhook()) is not None:
                 await self._deliver(webhook, *found)
 
     def _webhook(self) -> Webhook | None:
@@ -145,7 +147,9 @@ class Courier:
             events = await stored.events_for(ledger, webhook, self._position, PAGE)
             for event in events:
                 assert event.seq is not None
-                if (topic := rules.topic_for(ledger.memory, webhook, event)) is not None:
+                if (
+                    topic := rules.topic_for(ledger.memory, webhook, event, self._incumbents)
+                ) is not None:
                     return event, topic
                 self._position = event.seq
             if self._position - webhook.cursor > MOST_PASSED and not webhook.attempts:
@@ -160,13 +164,24 @@ class Courier:
         message = event_message(webhook, study, event, topic)
         async with self._turns:
             answer = await send(services, webhook, message)
-        after = await services.ledger.write(
+        after = await self._store(
             partial(_record, services=services, webhook=webhook, answer=answer,
                     message=message, event=event)
         )  # fmt: skip
+        if after.cursor == event.seq:
+            self._position = event.seq
         if after.attempts:
             wait = rules.pause(after.attempts, answer.retry_after, random.random())
             self._due = services.monotonic() + wait
+
+    async def _store(self, command: Callable[[Transaction], Webhook]) -> Webhook:
+        """Store what became of an attempt; while that can't be, nothing further is sent."""
+        while True:
+            try:
+                return await self._services.ledger.write(command)
+            except (Unavailable, StorageFull) as exc:
+                _log.warning("webhook %s: an attempt is not stored yet: %s", self.of, exc.detail)
+                await asyncio.sleep(AGAIN_S)
 
 
 async def send(services: Services, webhook: Webhook, message: Message) -> Answer:

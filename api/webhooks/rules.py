@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from api.views import MEASURED
 from api.webhooks.network import Answer
 from storage.memory import Reader
 from tuner.errors import NotFound
 from tuner.study import Study
-from tuner.trial import Event, EventKind, Origin
+from tuner.trial import Event, EventKind, Origin, Trial
 from tuner.webhook import Topic, Webhook, topics_of
 
 FIRST_PAUSE_S = 5.0
@@ -20,7 +21,9 @@ LEAST_ATTEMPTS = 8
 GONE = 410
 
 
-def topic_for(reader: Reader, webhook: Webhook, event: Event) -> Topic | None:
+def topic_for(
+    reader: Reader, webhook: Webhook, event: Event, incumbents: Incumbents
+) -> Topic | None:
     """Return what to tell a webhook an event is; None if it is not told of it."""
     if event.kind not in webhook.kinds or webhook.study_id not in (None, event.study_id):
         return None
@@ -30,28 +33,54 @@ def topic_for(reader: Reader, webhook: Webhook, event: Event) -> Topic | None:
         return None
     if webhook.project not in (None, study.spec.queue.project):
         return None
-    best = Topic.TRIAL_BEST in webhook.topics and ended_best(reader, study, event)
+    best = Topic.TRIAL_BEST in webhook.topics and incumbents.ended_best(reader, study, event)
     return webhook.chosen(topics_of(event, best=best))
 
 
-def ended_best(reader: Reader, study: Study, event: Event) -> bool:
-    """Tell whether an event ended the best trial of the search so far; finalists repeat it."""
-    if event.kind is not EventKind.ENDED or event.number is None:
-        return False
-    trial = reader.trial(study.study_id, event.number)
+class Incumbents:
+    """The best trial of each study so far, for one who goes through the events in order.
+
+    A study's trials are looked through once, at the first event that asks.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[int, Rank] = {}
+
+    def ended_best(self, reader: Reader, study: Study, event: Event) -> bool:
+        """Tell whether an event ended the best trial of the search so far; finalists repeat it."""
+        if event.kind is not EventKind.ENDED or event.number is None:
+            return False
+        trial = reader.trial(study.study_id, event.number)
+        if (rank := _rank(study, trial)) is None:
+            return False
+        best = self._best.get(study.study_id) or _best_before(reader, study, trial)
+        is_best = best is None or rank.value < best.value or rank == best
+        self._best[study.study_id] = rank if best is None or is_best else best
+        return is_best
+
+
+class Rank(NamedTuple):
+    """Where a trial stands: the smaller value is the better one."""
+
+    value: float
+    number: int
+
+
+def _rank(study: Study, trial: Trial) -> Rank | None:
     if trial.outcome not in MEASURED or trial.value is None or trial.origin is Origin.FINALIST:
-        return False
+        return None
     sign = 1.0 if study.spec.objective.mode == "min" else -1.0
-    value, ended = sign * trial.value, (trial.ended_at, trial.number)
-    return not any(
-        other.outcome in MEASURED
-        and other.origin is not Origin.FINALIST
-        and other.value is not None
-        and sign * other.value <= value
-        and other.number != trial.number
-        and (other.ended_at, other.number) < ended
+    return Rank(sign * trial.value, trial.number)
+
+
+def _best_before(reader: Reader, study: Study, trial: Trial) -> Rank | None:
+    ended = (trial.ended_at, trial.number)
+    before = (
+        _rank(study, other)
         for other in reader.trials(study.study_id)
+        if other.ended_at is not None and (other.ended_at, other.number) < ended
     )
+    return min((rank for rank in before if rank is not None), default=None)
 
 
 def after(webhook: Webhook, answer: Answer, seq: int, now: datetime) -> Webhook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from api.webhooks import rules
+from api.webhooks import dispatch, rules
 from api.webhooks.address import Ip
 from api.webhooks.network import Resolver
 from tests.api.conftest import Api, external, running, train
 from tests.api.in_process import settings_in
+from tests.contract.ledger_database import execute
 from tests.receiver import Receiver, documented_verify, receiving
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +191,46 @@ async def test_events_wait_for_a_server_that_is_started_again(
         await until(lambda: len(receiver.got) == 4)
     names = [g.message["data"]["study"]["name"] for g in receiver.got]
     assert names == ["one", "one", "two", "two"]
+
+
+async def test_what_can_not_be_recorded_is_not_sent_again_meanwhile(
+    api: Api, receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "AGAIN_S", 0.01)
+    hook = await made(api, receiver, events=["study.submitted"])
+    tries = 0
+
+    def count(caught: logging.LogRecord) -> bool:
+        nonlocal tries
+        tries += "not stored yet" in caught.getMessage()
+        return True
+
+    logging.getLogger("api.webhooks.dispatch").addFilter(count)
+    execute(settings.db_url, "ALTER TABLE tuner_webhook_deliveries RENAME TO away")
+    await api.post("/studies", external())
+    await until(lambda: tries >= 3)
+    execute(settings.db_url, "ALTER TABLE away RENAME TO tuner_webhook_deliveries")
+    await shown(api, hook["id"], cursor=receiver.got[0].seq)
+    logging.getLogger("api.webhooks.dispatch").removeFilter(count)
+    assert len(receiver.got) == 1
+
+
+async def test_the_cursor_passes_what_is_not_told(
+    api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "PAGE", 2)
+    monkeypatch.setattr(dispatch, "MOST_PASSED", 3)
+    hook = await made(api, receiver, events=["study.failed", "study.cancelled"])
+    for name in "abcd":
+        await run_a_study(api, name)
+    async with asyncio.timeout(PATIENCE_S):
+        while (await api.get(f"/webhooks/{hook['id']}"))["cursor"] <= hook["cursor"] + 3:
+            await asyncio.sleep(0.01)
+    await api.post("/studies", external("e"))
+    await api.patch("/studies/e", {"state": "cancelled"})
+    await until(lambda: bool(receiver.got))
+    await shown(api, hook["id"], cursor=receiver.got[-1].seq)
+    assert receiver.types == ["study.cancelled"]
 
 
 async def test_a_webhook_of_a_deleted_study_is_switched_off(api: Api, receiver: Receiver) -> None:
