@@ -130,8 +130,8 @@ class Courier:
             found = await self._next(webhook)
             if found is None:
                 await self.wake.wait()
-            elif (webhook := self._webhook()) is not None:
-                await self._deliver(webhook, *found)
+            elif (now := self._webhook()) is not None and _still(now, *found):
+                await self._deliver(now, *found)
 
     def _webhook(self) -> Webhook | None:
         try:
@@ -182,6 +182,11 @@ class Courier:
             except (Unavailable, StorageFull) as exc:
                 _log.warning("webhook %s: an attempt is not stored yet: %s", self.of, exc.detail)
                 await asyncio.sleep(AGAIN_S)
+
+
+def _still(webhook: Webhook, event: Event, topic: Topic) -> bool:
+    """Tell whether a webhook, which may have been changed meanwhile, is to be told."""
+    return event.seq is not None and webhook.cursor < event.seq and topic in webhook.topics
 
 
 async def send(services: Services, webhook: Webhook, message: Message) -> Answer:
