@@ -28,6 +28,8 @@ from api.services import Services
 from api.sessions import Sessions
 from api.settings import Settings
 from api.throttle import Throttle
+from api.webhooks import dispatch
+from api.webhooks.network import Network
 from storage import open_ledger
 
 PREFIX = "/api/v1"
@@ -62,10 +64,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             hub=Hub(ledger),
             streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
             polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
+            network=Network(settings.webhook_hosts),
         )
         try:
             await missing.fall_back(services)
-            async with reaper.running(services):
+            async with reaper.running(services), dispatch.running(services):
                 yield services
         finally:
             services.closing.set()

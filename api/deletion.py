@@ -12,6 +12,7 @@ from api import idempotency, studies, versions
 from api.access import Actor
 from api.idempotency import Key
 from api.services import Services
+from api.webhooks import service as webhooks
 from storage.transaction import Transaction
 from tuner.wire import StudyView
 
@@ -42,6 +43,7 @@ async def delete(
         view = studies.show(tx, services, study)
         tx.drop_study(study.study_id)
         actor.note(tx, services, "delete", study)
+        webhooks.study_dropped(tx, study.study_id)
         dropped.add(study.study_id)
         return view
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.limits.places import Places
     from api.live.hub import Hub
     from api.search import Search
+    from api.webhooks.network import Network
     from storage.ledger import Ledger
 
 
@@ -28,6 +29,7 @@ class Services:
     Args:
         clock: gives the time of day, aware and in UTC; for what is stored.
         monotonic: gives seconds that never jump; for deadlines.
+        network: the way out to webhooks' receivers.
         closing: set when the server begins to stop; long polls end then.
         sessions: of browsers that logged in.
         throttle: slows wrong tokens down.
@@ -49,5 +51,6 @@ class Services:
     hub: Hub
     streams: Places
     polls: Places
+    network: Network
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

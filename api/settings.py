@@ -26,6 +26,7 @@ class Settings:
 
     `allowed_hosts` are names clients may use for this server beside its own; `*` allows any. Of
     wrong tokens an address may send `wrong_tokens` at once, and one more every `wrong_token_s`.
+    `webhook_hosts` are the hosts that webhooks may lead to although they are not public.
     """
 
     db_url: str
@@ -39,6 +40,7 @@ class Settings:
     session_most_s: float = 7 * 86400.0
     wrong_tokens: int = 10
     wrong_token_s: float = 6.0
+    webhook_hosts: tuple[str, ...] = ()
     lease_s: float = 30.0
     heartbeat_s: float = 10.0
     sweep_s: float = 5.0

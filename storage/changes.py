@@ -13,6 +13,7 @@ from tuner.access import AuditEntry, Token
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
+from tuner.webhook import Delivery, Webhook
 
 
 class TrialKey(NamedTuple):
@@ -108,8 +109,8 @@ class Changes:
 
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
-    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies` and `tokens` (by
-    digest) removes. `attributes` are user attributes of studies, by study and key. The
+    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies`, `webhooks` and
+    `tokens` (by digest) removes. `attributes` are user attributes of studies, by study and key. The
     studies of `dropped` go with all that belongs to them, and their names are free at once.
     """
 
@@ -130,6 +131,8 @@ class Changes:
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
     tokens: Mapping[str, Token | None] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
+    webhooks: Mapping[str, Webhook | None] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
     optuna: OptunaChanges = field(default_factory=OptunaChanges)
 
     @property
@@ -153,4 +156,5 @@ class Committed:
     dropped: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
     reloaded: bool = False

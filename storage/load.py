@@ -14,6 +14,7 @@ from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
 from storage.optuna_records.load import load_optuna
+from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
 from tuner.study import Study
@@ -45,6 +46,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.workers = _workers(connection)
     found.replies = _replies(connection)
     found.tokens = read_tokens(connection)
+    found.webhooks = load_webhooks(connection)
     return Memory(found)
 
 

@@ -16,6 +16,7 @@ from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
+from tuner.webhook import Webhook
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -40,6 +41,9 @@ class Reader(ABC):
 
     @abstractmethod
     def _find_worker(self, worker_id: str) -> Worker | None: ...
+
+    @abstractmethod
+    def _find_webhook(self, webhook_id: str) -> Webhook | None: ...
 
     @abstractmethod
     def _listed(self, study_id: int, key: Key) -> Values: ...
@@ -67,6 +71,10 @@ class Reader(ABC):
     @abstractmethod
     def workers(self) -> Sequence[Worker]:
         """Return the registered workers."""
+
+    @abstractmethod
+    def webhooks(self) -> Sequence[Webhook]:
+        """Return the webhooks, oldest first."""
 
     @abstractmethod
     def next_number(self, study_id: int) -> int:
@@ -122,6 +130,12 @@ class Reader(ABC):
             raise NotFound(f"no worker has the id {worker_id}")
         return worker
 
+    def webhook(self, webhook_id: str) -> Webhook:
+        """Return a webhook. Raises NotFound."""
+        if (webhook := self._find_webhook(webhook_id)) is None:
+            raise NotFound(f"no webhook has the id {webhook_id}")
+        return webhook
+
     def listed(self, study_id: int, listing: Listing) -> Collection[int]:
         """Return the numbers of the study's trials on a list, in no order. Raises NotFound."""
         self.study(study_id)
@@ -158,6 +172,7 @@ class Tables:
     workers: dict[str, Worker] = field(default_factory=dict)
     replies: dict[str, StoredReply] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
     index: dict[int, Index] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     optuna: OptunaTables | None = None
@@ -184,6 +199,9 @@ class Memory(Reader):
 
     def _find_worker(self, worker_id: str) -> Worker | None:
         return self.tables.workers.get(worker_id)
+
+    def _find_webhook(self, webhook_id: str) -> Webhook | None:
+        return self.tables.webhooks.get(webhook_id)
 
     def _listed(self, study_id: int, key: Key) -> Values:
         return self.tables.index.get(study_id, {}).get(key, EMPTY).values
@@ -212,6 +230,10 @@ class Memory(Reader):
     def workers(self) -> Sequence[Worker]:
         """Return the registered workers."""
         return tuple(self.tables.workers.values())
+
+    def webhooks(self) -> Sequence[Webhook]:
+        """Return the webhooks, oldest first."""
+        return tuple(self.tables.webhooks.values())
 
     def next_number(self, study_id: int) -> int:
         """Return the number that the study's next trial will get. Raises NotFound."""

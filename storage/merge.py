@@ -57,6 +57,8 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         replies=dict(overlay.replies),
         tokens=dict(overlay.tokens),
         audit=tuple(overlay.audit.values()),
+        webhooks=dict(overlay.webhooks),
+        deliveries=tuple(overlay.deliveries.values()),
         optuna=seal_optuna(base.optuna, overlay.optuna),
     )
 
@@ -136,6 +138,7 @@ def apply(memory: Memory, changes: Changes) -> Committed:
     merge(tables.workers, changes.workers)
     merge(tables.replies, changes.replies)
     merge(tables.tokens, changes.tokens)
+    merge(tables.webhooks, changes.webhooks)
     if tables.optuna is not None:
         _count_optuna(tables.counters, tables.optuna, changes.optuna)
         apply_optuna(tables.optuna, changes)
@@ -147,6 +150,7 @@ def apply(memory: Memory, changes: Changes) -> Committed:
         dropped=changes.dropped,
         workers=tuple(changes.workers),
         tokens=tuple(changes.tokens),
+        webhooks=tuple(changes.webhooks),
     )
 
 

@@ -21,6 +21,7 @@ from storage.optuna_records.state import OptunaOverlay
 from tuner.access import AuditEntry, Token
 from tuner.study import Study
 from tuner.trial import Event, Trial, Worker
+from tuner.webhook import Delivery, Webhook
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Overlay:
     replies: dict[str, StoredReply | None] = field(default_factory=dict)
     tokens: dict[str, Token | None] = field(default_factory=dict)
     audit: dict[int, AuditEntry] = field(default_factory=dict)
+    webhooks: dict[str, Webhook | None] = field(default_factory=dict)
+    deliveries: dict[tuple[str, int], Delivery] = field(default_factory=dict)
     index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)

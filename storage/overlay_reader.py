@@ -12,6 +12,7 @@ from storage.overlay import Overlay
 from tuner.access import Token
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
+from tuner.webhook import Webhook
 
 _MISSING: Any = object()
 K = TypeVar("K")
@@ -73,6 +74,11 @@ class OverlayReader(Reader):
             return self.overlay.workers[worker_id]
         return self._base.workers.get(worker_id)
 
+    def _find_webhook(self, webhook_id: str) -> Webhook | None:
+        if webhook_id in self.overlay.webhooks:
+            return self.overlay.webhooks[webhook_id]
+        return self._base.webhooks.get(webhook_id)
+
     def _listed(self, study_id: int, key: Key) -> Values:
         base, changed = self._column(study_id, key)
         if not changed:
@@ -114,11 +120,21 @@ class OverlayReader(Reader):
         workers = {**self._base.workers, **self.overlay.workers}.values()
         return tuple(w for w in workers if w is not None)
 
+    def webhooks(self) -> Sequence[Webhook]:
+        """Return the webhooks, oldest first."""
+        webhooks = {**self._base.webhooks, **self.overlay.webhooks}.values()
+        return tuple(w for w in webhooks if w is not None)
+
     def next_number(self, study_id: int) -> int:
         """Return the number that the study's next trial will get. Raises NotFound."""
         self.study(study_id)
         base = self._base.counters.numbers.get(study_id, 0)
         return self.overlay.numbers.get(study_id, base)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the last event committed."""
+        return self._base.counters.seq - 1
 
     def stored_report(self, study_id: int, number: int, attempt: int, step: int) -> Report | None:
         """Return the report that an attempt stored at a step, or None."""

@@ -62,7 +62,12 @@ async def study_events(
 ) -> list[Event]:
     """Return the study's events whose `seq` is greater than `after`, in order, up to `limit`."""
     query = select(events).where(events.c.study_id == study_id, events.c.seq > after)
-    return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq).limit(limit))]
+    return await events_of(ledger, query.order_by(events.c.seq).limit(limit))
+
+
+async def events_of(ledger: Ledger, query: Query) -> list[Event]:
+    """Return the events that a query selects."""
+    return [_event(row) for row in await _fetch(ledger, query)]
 
 
 async def events_from(
@@ -96,7 +101,7 @@ async def count_events(ledger: Ledger, first: int, upto: int, study_id: int | No
 async def trial_events(ledger: Ledger, study_id: int, number: int) -> list[Event]:
     """Return a trial's events in order."""
     query = select(events).where(events.c.study_id == study_id, events.c.number == number)
-    return [_event(row) for row in await _fetch(ledger, query.order_by(events.c.seq))]
+    return await events_of(ledger, query.order_by(events.c.seq))
 
 
 async def trial_attempts(ledger: Ledger, study_id: int, number: int) -> list[AttemptRecord]:

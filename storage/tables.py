@@ -196,6 +196,41 @@ replies = Table(
     Column("at", DateTime, nullable=False),
 )
 
+webhooks = Table(
+    "tuner_webhooks",
+    metadata,
+    Column("webhook_id", String(40), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("topics", Text, nullable=False),
+    Column("project", Text),
+    Column("study_id", Integer),
+    Column("active", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failing_since", DateTime),
+    Column("deliveries", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+)
+
+webhook_deliveries = Table(
+    "tuner_webhook_deliveries",
+    metadata,
+    Column("webhook_id", ForeignKey(webhooks.c.webhook_id), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("message", String(80), nullable=False),
+    Column("topic", String(40), nullable=False),
+    Column("seq", BigInteger),
+    Column("attempt", Integer, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 owner = Table(
     "tuner_owner",
     metadata,

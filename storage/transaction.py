@@ -51,6 +51,7 @@ from tuner.trial import (
     TrialState,
     Worker,
 )
+from tuner.webhook import Delivery, Webhook
 
 REPLY_KEPT = timedelta(hours=24)
 """How long an idempotent reply is kept."""
@@ -265,6 +266,20 @@ class Transaction(OverlayReader):
     def add_audit(self, entry: AuditEntry) -> None:
         """Append to the audit log; the entry gets its `seq` from the database."""
         self._set(self.overlay.audit, len(self.overlay.audit), entry)
+
+    def put_webhook(self, webhook: Webhook) -> None:
+        """Store a webhook or replace it."""
+        self._set(self.overlay.webhooks, webhook.webhook_id, webhook)
+
+    def drop_webhook(self, webhook_id: str) -> None:
+        """Remove a webhook and what was tried to deliver. Raises NotFound."""
+        self.webhook(webhook_id)
+        self._set(self.overlay.webhooks, webhook_id, None)
+
+    def add_delivery(self, delivery: Delivery) -> None:
+        """Append an attempt to deliver. Raises NotFound."""
+        self.webhook(delivery.webhook_id)
+        self._set(self.overlay.deliveries, (delivery.webhook_id, delivery.number), delivery)
 
     def put_reply(self, key: str, digest: str, status: int, body: bytes, now: datetime) -> None:
         """Keep the reply to a request with an Idempotency-Key, for `REPLY_KEPT`."""

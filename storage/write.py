@@ -15,6 +15,7 @@ from storage.optuna_records.write import write_optuna
 from storage.prune import retire
 from storage.rows import Row
 from storage.spec_versions import write_specs
+from storage.webhook_rows import write_webhooks
 from tuner.study import Study
 
 _STORED = attrgetter(
@@ -42,6 +43,8 @@ def write(connection: Connection, changes: Changes) -> None:
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)
+    if changes.webhooks or changes.deliveries:
+        write_webhooks(connection, changes)
 
 
 def _advance_sequences(connection: Connection, changes: Changes) -> None:

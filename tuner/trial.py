@@ -83,6 +83,7 @@ class EventKind(StrEnum):
     RUNG = "rung"
     ENDED = "ended"
     RESTORED = "restored"
+    UNTOLD = "untold"
 
 
 class Report(NamedTuple):

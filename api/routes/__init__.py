@@ -11,6 +11,7 @@ from api.routes import (
     projects,
     studies,
     trials,
+    webhooks,
     workers,
 )
 
@@ -25,6 +26,7 @@ ROUTERS = (
     studies.router,
     adoption.router,
     access.router,
+    webhooks.router,
 )
 PUBLIC = (health.router, login.router)
 

@@ -21,6 +21,7 @@ from tuner.cli import (
     studies,
     trial,
     watch,
+    webhook,
 )
 from tuner.cli.context import Session
 from tuner.cli.exits import exit_code, explain
@@ -106,5 +107,6 @@ change.register(app)
 nodes.register(app)
 access.register(app)
 projects.register(app)
+webhook.register(app)
 database.register(app)
 db.register(app)

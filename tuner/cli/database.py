@@ -65,6 +65,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Name clients may use for this server; repeatable."),
     ] = None,
+    webhook_allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host webhooks may lead to though it is not public, by http too; repeatable.",
+        ),
+    ] = None,
     artifacts: Annotated[
         Path | None,
         typer.Option(
@@ -112,6 +119,7 @@ def serve(
         behind_proxy=behind_proxy,
         allowed_hosts=tuple(allowed_host or ()),
         tls=server.Tls(cert=tls_cert, key=tls_key) if tls_cert else None,
+        webhook_hosts=tuple(webhook_allow_host or ()),
         artifacts=artifacts,
         standby=standby,
         lease_s=lease,

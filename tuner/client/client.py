@@ -17,6 +17,7 @@ from tuner.client.retry import Patience
 from tuner.client.study import OUTAGE, StudyHandle
 from tuner.client.transport import Transport, from_environment
 from tuner.client.trial import LeasedTrial
+from tuner.client.webhooks import Webhooks
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
 from tuner.wire import (
@@ -256,6 +257,11 @@ class Client:
     def projects(self) -> list[ProjectView]:
         """Return the projects with what they use, and may use."""
         return self._transport.get(ProjectPage, "/projects").items
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks, for admins."""
+        return Webhooks(self._transport)
 
     def ask(
         self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0

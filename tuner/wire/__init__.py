@@ -77,6 +77,16 @@ from tuner.wire.studies import (
     TrialPage,
     TrialView,
 )
+from tuner.wire.webhooks import (
+    ChangeWebhook,
+    CreatedWebhook,
+    CreateWebhook,
+    DeliveryPage,
+    DeliveryView,
+    TryWebhook,
+    WebhookPage,
+    WebhookView,
+)
 
 __all__ = [
     "LIVE",
@@ -89,11 +99,16 @@ __all__ = [
     "AuditPage",
     "AuditView",
     "BestView",
+    "ChangeWebhook",
     "CheckpointView",
     "CloneStudy",
     "CreateToken",
+    "CreateWebhook",
     "CreatedToken",
+    "CreatedWebhook",
     "DecisionView",
+    "DeliveryPage",
+    "DeliveryView",
     "Dryrun",
     "Enqueue",
     "EventPage",
@@ -149,6 +164,9 @@ __all__ = [
     "TrialExport",
     "TrialPage",
     "TrialView",
+    "TryWebhook",
+    "WebhookPage",
+    "WebhookView",
     "WorkerPage",
     "WorkerView",
 ]

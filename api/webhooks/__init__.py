@@ -1,0 +1,1 @@
+"""Webhooks: events told to other services, signed, again until they take them."""
