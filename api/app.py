@@ -15,6 +15,10 @@ from api.auth import Guard
 from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
+from api.observe.metrics import Metrics
+from api.observe.middleware import Observed
+from api.observe.state import State
+from api.observe.tracing import Tracing
 from api.openapi import describe
 from api.problems import Boundary
 from api.routes import PUBLIC, ROUTERS
@@ -27,7 +31,9 @@ PREFIX = "/api/v1"
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, metrics: Metrics, tracing: Tracing | None = None
+) -> AsyncIterator[Services]:
     """Yield the running parts of a server; what was handed in is stored before it ends.
 
     Raises:
@@ -45,7 +51,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
             day=DayTime(),
+            metrics=metrics,
         )
+        _observe(services, tracing)
         try:
             await missing.fall_back(services)
             async with reaper.running(services):
@@ -55,19 +63,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             services.search.close()
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings, *, metrics: Metrics | None = None, tracing: Tracing | None = None
+) -> FastAPI:
     """Return the application; its parts start and end with its lifespan."""
+    counted = metrics or Metrics(program_version())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, counted, tracing) as services:
             app.state.services = services
             yield
 
     app = FastAPI(
         title="tuner",
         description="A self-hosted service that tunes the training of neural networks.",
-        version=_version(),
+        version=program_version(),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -77,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost: errors of the guard are answered by the boundary.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
+    app.add_middleware(Observed, metrics=counted, tracing=tracing)
     problems.install(app, [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)])
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -86,11 +98,28 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _observe(services: Services, tracing: Tracing | None) -> None:
+    metrics, ledger = services.metrics, services.ledger
+    metrics.watch(State(services))
+    ledger.subscribe(metrics.committed)
+    services.search.on_ask = metrics.asked
+    if tracing is None:
+        ledger.on_commit = metrics.commit
+        return
+
+    def on_commit(commands: int, seconds: float) -> None:
+        metrics.commit(commands, seconds)
+        tracing.commit(commands, seconds)
+
+    ledger.on_commit = on_commit
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Return the version of the program."""
     try:
         return version("tuner")
     except PackageNotFoundError:

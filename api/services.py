@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.observe.metrics import Metrics
 from api.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,5 +36,6 @@ class Services:
     search: Search
     deadlines: Deadlines
     day: DayTime
+    metrics: Metrics = field(default_factory=Metrics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -1,6 +1,6 @@
 """One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
 
-from api.routes import adoption, artifacts, health, leases, studies, trials, workers
+from api.routes import adoption, artifacts, health, leases, metrics, studies, trials, workers
 
 ROUTERS = (
     leases.direct,
@@ -11,6 +11,6 @@ ROUTERS = (
     studies.router,
     adoption.router,
 )
-PUBLIC = (health.router,)
+PUBLIC = (health.router, metrics.router)
 
 __all__ = ["PUBLIC", "ROUTERS"]

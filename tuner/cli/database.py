@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -64,6 +64,13 @@ def serve(
     sweep: Annotated[
         float, typer.Option(min=0.05, metavar="SECONDS", help="Time between two sweeps.")
     ] = 5.0,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
+    ] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Least level that is logged; info has a line for each request."),
+    ] = "info",
 ) -> None:
     """Serve the API. The first start makes an admin token and prints it."""
     if not heartbeat < lease:
@@ -79,6 +86,8 @@ def serve(
         lease_s=lease,
         heartbeat_s=heartbeat,
         sweep_s=sweep,
+        log_format=log_format,
+        log_level=log_level,
     )
 
 
