@@ -54,6 +54,7 @@ format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 reference: $(VENV)/.installed-test ## write the reference pages from the code they describe
 	$(BIN)/python -m tuner.spec.reference docs/spec.md
 	$(BIN)/python -m tuner.cli.reference docs/cli.md
+	$(BIN)/python -m api.openapi docs/openapi.json
 
 .PHONY: install
 install: $(VENV)/.installed-test ## set up .venv with everything, for development

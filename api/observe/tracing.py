@@ -20,6 +20,7 @@ _ASKED = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 )
+_SENDER = "opentelemetry.exporter.otlp.proto.http"
 _NS = 1_000_000_000
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def open_tracing(environ: Mapping[str, str], version: str) -> Tracing | None:
 
 def _installed() -> bool:
     try:
-        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+        return find_spec(_SENDER) is not None
     except ModuleNotFoundError:
         return False
 

@@ -52,6 +52,15 @@ async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
     operation_id="get_checkpoint",
     summary="Fetch the checkpoint to resume from",
     response_class=FileResponse,
+    responses={
+        200: {
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "X-Checkpoint-Step": {"schema": {"type": "integer"}},
+                "X-Checkpoint-Sha256": {"schema": {"type": "string"}},
+            },
+        }
+    },
 )
 async def get_checkpoint(services: ServicesDep, lease: LeaseToken) -> FileResponse:
     path, checkpoint = artifacts.resumable(services, lease)
