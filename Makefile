@@ -25,7 +25,7 @@ demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network,
 
 .PHONY: test
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
-test: $(VENV)/.installed-test postgres compiler lint ## all checks and all tests
+test: $(VENV)/.installed-test postgres compiler chromium lint ## all checks and all tests
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 .PHONY: faults

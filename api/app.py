@@ -21,7 +21,7 @@ from api.observe.state import State
 from api.observe.tracing import Tracing
 from api.openapi import describe
 from api.problems import Boundary
-from api.routes import PUBLIC, ROUTERS
+from api.routes import PAGES, PUBLIC, ROUTERS
 from api.search import Search
 from api.services import Services
 from api.settings import Settings
@@ -89,10 +89,12 @@ def create_app(
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
     app.add_middleware(Observed, metrics=counted, tracing=tracing)
-    problems.install(app, [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)])
+    problems.install(
+        app, [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in (*PUBLIC, *PAGES))]
+    )
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
-    for router in PUBLIC:
+    for router in (*PUBLIC, *PAGES):
         app.include_router(router)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app

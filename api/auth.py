@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.pages import FILES
 from api.settings import Settings
 from tuner.errors import NotAllowed, NotAuthenticated, WrongHost
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-OPEN = HEALTH
+OPEN = HEALTH | FILES.keys()
+"""Health, and the files of the interactive page, which hold nothing of this server."""
 _TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

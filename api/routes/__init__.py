@@ -1,6 +1,9 @@
-"""One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
+"""One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root.
 
-from api.routes import adoption, artifacts, health, leases, metrics, studies, trials, workers
+`PAGES` are at the root too, and not part of the description.
+"""
+
+from api.routes import adoption, artifacts, health, leases, metrics, pages, studies, trials, workers
 
 ROUTERS = (
     leases.direct,
@@ -12,5 +15,6 @@ ROUTERS = (
     adoption.router,
 )
 PUBLIC = (health.router, metrics.router)
+PAGES = (pages.router,)
 
-__all__ = ["PUBLIC", "ROUTERS"]
+__all__ = ["PAGES", "PUBLIC", "ROUTERS"]
