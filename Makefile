@@ -45,6 +45,14 @@ lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+.PHONY: audit
+audit: $(VENV)/.installed-test ## look the pinned dependencies up among known vulnerabilities
+	@.ci/audit $(BIN)/python
+
+.PHONY: secrets
+secrets: $(VENV)/.installed-test ## note what looks like a secret and is none in .secrets.baseline
+	$(BIN)/python -m tests.secrets_scan
+
 .PHONY: format
 format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
