@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from typing import Literal
 
@@ -11,6 +12,8 @@ from api.observe.request_id import CURRENT
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+_PLAIN = re.compile(r"[!#-<>-~]+")
+"""What can't be taken for another field: no space, quote or equals sign."""
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 
@@ -51,10 +54,15 @@ class TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         """Return a record's text; what a client sent can't begin a line of its own."""
         words = [self.formatTime(record), record.levelname, record.name, record.getMessage()]
-        words += [f"{key}={value}" for key, value in self._fields(record).items()]
+        words += [f"{key}={_quoted(value)}" for key, value in self._fields(record).items()]
         line = " ".join(words).translate(_CONTROL)
         trace = self._trace(record)
         return f"{line}\n{trace}" if trace else line
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 class JsonLines(_Lines):

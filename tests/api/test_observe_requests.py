@@ -151,6 +151,14 @@ async def test_what_a_client_sends_begins_no_line(log: io.StringIO, api: Api) ->
     assert "forged" in log.getvalue()
 
 
+@pytest.mark.parametrize("form", [TextLines], indirect=True)
+async def test_what_a_client_sends_makes_no_field(log: io.StringIO, api: Api) -> None:
+    await api.http.get(f"{API}/studies/x%20status=200%20user=root")
+    (line,) = [line for line in log.getvalue().splitlines() if "root" in line]
+    assert " status=404 " in line
+    assert '"x status=200 user=root"' in line
+
+
 @pytest.mark.parametrize("options", [("--log-format", "json"), ()])
 def test_a_servers_log_has_no_token_and_one_form(tmp_path: Path, options: tuple[str, ...]) -> None:
     with ServerProcess(tmp_path, *options, "--log-level", "debug") as server:
