@@ -27,6 +27,7 @@ WANTED = (
     "unsupported_method",
     "allow_header_conformance",
 )
+REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "503"]
 EXAMPLES = 20
 CONFIG = SchemathesisConfig.from_dict(
     {
@@ -34,6 +35,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "generation": {"mode": "all", "deterministic": True, "max-examples": EXAMPLES},
         # Some hundred requests an operation, minutes in all.
         "phases": {"coverage": {"enabled": False}},
+        "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
     }
 )
 DESCRIPTION = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
