@@ -195,8 +195,8 @@ class Ledger:
         tx = Transaction(self.memory)
         decided = [_decide(tx, call) for call in batch if not call.reply.done()]
         changes = seal(self.memory, tx)
+        began = time.perf_counter()
         if not changes.empty:
-            began = time.perf_counter()
             await self._in_thread(self._store.commit, changes)
             self.on_commit(len(batch), time.perf_counter() - began)
             self._announce(apply(self.memory, changes))
