@@ -25,7 +25,7 @@ demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network,
 
 .PHONY: test
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
-test: $(VENV)/.installed-test postgres compiler lint ## all checks and all tests
+test: $(VENV)/.installed-test postgres compiler chromium lint ## all checks and all tests
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 .PHONY: faults
@@ -45,6 +45,14 @@ lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+.PHONY: audit
+audit: $(VENV)/.installed-test ## look the pinned dependencies up among known vulnerabilities
+	@.ci/audit $(BIN)/python
+
+.PHONY: secrets
+secrets: $(VENV)/.installed-test ## note what looks like a secret and is none in .secrets.baseline
+	$(BIN)/python -m tests.secrets_scan
+
 .PHONY: format
 format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
@@ -54,6 +62,7 @@ format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 reference: $(VENV)/.installed-test ## write the reference pages from the code they describe
 	$(BIN)/python -m tuner.spec.reference docs/spec.md
 	$(BIN)/python -m tuner.cli.reference docs/cli.md
+	$(BIN)/python -m api.openapi docs/openapi.json
 
 .PHONY: install
 install: $(VENV)/.installed-test ## set up .venv with everything, for development

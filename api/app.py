@@ -20,9 +20,13 @@ from api.direct import Shortcut
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
+from api.observe.metrics import Metrics
+from api.observe.middleware import Observed
+from api.observe.state import State
+from api.observe.tracing import Tracing
 from api.openapi import describe
 from api.problems import Boundary
-from api.routes import PUBLIC, ROUTERS
+from api.routes import PAGES, PUBLIC, ROUTERS
 from api.search import Search
 from api.services import Services
 from api.sessions import Sessions
@@ -36,7 +40,9 @@ PREFIX = "/api/v1"
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, metrics: Metrics, tracing: Tracing | None = None
+) -> AsyncIterator[Services]:
     """Yield the running parts of a server; what was handed in is stored before it ends.
 
     Raises:
@@ -65,7 +71,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
             polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
             network=Network(settings.webhook_hosts),
+            metrics=metrics,
         )
+        _observe(services, tracing)
         try:
             await missing.fall_back(services)
             async with reaper.running(services), dispatch.running(services):
@@ -75,31 +83,35 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             services.search.close()
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings, *, metrics: Metrics | None = None, tracing: Tracing | None = None
+) -> FastAPI:
     """Return the application; its parts start and end with its lifespan."""
+    counted = metrics or Metrics(program_version())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, counted, tracing) as services:
             app.state.services = services
             yield
 
     app = FastAPI(
         title="tuner",
         description="A self-hosted service that tunes the training of neural networks.",
-        version=_version(),
+        version=program_version(),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(permitted), Depends(known_query)],
     )
-    routers = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in PUBLIC)]
+    routers = [*((PREFIX, router) for router in ROUTERS), *(("", r) for r in (*PUBLIC, *PAGES))]
     # The last one added is the outermost: errors of the guard are answered by the boundary.
     app.add_middleware(Shortcut, routers=routers)
     app.add_middleware(RateLimit, limits=settings.limits, monotonic=time.monotonic)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Boundary)
+    app.add_middleware(Observed, metrics=counted, tracing=tracing)
     problems.install(app, routers)
     for prefix, router in routers:
         app.include_router(router, prefix=prefix)
@@ -108,11 +120,28 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _observe(services: Services, tracing: Tracing | None) -> None:
+    metrics, ledger = services.metrics, services.ledger
+    metrics.watch(State(services))
+    ledger.subscribe(metrics.committed)
+    services.search.on_ask = metrics.asked
+    if tracing is None:
+        ledger.on_commit = metrics.commit
+        return
+
+    def on_commit(commands: int, seconds: float) -> None:
+        metrics.commit(commands, seconds)
+        tracing.commit(commands, seconds)
+
+    ledger.on_commit = on_commit
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Return the version of the program."""
     try:
         return version("tuner")
     except PackageNotFoundError:

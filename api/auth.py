@@ -21,6 +21,7 @@ from api.credentials import (
     is_built_in,
     is_secure,
 )
+from api.pages import FILES
 from api.problems import response_of
 from api.services import Services
 from api.sessions import Session, same
@@ -31,9 +32,12 @@ from tuner.errors import NotAllowed, NotAuthenticated, Unavailable, WrongHost
 HEALTH = frozenset({"/healthz", "/readyz"})
 LOGIN, SESSION, LOGOUT = "/login", "/session", "/logout"
 OPEN = frozenset(
-    {*(("GET", path) for path in HEALTH), ("GET", LOGIN), ("GET", "/login.css"), ("POST", SESSION)}
+    {
+        *(("GET", path) for path in (*HEALTH, *FILES, LOGIN, "/login.css")),
+        ("POST", SESSION),
+    }
 )
-"""Method and path of what is answered without a token."""
+"""Method and path of what is answered without a token; it holds nothing of this server."""
 CSRF_HEADER = "x-csrf-token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization"})

@@ -1,30 +1,46 @@
-"""The OpenAPI description: what FastAPI finds, and what our own body reading adds."""
+"""The OpenAPI description: what FastAPI finds, our bodies, examples, errors and headers.
+
+`python -m api.openapi FILE` writes it; the file in `docs/` is kept under test.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
+from api import openapi_errors
+from api.auth import OPEN
 from api.body import StrictBody
 from api.direct import readers
-from api.problems import MEDIA
+from api.openapi_examples import REPLIES, REQUESTS
 from tuner.wire import Problem
 
 _REF = "#/components/schemas/{model}"
-_ERRORS = {
-    "default": {
-        "description": "An error, as a problem document (RFC 9457)",
-        "content": {MEDIA: {"schema": {"$ref": _REF.format(model="Problem")}}},
-    }
+_ID = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+_HEADERS = {
+    "X-Request-ID": ("The request's id: its own `X-Request-ID` if sane, else a new one", "string"),
+    "Retry-After": ("Seconds after which to send the request again", "integer"),
+    "WWW-Authenticate": ("How to authenticate", "string"),
+}
+TAGS = {
+    "studies": "Submit studies, look at them, steer them, take their results away.",
+    "trials": "A study's trials: list, show, enqueue.",
+    "leases": "Run trials: lease, report, heartbeat, finish, release.",
+    "artifacts": "Checkpoints of leased trials.",
+    "workers": "The fleet.",
+    "health": "For operators: alive, ready, metrics.",
 }
 
 
 def describe(app: FastAPI, routers: Sequence[tuple[str, APIRouter]]) -> None:
-    """Let the application describe bodies, errors and the bearer token."""
+    """Let the application describe bodies, examples, errors and the bearer token."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -54,18 +70,68 @@ def _complete(
     schemas = components.setdefault("schemas", {})
     schemas.update(found.get("$defs", {}))
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["headers"] = {
+        name: {"description": text, "schema": {"type": kind}}
+        for name, (text, kind) in _HEADERS.items()
+    }
     schema["security"] = [{"token": []}]
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            operation["responses"] = {
-                code: reply for code, reply in operation["responses"].items() if code != "422"
-            } | _ERRORS
+    used = {tag for found in schema["paths"].values() for o in found.values() for tag in o["tags"]}
+    schema["tags"] = [{"name": n, "description": t} for n, t in TAGS.items() if n in used]
     for path, method, body in bodies:
         ref = {"schema": {"$ref": _REF.format(model=body.model.__name__)}}
         schema["paths"][path][method]["requestBody"] = {
             "required": True,
             "content": dict.fromkeys(body.media, ref),
         }
+    groups: set[openapi_errors.Group] = set()
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            groups.update(_finish(path, method, operation))
+    components["responses"] = {
+        openapi_errors.name_of(group): openapi_errors.response(group) for group in groups
+    }
+    components["examples"] = openapi_errors.examples({kind for group in groups for kind in group})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return schema
+
+
+def _finish(path: str, method: str, operation: dict[str, Any]) -> list[openapi_errors.Group]:
+    """Add an operation's examples, headers and problems; return these by status."""
+    if (method.upper(), path) in OPEN:
+        operation["security"] = []
+    name = operation["operationId"]
+    groups = openapi_errors.groups(openapi_errors.problems(path, method, operation))
+    answers = {c: r for c, r in operation["responses"].items() if c not in ("422", "default")}
+    for code, reply in answers.items():
+        reply["headers"] = reply.get("headers", {}) | _ID
+        if name in REPLIES and (code == "201" or "201" not in answers):
+            content = next(iter(reply["content"].values()))
+            content["example"] = REPLIES[name]
+    if name in REQUESTS:
+        content = operation["requestBody"]["content"]
+        content["application/json"] = content["application/json"] | {"example": REQUESTS[name]}
+    refused = {
+        str(group[0].status): {"$ref": f"#/components/responses/{openapi_errors.name_of(group)}"}
+        for group in groups
+    }
+    operation["responses"] = answers | refused
+    return groups
+
+
+def text(app: FastAPI) -> str:
+    """Return the description as JSON that does not change unless the API does."""
+    return json.dumps(app.openapi(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main(file: str) -> None:
+    """Write the description to a file."""
+    from api.app import create_app
+    from api.settings import Settings
+
+    settings = Settings(db_url="sqlite:///tuner.db", artifact_dir=Path(), admin_token="")
+    Path(file).write_text(text(create_app(settings)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -19,6 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.observe.middleware import route_of
+from api.observe.request_id import CURRENT
 from tuner.errors import (
     Fault,
     InvalidInput,
@@ -51,7 +53,10 @@ def problem_of(error: TunerError) -> Problem:
 def response_of(error: TunerError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the HTTP answer for an error."""
     # ASCII escapes, since a sentence may quote half a surrogate pair, which UTF-8 can't carry.
-    body = json.dumps(problem_of(error).model_dump(), ensure_ascii=True, default=str)
+    document = problem_of(error).model_dump()
+    if request_id := CURRENT.get():
+        document["instance"] = f"urn:tuner:request:{request_id}"
+    body = json.dumps(document, ensure_ascii=True, default=str)
     found = dict(headers or {})
     if error.status == 401:
         found["WWW-Authenticate"] = 'Bearer realm="tuner"'
@@ -100,9 +105,9 @@ class Boundary:
 def _expected(exc: Exception, scope: Scope) -> TunerError:
     if isinstance(exc, TunerError):
         if exc.status >= 500 and not isinstance(exc, Unavailable | StorageFull):
-            _logger.warning("%s %s: %s", scope["method"], scope["path"], exc.detail)
+            _logger.warning("%s %s: %s", scope["method"], route_of(scope), exc.detail)
         return exc
-    _logger.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
+    _logger.error("%s %s failed", scope["method"], route_of(scope), exc_info=exc)
     return TunerError("an error of the server's own; its log has the details")
 
 

@@ -53,6 +53,7 @@ async def report(services: Services, items: Sequence[ReportItem], who: Identity)
     write = services.ledger.submit
     writes = [write(partial(_report, services=services, item=item, who=who)) for item in items]
     found = await asyncio.gather(*writes, return_exceptions=True)
+    services.metrics.reported(found)
     return ReportResults(results=[_result(x) for x in found])
 
 

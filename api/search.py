@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -63,6 +64,8 @@ class Search:
     """
 
     def __init__(self) -> None:
+        self.on_ask: Callable[[str, float], None] = lambda source, seconds: None
+        """Called when points are there: `instant`, `ready` or `computed`, and after what time."""
         self._proposers: dict[int, Proposer] = {}
         self._shelves: dict[int, Shelf] = {}
         self._preparing: dict[int, asyncio.Task[None]] = {}
@@ -120,12 +123,16 @@ class Search:
             NoPoint: there is none.
         """
         if _is_instant(study):
+            self.on_ask("instant", 0.0)
             yield
             return
-        shelf = self._shelf(study)
+        shelf, began = self._shelf(study), time.perf_counter()
         try:
             with shelf.asking(reader, study.study_id, count):
-                await shelf.fill(reader, study, shelf.asked(reader, study))
+                wanted = shelf.asked(reader, study)
+                there = shelf.count(reader, study.study_id) >= wanted
+                await shelf.fill(reader, study, wanted)
+                self.on_ask("ready" if there else "computed", time.perf_counter() - began)
                 yield
         finally:
             self._prepare(reader, study.study_id)

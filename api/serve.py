@@ -21,9 +21,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from api.app import create_app
+from api.app import create_app, program_version
 from api.limits.protocol import protocol
 from api.limits.settings import Limits, read_quotas
+from api.observe import logs
+from api.observe.metrics import Metrics
+from api.observe.tracing import open_tracing
 from api.settings import Settings, Tls, is_loopback
 from api.standby import NOBODY, Front, take_turn
 from storage import Ledger
@@ -53,6 +56,8 @@ def serve(
     sweep_s: float = 5.0,
     limits: Mapping[str, Any] | None = None,
     quotas: Sequence[str] = (),
+    log_format: logs.LogFormat = "text",
+    log_level: logs.LogLevel = "info",
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
@@ -66,6 +71,7 @@ def serve(
         SystemExit: with 1 and one sentence on standard error if it can't start.
     """
     os.umask(0o077)
+    logs.configure(log_format, log_level)
     try:
         url = db or home.database_url()
         check_reach(host, behind_proxy=behind_proxy, tls=tls)
@@ -192,9 +198,13 @@ async def run(
         OwnerLost: another server owns the database, unless this one is a standby; or took it over.
         TunerError: the database can't be used.
     """
-    app, front = create_app(settings), Front(settings)
+    metrics, tracing = Metrics(program_version()), open_tracing(os.environ, program_version())
+    app = create_app(settings, metrics=metrics, tracing=tracing)
+    front = Front(settings, metrics)
     server = _Server(_config(front, settings), front)
     async with contextlib.AsyncExitStack() as owned:
+        if tracing is not None:
+            owned.push_async_callback(asyncio.to_thread, tracing.close)
 
         async def open_it() -> None:
             # Entered here and not by uvicorn, so that its errors arrive as they are.
@@ -265,7 +275,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         http=protocol(settings.limits),
         ws="none",
         access_log=False,
-        log_level="warning",
+        log_config=None,
         server_header=False,
         proxy_headers=False,
         ssl_context_factory=None if tls is None else lambda *_: tls_context(tls),

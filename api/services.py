@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.observe.metrics import Metrics
 from api.sessions import Sessions
 from api.settings import Settings
 from api.throttle import Throttle
@@ -52,5 +53,6 @@ class Services:
     streams: Places
     polls: Places
     network: Network
+    metrics: Metrics = field(default_factory=Metrics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

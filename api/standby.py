@@ -16,6 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import Guard
+from api.observe.metrics import MEDIA, Metrics
+from api.observe.middleware import Observed
+from api.observe.state import Standing
 from api.problems import Boundary, response_of
 from api.services import Services
 from api.settings import Settings
@@ -28,13 +31,19 @@ NOBODY = "nobody"
 
 
 class Front:
-    """What listens: the application once it is open; until then every route but /healthz is 503."""
+    """What listens: the application once it is open; until then every other route is 503.
 
-    def __init__(self, settings: Settings) -> None:
+    What is open: /healthz, and to those with a token /metrics.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.holder = NOBODY
         """Who owns the database, while this server does not."""
         self.services: Services | None = None
-        self._app: ASGIApp = Boundary(Guard(self._wait, settings))
+        self._metrics = metrics or Metrics()
+        self._metrics.watch(Standing())
+        guarded = Boundary(Guard(self._wait, settings))
+        self._app: ASGIApp = Observed(guarded, self._metrics)
 
     def open(self, app: FastAPI) -> None:
         """Answer by the application, whose lifespan has begun."""
@@ -53,6 +62,8 @@ class Front:
     async def _wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/healthz":
             reply: Response = JSONResponse(Health().model_dump())
+        elif scope["path"] == "/metrics":
+            reply = Response(self._metrics.text(), media_type=MEDIA)
         else:
             # Not raised: the boundary would log each request.
             error = Unavailable(f"standby, owner is {self.holder}", retry_after=RETRY_AFTER_S)

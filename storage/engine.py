@@ -52,22 +52,32 @@ def writing_engine(url: URL) -> Engine:
     """Return the engine of the one connection that writes."""
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
-            url, poolclass=StaticPool, connect_args={"timeout": BUSY_S, "check_same_thread": False}
+            url,
+            poolclass=StaticPool,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_S, "check_same_thread": False},
         )
         _set_up_sqlite(engine, begin="BEGIN IMMEDIATE")
         return engine
-    return create_engine(url, pool_size=1, max_overflow=0, connect_args=_postgres_args())
+    return create_engine(
+        url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=_postgres_args()
+    )
 
 
 def reading_engine(url: URL) -> Engine:
     """Return an engine for queries beside the writer."""
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
-            url, pool_size=4, connect_args={"timeout": BUSY_S, "check_same_thread": False}
+            url,
+            pool_size=4,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_S, "check_same_thread": False},
         )
         _set_up_sqlite(engine, begin="BEGIN")
         return engine
-    return create_engine(url, pool_size=4, pool_pre_ping=True, connect_args=_postgres_args())
+    return create_engine(
+        url, pool_size=4, pool_pre_ping=True, hide_parameters=True, connect_args=_postgres_args()
+    )
 
 
 def _postgres_args() -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import select
 
 from storage.changes import Committed
 from storage.memory import Memory
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = Callable[[Transaction], T]
 Subscriber = Callable[[Committed], None]
+OnCommit = Callable[[int, float], None]
 
 LARGEST_BATCH = 5_000
 MOST_WAITING = 20_000
@@ -58,6 +62,8 @@ class Ledger:
         """What is committed; read it freely on the event loop, never change it."""
         self.most_waiting = MOST_WAITING
         """Commands that may wait for a batch; while so many do, further ones are refused."""
+        self.on_commit: OnCommit = lambda commands, seconds: None
+        """Called on the event loop after each commit: commands in it, seconds it took."""
         self._store = store
         self._executor = executor
         self._pending: list[_Call[Any]] = []
@@ -68,6 +74,7 @@ class Ledger:
         self._stale = False
         self._failing: type[TunerError] | None = None
         self._subscribers: list[Subscriber] = []
+        self._ping: asyncio.Task[None] | None = None
         self._tasks = (
             asyncio.create_task(self._run(), name="ledger"),
             asyncio.create_task(self._renew(), name="ledger-owner"),
@@ -78,6 +85,16 @@ class Ledger:
     def lost(self) -> TunerError | None:
         """Why nothing can be written any more, None while the database is owned."""
         return self._lost
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a batch."""
+        return len(self._pending)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether further commands are refused for now."""
+        return len(self._pending) >= self.most_waiting
 
     async def write(self, command: Command[T]) -> T:
         """Run a command in the next batch and return its reply after the commit; see `submit`."""
@@ -109,13 +126,19 @@ class Ledger:
             return _again(self._lost)
         if self._closing:
             return Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
-        if len(self._pending) >= self.most_waiting:
+        if self.is_overloaded:
             return Unavailable("the server is overloaded", retry_after=RETRY_AFTER_S)
         return None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run an SQL query in a thread beside the writer. Raises Unavailable."""
         return await asyncio.to_thread(self._store.read, query)
+
+    async def ping(self) -> None:
+        """Ask the database for an answer; callers at one time share one. Raises Unavailable."""
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self.read(_ping), name="ledger-ping")
+        await asyncio.shield(self._ping)
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call back on the event loop after each commit; return what ends it."""
@@ -170,11 +193,13 @@ class Ledger:
         tx = Transaction(self.memory)
         decided = [_decide(tx, call) for call in batch if not call.reply.done()]
         changes = seal(self.memory, tx)
+        began = time.perf_counter()
         if not changes.empty:
             await self._in_thread(self._store.commit, changes)
             if self._failing is not None:
                 self._failing = None
                 _log.warning("commits go through again")
+            self.on_commit(len(batch), time.perf_counter() - began)
             self._announce(apply(self.memory, changes))
             if changes.dropped:
                 self._dropped.set()
@@ -264,6 +289,10 @@ class Ledger:
                 _log.warning("a dropped study is not deleted whole yet: %s", exc.detail)
                 await asyncio.sleep(RENEW_S)
                 self._dropped.set()
+
+
+def _ping(connection: Connection) -> None:
+    connection.execute(select(1))
 
 
 def _decide(tx: Transaction, call: _Call[Any]) -> _Decided:

@@ -1,4 +1,7 @@
-"""One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root."""
+"""One module a noun; no logic. `ROUTERS` are mounted under `/api/v1`, `PUBLIC` at the root.
+
+`PAGES` are at the root too, and not part of the description.
+"""
 
 from api.routes import (
     access,
@@ -8,6 +11,8 @@ from api.routes import (
     health,
     leases,
     login,
+    metrics,
+    pages,
     projects,
     studies,
     trials,
@@ -28,6 +33,7 @@ ROUTERS = (
     access.router,
     webhooks.router,
 )
-PUBLIC = (health.router, login.router)
+PUBLIC = (health.router, metrics.router, login.router)
+PAGES = (pages.router,)
 
-__all__ = ["PUBLIC", "ROUTERS"]
+__all__ = ["PAGES", "PUBLIC", "ROUTERS"]

@@ -36,7 +36,8 @@ class LargeBody(StrictBody[Any]):
     operation_id="adopt_study",
     summary="Take over a study that plain Optuna ran; its trials follow",
     status_code=201,
-    response_model=Adopted | Dryrun,
+    response_model=Adopted,
+    responses={200: {"model": Dryrun, "description": "With `dry_run`: the whole document"}},
 )
 @needs(Role.SUBMITTER, any_project=True)
 async def adopt_study(

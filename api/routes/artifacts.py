@@ -56,6 +56,15 @@ async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
     operation_id="get_checkpoint",
     summary="Fetch the checkpoint to resume from",
     response_class=FileResponse,
+    responses={
+        200: {
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "X-Checkpoint-Step": {"schema": {"type": "integer"}},
+                "X-Checkpoint-Sha256": {"schema": {"type": "string"}},
+            },
+        }
+    },
 )
 @needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def get_checkpoint(services: ServicesDep, who: WhoDep, lease: LeaseToken) -> FileResponse:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api import readiness
 from api.access import open_to_all
 from api.deps import ServicesDep
-from tuner.errors import Unavailable
 from tuner.wire import Health
 
 router = APIRouter(tags=["health"])
@@ -21,8 +21,5 @@ async def healthz() -> Health:
 @router.get("/readyz", operation_id="readyz", summary="Whether work is taken")
 @open_to_all
 async def readyz(services: ServicesDep) -> Health:
-    if services.ledger.lost is not None:
-        raise Unavailable("another server took over the database", retry_after=5)
-    if services.closing.is_set():
-        raise Unavailable("the server is stopping", retry_after=5)
+    await readiness.check(services)
     return Health()

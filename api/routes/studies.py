@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from api import (
     deletion,
@@ -50,12 +50,19 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 
 
+class YamlResponse(Response):
+    """YAML, for the description of what a route answers."""
+
+    media_type = YAML
+
+
 @router.post(
     "",
     operation_id="submit_study",
     summary="Submit a study",
     status_code=201,
-    response_model=StudyView | Dryrun,
+    response_model=StudyView,
+    responses={200: {"model": Dryrun, "description": "With `dry_run`: the whole document"}},
 )
 @needs(Role.SUBMITTER, any_project=True)
 async def submit_study(
@@ -244,8 +251,8 @@ async def get_best(services: ServicesDep, study: StudyRef) -> BestView:
     "/{study}/export",
     operation_id="export_study",
     summary="Take results away: YAML that replays the best trial, everything as JSON, or tables",
-    response_class=PlainTextResponse,
-    responses={200: {"content": {YAML: {}, "application/json": {}, CSV: {}, PARQUET: {}}}},
+    response_class=YamlResponse,
+    responses={200: {"content": {"application/json": {}, CSV: {}, PARQUET: {}}}},
 )
 @needs(Role.VIEWER)
 async def export_study(

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from api.app import create_app
 from api.auth import HEALTH, OPEN, host_name
+from api.pages import FILES
 from api.routes import PUBLIC, ROUTERS
 from api.settings import Settings, is_loopback
 from tests.api.conftest import Api, problem
@@ -26,7 +27,10 @@ OTHERS = [
     "/",
     "/nothing",
     "/openapi.json",
-    "/docs",
+    "/docs/",
+    "/docs/docs.html",
+    "/docs/LICENSE",
+    "/docs/../openapi.json",
     "/redoc",
     "/api/v1",
     "/api/v1/nothing",
@@ -74,17 +78,21 @@ async def test_every_route_wants_a_token(api: Api) -> None:
     assert seen > 25
 
 
-async def test_only_health_and_the_log_in_are_open(api: Api) -> None:
+async def test_only_health_the_log_in_and_the_page_are_open(api: Api) -> None:
+    files = {("GET", path) for path in FILES}
     assert {
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/login"),
         ("GET", "/login.css"),
         ("POST", "/session"),
+        *files,
     } == OPEN
-    for path in HEALTH:
+    for path in (*HEALTH, *FILES):
         response = await api.http.send(httpx.Request("GET", str(api.http.base_url) + path))
-        assert response.json() == {"status": "ok"}
+        assert response.status_code == 200
+        if path not in FILES:
+            assert response.json() == {"status": "ok"}
 
 
 async def test_not_ready_while_stopping(api: Api) -> None:

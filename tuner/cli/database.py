@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,6 +105,13 @@ def serve(
     stream_heartbeat: StreamHeartbeat = 15.0,
     stream_queue: StreamQueue = 1_000_000,
     quota: Quotas = None,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
+    ] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Least level that is logged; info has a line for each request."),
+    ] = "info",
 ) -> None:
     """Serve the API. The first start makes an admin token and prints it."""
     if not heartbeat < lease:
@@ -141,6 +148,8 @@ def serve(
             "stream_heartbeat_s": stream_heartbeat,
             "stream_queue": stream_queue,
         },
+        log_format=log_format,
+        log_level=log_level,
     )
 
 

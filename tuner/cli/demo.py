@@ -85,7 +85,7 @@ def run_demo(*, port: int, keep: bool, trials: int | None, say: Say) -> int:
     }
     with ExitStack() as parts:
         say(f"Serving on {url}, database {folder / 'tuner.db'}")
-        command = ["serve", "--db", database, "--port", str(port)]
+        command = ["serve", "--db", database, "--port", str(port), "--log-level", "warning"]
         server = parts.enter_context(started("server", command, environment, folder))
         wait_until_ready(url, server)
         workers = [

@@ -36,11 +36,15 @@ class Health(Reply):
 
 
 class Problem(Reply):
-    """RFC 9457 problem document. `type` ends with the slug of `tuner.errors`."""
+    """RFC 9457 problem document. `type` ends with the slug of `tuner.errors`.
+
+    `instance` names the request, as the server's log does; a report's own problem has none.
+    """
 
     type: str
     title: str
     status: int
     detail: str = ""
+    instance: str = ""
     faults: list[dict[str, str]] = Field(default_factory=list)
     extra: dict[str, Any] = Field(default_factory=dict)

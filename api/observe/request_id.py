@@ -1,0 +1,25 @@
+"""Request ids: taken from `X-Request-ID` if sane, else made; known to whoever answers."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+HEADER = b"x-request-id"
+CURRENT: ContextVar[str] = ContextVar("request_id", default="")
+"""Id of the request being answered, empty outside of one."""
+
+_SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_process = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+
+def id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that a request's headers carry, or a new one."""
+    for name, value in headers:
+        if name == HEADER and _SANE.fullmatch(value):
+            return value.decode("ascii")
+    return f"{_process}-{next(_numbers):x}"

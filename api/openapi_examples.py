@@ -1,0 +1,219 @@
+"""Examples in the OpenAPI description, by operation; a test holds them against the schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
+WORKER = "w-q3kX0bJ8aQzL"
+_AT, _LATER = "2026-01-05T09:00:00Z", "2026-01-05T09:07:30Z"
+_PARAMS = {"lr": 0.05, "width": 64}
+_HELD = {"lease": LEASE, "attempt": 1}
+_DOCUMENT = {
+    "name": "digits",
+    "objective": {"metric": "val_loss", "mode": "min"},
+    "space": {"lr": {"min": 0.001, "max": 1.0, "log": True}, "width": {"values": [32, 64, 128]}},
+    "policies": [{"name": "halve_on_plateau", "patience": 2}],
+    "budget": {"trials": 20, "steps": 10},
+    "run": "external",
+}
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "submit_study": _DOCUMENT,
+    "adopt_study": {
+        "document": {
+            "name": "from-optuna",
+            "objective": {"metric": "val_loss"},
+            "space": {"lr": {"min": 0.001, "max": 1.0, "log": True}},
+            "budget": {"trials": 20},
+            "run": "external",
+        },
+        "source": "sqlite:///optuna.db",
+    },
+    "adopt_trials": {
+        "first": 0,
+        "distributions": [
+            '{"name": "FloatDistribution", "attributes": '
+            '{"step": null, "low": 0.001, "high": 1.0, "log": true}}'
+        ],
+        "trials": [
+            {
+                "state": "complete",
+                "value": 0.31,
+                "params": {"lr": 0.05},
+                "distributions": {"lr": 0},
+                "steps": [1, 2],
+                "values": [0.4, 0.31],
+                "started_at": _AT,
+                "ended_at": _LATER,
+            }
+        ],
+        "last": True,
+    },
+    "change_study": {"priority": 50, "parallel": 4},
+    "extend_study": {"trials": 10},
+    "clone_study": {"name": "digits-wide", "changes": {"space": {"width": {"values": [256]}}}},
+    "enqueue_trial": {"params": _PARAMS},
+    "ask_trial": {"wait_s": 0.0},
+    "register_worker": {
+        "name": "gpu-box",
+        "host": "gpu-box.example",
+        "slots": 2,
+        "gpus": ["NVIDIA H100"],
+        "labels": {"room": "3"},
+        "allow": ["mypackage.train:*"],
+        "tasks": ["digits-mlp"],
+    },
+    "acquire_leases": {"worker_id": WORKER, "n": 2, "wait_s": 0.0},
+    "report": {
+        "reports": [_HELD | {"step": 1, "value": 0.42, "metrics": {"accuracy": 0.87}}],
+    },
+    "heartbeat": {"leases": [_HELD]},
+    "finish_trial": {"attempt": 1, "outcome": "complete", "value": 0.31},
+    "release_trial": {"attempt": 1, "reason": "the machine is needed"},
+}
+
+_BEST = {
+    "number": 3,
+    "value": 0.31,
+    "step": 10,
+    "params": _PARAMS,
+    "schedule": [{"step": 0, "lr_factor": 1.0}, {"step": 6, "lr_factor": 0.5}],
+    "outcome": "complete",
+    "origin": "sampled",
+    "metrics": {"accuracy": 0.91},
+}
+_STUDY = {
+    "id": 1,
+    "name": "digits",
+    "state": "running",
+    "spec": _DOCUMENT,
+    "created_at": _AT,
+    "started_at": _AT,
+    "counts": {"waiting": 0, "running": 1, "complete": 3},
+    "steps_done": 36,
+    "steps_saved": 0,
+    "halvings": 1,
+    "best": _BEST,
+}
+_TRIAL = {
+    "number": 3,
+    "state": "ended",
+    "outcome": "complete",
+    "reason": "",
+    "origin": "sampled",
+    "params": _PARAMS,
+    "value": 0.31,
+    "last_value": 0.31,
+    "last_step": 10,
+    "lr_factor": 0.5,
+    "attempt": 1,
+    "failures": 0,
+    "seed": 1094795585,
+    "worker_id": None,
+    "created_at": _AT,
+    "started_at": _AT,
+    "ended_at": _LATER,
+}
+_WAITING = _TRIAL | {
+    "number": 4,
+    "state": "waiting",
+    "outcome": None,
+    "origin": "enqueued",
+    "value": None,
+    "last_value": None,
+    "last_step": 0,
+    "lr_factor": 1.0,
+    "attempt": 0,
+    "started_at": None,
+    "ended_at": None,
+}
+_EVENT = {
+    "seq": 17,
+    "kind": "halved",
+    "at": _LATER,
+    "study_id": 1,
+    "number": 3,
+    "attempt": 1,
+    "step": 6,
+    "data": {"lr_factor": 0.5},
+}
+_CHECKPOINT = {"attempt": 1, "step": 6, "sha256": "9f86d081" * 8, "size": 20480}
+_GRANT = {
+    "lease": LEASE,
+    "study_id": 1,
+    "study": "digits",
+    "number": 3,
+    "attempt": 1,
+    "params": _PARAMS,
+    "seed": 1094795585,
+    "steps": 10,
+    "metric": "val_loss",
+    "mode": "min",
+    "run": "external",
+    "lr_factor": 1.0,
+    "resume": None,
+}
+_LEASES = {"leases": [_GRANT], "idle": False, "heartbeat_s": 10.0}
+_DECIDED = {
+    "results": [
+        {"decision": {"action": "continue", "lr_factor": 0.5, "reason": "", "outcome": None}}
+    ]
+}
+_WORKER = {
+    "worker_id": WORKER,
+    "name": "gpu-box",
+    "host": "gpu-box.example",
+    "slots": 2,
+    "gpus": ["NVIDIA H100"],
+    "labels": {"room": "3"},
+    "allow": ["mypackage.train:*"],
+    "alive": True,
+    "seen_at": _LATER,
+    "running": ["digits#3"],
+}
+_ADOPTED = {"id": 2, "name": "from-optuna", "trials": 1, "open": True, "warnings": []}
+
+REPLIES: dict[str, Any] = {
+    "healthz": {"status": "ok"},
+    "readyz": {"status": "ok"},
+    "submit_study": _STUDY,
+    "adopt_study": _ADOPTED | {"trials": 0, "open": False},
+    "adopt_trials": _ADOPTED,
+    "list_studies": {"items": [_STUDY], "next_cursor": None},
+    "get_study": _STUDY,
+    "change_study": _STUDY,
+    "delete_study": _STUDY | {"state": "finished", "ended_why": "budget", "ended_at": _LATER},
+    "extend_study": _STUDY,
+    "clone_study": _STUDY | {"id": 2, "name": "digits-wide"},
+    "get_best": _BEST,
+    "list_events": {"items": [_EVENT], "next_cursor": None},
+    "list_trials": {"items": [_TRIAL], "next_cursor": None},
+    "enqueue_trial": _WAITING,
+    "get_trial": _TRIAL
+    | {
+        "reports": [
+            {
+                "attempt": 1,
+                "step": 1,
+                "value": 0.42,
+                "status": "ok",
+                "lr_factor": 1.0,
+                "metrics": {"accuracy": 0.87},
+                "at": _AT,
+            }
+        ],
+        "events": [_EVENT],
+    },
+    "register_worker": {"worker_id": WORKER, "lease_s": 30.0, "heartbeat_s": 10.0},
+    "list_workers": {"items": [_WORKER]},
+    "acquire_leases": _LEASES,
+    "ask_trial": _LEASES,
+    "report": _DECIDED,
+    "heartbeat": _DECIDED | {"known": True},
+    "finish_trial": {"state": "ended", "outcome": "complete"},
+    "release_trial": {"state": "waiting", "outcome": None},
+    "put_checkpoint": _CHECKPOINT,
+    "metrics": "tuner_owner 1.0\ntuner_leases 1.0\n",
+    "export_study": "name: digits\nrun: external\n",
+}
