@@ -16,18 +16,31 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api import openapi_errors
-from api.auth import OPEN
+from api.auth import CSRF_HEADER, OPEN
 from api.body import StrictBody
+from api.credentials import cookie_name
 from api.direct import readers
 from api.openapi_examples import REPLIES, REQUESTS
 from tuner.wire import Problem
 
 _REF = "#/components/schemas/{model}"
 _ID = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+_VERSIONED = frozenset({"get_study", "change_study", "extend_study"})
 _HEADERS = {
+    "ETag": ("The study's version, for `If-Match` and `If-None-Match`", "string"),
     "X-Request-ID": ("The request's id: its own `X-Request-ID` if sane, else a new one", "string"),
     "Retry-After": ("Seconds after which to send the request again", "integer"),
     "WWW-Authenticate": ("How to authenticate", "string"),
+}
+_SECURITY = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": cookie_name(secure=False),
+        "description": "A browser's, from POST /session; what changes something needs its "
+        f"CSRF token in the header {CSRF_HEADER}, too. Over TLS: {cookie_name(secure=True)}.",
+    },
 }
 TAGS = {
     "studies": "Submit studies, look at them, steer them, take their results away.",
@@ -35,6 +48,11 @@ TAGS = {
     "leases": "Run trials: lease, report, heartbeat, finish, release.",
     "artifacts": "Checkpoints of leased trials.",
     "workers": "The fleet.",
+    "events": "What happened: pages, or a stream as it happens.",
+    "projects": "What projects use, and may use.",
+    "webhooks": "Events told to other services. For admins.",
+    "access": "Tokens, and who did what. For admins.",
+    "session": "Browsers log in with a token.",
     "health": "For operators: alive, ready, metrics.",
 }
 
@@ -69,12 +87,12 @@ def _complete(
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.update(found.get("$defs", {}))
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["securitySchemes"] = _SECURITY
     components["headers"] = {
         name: {"description": text, "schema": {"type": kind}}
         for name, (text, kind) in _HEADERS.items()
     }
-    schema["security"] = [{"token": []}]
+    schema["security"] = [{name: []} for name in _SECURITY]
     used = {tag for found in schema["paths"].values() for o in found.values() for tag in o["tags"]}
     schema["tags"] = [{"name": n, "description": t} for n, t in TAGS.items() if n in used]
     for path, method, body in bodies:
@@ -105,7 +123,9 @@ def _finish(path: str, method: str, operation: dict[str, Any]) -> list[openapi_e
     answers = {c: r for c, r in operation["responses"].items() if c not in ("422", "default")}
     for code, reply in answers.items():
         reply["headers"] = reply.get("headers", {}) | _ID
-        if name in REPLIES and (code == "201" or "201" not in answers):
+        if name in _VERSIONED:
+            reply["headers"] |= {"ETag": {"$ref": "#/components/headers/ETag"}}
+        if name in REPLIES and "content" in reply and (code == "201" or "201" not in answers):
             content = next(iter(reply["content"].values()))
             content["example"] = REPLIES[name]
     if name in REQUESTS:

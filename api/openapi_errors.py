@@ -27,9 +27,12 @@ _WITH_KEY: tuple[Kind, ...] = (errors.KeyInFlight,)
 _WITH_LEASE: tuple[Kind, ...] = (errors.StaleAttempt, errors.TrialEnded)
 _STATE: tuple[Kind, ...] = (errors.StudyState,)
 _OWN: Mapping[str, tuple[Kind, ...]] = {
-    "submit_study": (errors.DuplicateName,),
-    "adopt_study": (errors.DuplicateName,),
-    "clone_study": (errors.DuplicateName,),
+    "submit_study": (errors.DuplicateName, errors.QuotaReached),
+    "adopt_study": (errors.DuplicateName, errors.QuotaReached),
+    "clone_study": (errors.DuplicateName, errors.QuotaReached),
+    "create_token": (errors.Conflict,),
+    "create_webhook": (errors.Conflict, errors.NotFound),
+    "log_in": (errors.NotAuthenticated, errors.TooMany),
     "adopt_trials": (*_STATE, errors.Conflict),
     "change_study": (*_STATE, errors.Conflict),
     "delete_study": (*_STATE, errors.Conflict),
@@ -37,7 +40,7 @@ _OWN: Mapping[str, tuple[Kind, ...]] = {
     "enqueue_trial": (*_STATE, errors.Conflict),
     "ask_trial": (*_STATE, errors.NoTrial),
     "acquire_leases": (errors.NotFound,),
-    "put_checkpoint": (errors.Conflict,),
+    "put_checkpoint": (errors.Conflict, errors.QuotaReached),
     "get_checkpoint": (errors.NotFound,),
     "finish_trial": (errors.Conflict,),
 }
@@ -58,7 +61,9 @@ def problems(path: str, method: str, operation: Mapping[str, Any]) -> list[Kind]
         found.update(_WRITING)
     if "Idempotency-Key" in names:
         found.update(_WITH_KEY)
-    if names & {"study", "number", "worker"}:
+    if "If-Match" in names:
+        found.add(errors.PreconditionFailed)
+    if names & {"study", "number", "worker", "token", "webhook"}:
         found.add(errors.NotFound)
     if "lease" in names:
         found.update(_WITH_LEASE)

@@ -6,6 +6,9 @@ from typing import Any
 
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
 WORKER = "w-q3kX0bJ8aQzL"
+WEBHOOK = "wh_4fJq0ZrT"
+RECEIVER = "https://hooks.example.com/tuner"
+TOKEN = "tnr_" + 43 * "x"
 _AT, _LATER = "2026-01-05T09:00:00Z", "2026-01-05T09:07:30Z"
 _PARAMS = {"lr": 0.05, "width": 64}
 _HELD = {"lease": LEASE, "attempt": 1}
@@ -71,6 +74,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "heartbeat": {"leases": [_HELD]},
     "finish_trial": {"attempt": 1, "outcome": "complete", "value": 0.31},
     "release_trial": {"attempt": 1, "reason": "the machine is needed"},
+    "create_token": {"name": "gpu-nodes", "role": "worker", "expires_s": 7_776_000},
+    "log_in": {"token": TOKEN},
+    "create_webhook": {"url": RECEIVER, "events": ["study.finished", "trial.best"]},
+    "change_webhook": {"active": False},
+    "test_webhook": {},
 }
 
 _BEST = {
@@ -172,6 +180,55 @@ _WORKER = {
     "seen_at": _LATER,
     "running": ["digits#3"],
 }
+_TOKEN = {
+    "token_id": "t-8Yb2kQw1",
+    "name": "gpu-nodes",
+    "role": "worker",
+    "project": None,
+    "created_by": "admin",
+    "created_at": _AT,
+    "expires_at": _LATER,
+    "expired": False,
+}
+_WEBHOOK = {
+    "id": WEBHOOK,
+    "url": RECEIVER,
+    "events": ["study.finished", "trial.best"],
+    "active": True,
+    "cursor": 17,
+    "created_by": "admin",
+    "created_at": _AT,
+}
+_DELIVERY = {
+    "number": 1,
+    "message": f"{WEBHOOK}-17",
+    "event": "study.finished",
+    "seq": 17,
+    "attempt": 1,
+    "delivered": True,
+    "at": _LATER,
+    "took_ms": 84,
+    "status": 204,
+}
+_SESSION = {"name": "ann", "role": "submitter", "project": None, "csrf": 43 * "c"}
+_PROJECT = {
+    "project": "default",
+    "studies": 1,
+    "parallel": {"used": 1, "limit": 8},
+    "queued": {"used": 1, "limit": None},
+    "artifact_bytes": {"used": 20480, "limit": None},
+}
+_ENTRY = {
+    "seq": 5,
+    "at": _AT,
+    "who": "ann",
+    "token_id": "t-8Yb2kQw1",
+    "address": "192.0.2.7",
+    "action": "submit",
+    "study_id": 1,
+    "study": "digits",
+    "detail": {},
+}
 _ADOPTED = {"id": 2, "name": "from-optuna", "trials": 1, "open": True, "warnings": []}
 
 REPLIES: dict[str, Any] = {
@@ -214,6 +271,25 @@ REPLIES: dict[str, Any] = {
     "finish_trial": {"state": "ended", "outcome": "complete"},
     "release_trial": {"state": "waiting", "outcome": None},
     "put_checkpoint": _CHECKPOINT,
+    "list_specs": {
+        "items": [{"version": 1, "spec": _DOCUMENT, "at": _AT, "by": "ann"}],
+        "next_cursor": None,
+    },
+    "list_all_events": {"items": [_EVENT], "next_cursor": None},
+    "list_projects": {"items": [_PROJECT]},
+    "list_tokens": {"items": [_TOKEN]},
+    "create_token": _TOKEN | {"secret": TOKEN},
+    "revoke_token": _TOKEN,
+    "list_audit": {"items": [_ENTRY], "next_cursor": None},
+    "log_in": _SESSION,
+    "show_session": _SESSION,
+    "create_webhook": _WEBHOOK | {"secret": "whsec_" + 32 * "A" + "="},
+    "list_webhooks": {"items": [_WEBHOOK]},
+    "get_webhook": _WEBHOOK,
+    "change_webhook": _WEBHOOK | {"active": False},
+    "remove_webhook": _WEBHOOK,
+    "test_webhook": _DELIVERY | {"event": "test", "seq": None},
+    "list_deliveries": {"items": [_DELIVERY]},
     "metrics": "tuner_owner 1.0\ntuner_leases 1.0\n",
     "export_study": "name: digits\nrun: external\n",
 }

@@ -29,7 +29,11 @@ _EVERYONE = (Role.VIEWER, Role.WORKER)
 
 
 @router.get(
-    LOGIN, operation_id="login_page", summary="The log-in page", response_class=HTMLResponse
+    LOGIN,
+    operation_id="login_page",
+    summary="The log-in page",
+    response_class=HTMLResponse,
+    include_in_schema=False,
 )
 @open_to_all
 async def login(
@@ -45,6 +49,7 @@ async def login(
     operation_id="login_style",
     summary="The log-in page's style",
     response_class=Response,
+    include_in_schema=False,
 )
 @open_to_all
 async def login_css() -> Response:
@@ -117,6 +122,7 @@ async def end_session(request: Request, services: ServicesDep, actor: ActorDep) 
     operation_id="log_out",
     summary="Log out, for forms",
     status_code=303,
+    include_in_schema=False,
 )
 @needs(*_EVERYONE, any_project=True)
 async def log_out(request: Request, services: ServicesDep, actor: ActorDep) -> Response:

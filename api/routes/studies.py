@@ -116,7 +116,13 @@ async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     return study_lists.page(memory, services, wanted, who, limit=limit, cursor=cursor)
 
 
-@router.get("/{study}", operation_id="get_study", summary="Show a study", response_model=StudyView)
+@router.get(
+    "/{study}",
+    operation_id="get_study",
+    summary="Show a study",
+    response_model=StudyView,
+    responses={304: {"description": "It is as `If-None-Match` says"}},
+)
 @needs(Role.VIEWER)
 async def get_study(
     services: ServicesDep, study: StudyRef, unless: versions.IfNoneMatch = None

@@ -12,9 +12,10 @@ import pytest
 
 from api import openapi
 from api.app import create_app
-from api.openapi_examples import LEASE, REPLIES, REQUESTS, WORKER
+from api.openapi_examples import LEASE, RECEIVER, REPLIES, REQUESTS, WEBHOOK, WORKER
+from api.openapi_examples import TOKEN as EXAMPLE
 from tests.api.conftest import Api
-from tests.api.in_process import settings_in
+from tests.api.in_process import TOKEN, settings_in
 
 pytestmark = pytest.mark.anyio
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -35,7 +36,13 @@ ORDER = (
     "acquire_leases",
     "adopt_study",
     "adopt_trials",
+    "create_token",
+    "create_webhook",
+    "change_webhook",
+    "log_in",
 )
+AWAY = "test_webhook"
+"""Would be sent to a receiver out there."""
 STUDY_OF = {"adopt_trials": "from-optuna"}
 
 
@@ -77,7 +84,7 @@ async def test_every_body_has_an_example(described: dict[str, Any]) -> None:
                 valid(described, shown["schema"], shown["example"])
     assert names >= REPLIES.keys()
     assert names >= REQUESTS.keys()
-    without = {"get_checkpoint", "sign_off"}
+    without = {"get_checkpoint", "sign_off", "end_session"}
     assert names - without - {"put_checkpoint"} <= REPLIES.keys()
 
 
@@ -97,18 +104,19 @@ async def test_every_tag_is_described(described: dict[str, Any]) -> None:
 
 async def test_only_what_is_open_needs_no_token(described: dict[str, Any]) -> None:
     bare = {path for _, path, operation in operations(described) if operation.get("security") == []}
-    assert bare == {"/healthz", "/readyz"}
-    assert described["security"] == [{"token": []}]
+    assert bare == {"/healthz", "/readyz", "/session"}
+    assert described["security"] == [{"token": []}, {"session": []}]
 
 
 async def test_the_examples_are_taken(api: Api, described: dict[str, Any]) -> None:
     """Post each example in the order in which they can be, with real leases in their places."""
-    assert set(ORDER) == REQUESTS.keys()
+    assert {*ORDER, AWAY} == REQUESTS.keys()
     routes = {o["operationId"]: (method, path, o) for method, path, o in operations(described)}
-    real = {LEASE: "", WORKER: ""}
+    real = {LEASE: "", WORKER: "", WEBHOOK: "", RECEIVER: "https://1.1.1.1/tuner", EXAMPLE: TOKEN}
     for name in ORDER:
         method, path, operation = routes[name]
-        url = path.format(study=STUDY_OF.get(name, "digits"), lease=real[LEASE])
+        study = STUDY_OF.get(name, "digits")
+        url = path.format(study=study, lease=real[LEASE], webhook=real[WEBHOOK])
         text = json.dumps(REQUESTS[name])
         for example, found in real.items():
             text = text.replace(example, found)
@@ -120,6 +128,8 @@ async def test_the_examples_are_taken(api: Api, described: dict[str, Any]) -> No
         valid(described, shown["schema"], body)
         if name == "ask_trial":
             real[LEASE] = body["leases"][0]["lease"]
+        if name == "create_webhook":
+            real[WEBHOOK] = body["id"]
         if name == "register_worker":
             real[WORKER] = body["worker_id"]
         for item in body.get("results", ()) if isinstance(body, dict) else ():
