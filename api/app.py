@@ -66,7 +66,7 @@ async def open_services(
                 idle_s=settings.session_idle_s,
                 most_s=settings.session_most_s,
             ),
-            throttle=Throttle(settings.wrong_tokens, settings.wrong_token_s, time.monotonic),
+            throttle=Throttle(limits.wrong_tokens, limits.wrong_token_s, time.monotonic),
             hub=Hub(ledger),
             streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
             polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
@@ -123,6 +123,7 @@ def create_app(
 def _observe(services: Services, tracing: Tracing | None) -> None:
     metrics, ledger = services.metrics, services.ledger
     metrics.watch(State(services))
+    metrics.listeners.set_function(lambda: services.hub.count)
     ledger.subscribe(metrics.committed)
     services.search.on_ask = metrics.asked
     if tracing is None:

@@ -24,8 +24,7 @@ class Tls:
 class Settings:
     """The server's settings. Durations in seconds, sizes in bytes.
 
-    `allowed_hosts` are names clients may use for this server beside its own; `*` allows any. Of
-    wrong tokens an address may send `wrong_tokens` at once, and one more every `wrong_token_s`.
+    `allowed_hosts` are names clients may use for this server beside its own; `*` allows any.
     `webhook_hosts` are the hosts that webhooks may lead to although they are not public.
     """
 
@@ -38,8 +37,6 @@ class Settings:
     tls: Tls | None = None
     session_idle_s: float = 12 * 3600.0
     session_most_s: float = 7 * 86400.0
-    wrong_tokens: int = 10
-    wrong_token_s: float = 6.0
     webhook_hosts: tuple[str, ...] = ()
     lease_s: float = 30.0
     heartbeat_s: float = 10.0

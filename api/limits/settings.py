@@ -46,6 +46,8 @@ class Limits:
         streams_each: event streams at once, of one token.
         stream_heartbeat_s: longest silence of an event stream.
         stream_queue: bytes that wait for one listener before it is cut off.
+        wrong_tokens: wrong tokens an address may send at once.
+        wrong_token_s: time after which it may send another one.
         retry_s: what `Retry-After` says where a place has to come free.
         quotas: by project; `*` for those not named.
     """
@@ -64,6 +66,8 @@ class Limits:
     streams_each: int = 250
     stream_heartbeat_s: float = 15.0
     stream_queue: int = 1_000_000
+    wrong_tokens: int = 10
+    wrong_token_s: float = 6.0
     retry_s: float = 2.0
     quotas: Mapping[str, Quota] = field(default_factory=dict)
 

@@ -95,6 +95,11 @@ class Hub:
         self._moved: set[int] = set()
         self._studies_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def count(self) -> int:
+        """How many streams are open."""
+        return sum(map(len, self._listeners.values()))
+
     def attach(self, listener: Listener) -> int:
         """Add a listener; return the `seq` up to which events are committed and not told to it."""
         self._flush()

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 
 from api.access import EVERYONE, Guarded, need_of, open_to_all, require_declared
 from api.auth import OPEN
-from api.routes import PUBLIC, ROUTERS
+from api.routes import PAGES, PUBLIC, ROUTERS
 from tests.api.in_process import API, mounted
 from tests.api.node import Clock, Node, document
 from tests.api.people import as_who, bearer, peopled, send, token
@@ -24,7 +24,7 @@ SECURITY = (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="
 ALL = [*mounted(), ("GET", "/openapi.json")]
 NEEDS = {
     (method, prefix + str(getattr(route, "path", ""))): need_of(route)
-    for prefix, routers in ((API, ROUTERS), ("", PUBLIC))
+    for prefix, routers in ((API, ROUTERS), ("", (*PUBLIC, *PAGES)))
     for router in routers
     for route in router.routes
     for method in getattr(route, "methods", None) or ()

@@ -14,6 +14,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.auth import OPEN
 from tests.api.conftest import external
 from tests.api.in_process import API, in_process, mounted, settings_in
 
@@ -99,7 +100,7 @@ def test_nothing_breaks_a_route(
     portal, http = asked
     method, path = route
     segment = quote(part.encode("utf-8", "surrogatepass"), safe="")
-    for name in ("study", "number", "lease", "worker", "step"):
+    for name in ("study", "number", "lease", "worker", "step", "token", "webhook"):
         path = path.replace(f"{{{name}}}", segment)
     if "wait_s" in json.dumps(body):
         body = {}
@@ -112,7 +113,8 @@ def test_nothing_breaks_a_route(
     response = portal.call(lambda: _send(http, method, path, query, **how))
     assert response.status_code < 500, (method, path, query, headers, body, response.text)
     assert response.headers["x-content-type-options"] == "nosniff"
-    assert "html" not in response.headers.get("content-type", "")
+    if (method, path) not in OPEN:
+        assert "html" not in response.headers.get("content-type", "")
     if response.status_code >= 400:
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["status"] == response.status_code

@@ -14,8 +14,10 @@ from tests.api.conftest import Api, external, problem
 from tests.api.in_process import API
 
 pytestmark = pytest.mark.anyio
-BY_DESIGN = {"report", "heartbeat"}
+BY_DESIGN = {"report", "heartbeat", "create_token", "test_webhook"}
+"""A kept reply would hold a token's secret; a test message creates nothing."""
 WORKER = {"name": "w", "host": "h", "slots": 1, "allow": [], "tasks": ["digits-mlp"]}
+RECEIVER = {"url": "https://1.1.1.1/x"}
 ADOPTED = external("adopted")
 TRIALS: dict[str, Any] = {"first": 0, "distributions": [], "trials": [], "last": True}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -26,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "clone_study": ("/studies/loop/clone", {"name": "c"}, {"name": "d"}),
     "enqueue_trial": ("/studies/loop/trials", {"params": {"lr": 0.5}}, {"params": {"lr": 0.6}}),
     "ask_trial": ("/studies/loop/ask", {"wait_s": 0}, {"wait_s": 0.001}),
+    "create_webhook": ("/webhooks", RECEIVER, {**RECEIVER, "url": "https://1.0.0.1/x"}),
     "register_worker": ("/workers", WORKER, {**WORKER, "slots": 2}),
     "acquire_leases": ("/leases", {"worker_id": "WORKER", "n": 1}, {"worker_id": "WORKER", "n": 2}),
     "finish_trial": ("/leases/LEASE/finish", {"attempt": 1, "value": 0.5}, {"attempt": 1}),

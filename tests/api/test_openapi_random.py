@@ -44,7 +44,8 @@ schema = schemathesis.openapi.from_dict(DESCRIPTION, config=CONFIG)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("random")) as server:
+    options = ("--wrong-tokens", "1000000", "--rate-limit", "0")
+    with ServerProcess(tmp_path_factory.mktemp("random"), *options) as server:
         yield server
 
 

@@ -152,8 +152,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         AWAY,
         "storage/engine.py",
-        'Unavailable("the database does not answer", retry_after=RETRY_AFTER_S)',
-        'Unavailable("the database does not answer")',
+        "Unavailable(_why(origin), retry_after=RETRY_AFTER_S)",
+        "Unavailable(_why(origin))",
         "test_database_away.py",
     ),
     # A full disk is taken for any other trouble, or for none of ours.
@@ -209,8 +209,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         TWO,
         "storage/epoch.py",
-        "    if row is None or row.epoch != epoch:\n",
-        "    if row is None:\n",
+        "    if found != epoch:\n",
+        "    if found is None:\n",
         "../contract/test_ledger_owner.py",
     ),
 ]

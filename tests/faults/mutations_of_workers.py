@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _NAMED_BY_ITS_TOKEN = """    return reader.trial(*(_place_of(token) or (0, 0, 0))[:2])
 """
-_HELD = """    lease = reader.lease(token)
+_HELD = """    lease = lease_of(reader, token, who)
     if lease.attempt != attempt:
         raise StaleAttempt(f"the lease belongs to attempt {lease.attempt}, not {attempt}")
     return reader.trial(lease.study_id, lease.number)

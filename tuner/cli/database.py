@@ -23,6 +23,7 @@ from tuner.cli.limits import (
     Streams,
     StreamsEach,
     WorkerRateLimit,
+    WrongTokens,
 )
 
 DbOption = Annotated[
@@ -104,6 +105,7 @@ def serve(
     streams_each: StreamsEach = 250,
     stream_heartbeat: StreamHeartbeat = 15.0,
     stream_queue: StreamQueue = 1_000_000,
+    wrong_tokens: WrongTokens = 10,
     quota: Quotas = None,
     log_format: Annotated[
         Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
@@ -143,6 +145,7 @@ def serve(
             "connections": connections,
             "polls": polls,
             "polls_each": polls_each,
+            "wrong_tokens": wrong_tokens,
             "streams": streams,
             "streams_each": streams_each,
             "stream_heartbeat_s": stream_heartbeat,

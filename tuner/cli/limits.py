@@ -30,6 +30,9 @@ Streams = Annotated[int, typer.Option(min=1, metavar="N", help="Event streams at
 StreamsEach = Annotated[
     int, typer.Option(min=1, metavar="N", help="Event streams at once of one token.")
 ]
+WrongTokens = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Wrong tokens an address may send at once.")
+]
 StreamHeartbeat = Annotated[
     float, typer.Option(min=0.05, metavar="SECONDS", help="Longest silence of an event stream.")
 ]
