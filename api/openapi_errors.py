@@ -32,6 +32,8 @@ _OWN: Mapping[str, tuple[Kind, ...]] = {
     "clone_study": (errors.DuplicateName, errors.QuotaReached),
     "create_token": (errors.Conflict,),
     "create_webhook": (errors.Conflict, errors.NotFound),
+    "show_session": (errors.NotFound,),
+    "end_session": (errors.NotFound,),
     "log_in": (errors.NotAuthenticated, errors.TooMany),
     "adopt_trials": (*_STATE, errors.Conflict),
     "change_study": (*_STATE, errors.Conflict),

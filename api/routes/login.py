@@ -64,7 +64,7 @@ async def login_css() -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": LogIn.model_json_schema()} for media in (JSON, FORM)},
+            "content": {JSON: {"schema": LogIn.model_json_schema()}},
         }
     },
 )

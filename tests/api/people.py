@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from api.limits.settings import Limits
 from tests.api.in_process import API, URL
 from tests.api.node import Node, serve
 from tuner.access import Role
@@ -45,5 +46,5 @@ async def as_who(
 @asynccontextmanager
 async def peopled(folder: Path, **settings: Any) -> AsyncIterator[tuple[Node, dict[Role, str]]]:
     """Serve, and give the secret of a token of each role."""
-    async with serve(folder, wrong_tokens=100_000, **settings) as node:
+    async with serve(folder, limits=Limits(wrong_tokens=100_000), **settings) as node:
         yield node, {role: await token(node, role) for role in Role}

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.limits.settings import Limits
 from api.login_page import safe_target
 from api.sessions import Sessions
 from api.throttle import Throttle
@@ -156,7 +157,7 @@ async def test_behind_a_proxy_the_cookie_is_bound_to_tls(
 
 
 async def test_wrong_tokens_are_slowed_and_right_random_ones_pass(tmp_path: Path) -> None:
-    async with serve(tmp_path, wrong_tokens=3) as node, browser(node) as http:
+    async with serve(tmp_path, limits=Limits(wrong_tokens=3)) as node, browser(node) as http:
         right = await token(node, Role.VIEWER)
         codes = [
             (await http.get(f"{API}/studies", headers=bearer(f"wrong-{n}"))).status_code
