@@ -117,7 +117,7 @@ def test_make_help_lists_the_targets(target: str) -> None:
 def test_continuous_integration_calls_make_test() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert script.read_text().splitlines()[-2:] == ["make test", "make audit"]
+    assert script.read_text().splitlines()[-2:] == ["make audit", "exec make test"]
 
 
 def test_make_test_ends_with_pytest() -> None:
