@@ -13,6 +13,7 @@ from api.problems import response_of
 from tuner.errors import TooMany
 
 _WORKER_ROUTES = ("/api/v1/reports", "/api/v1/heartbeats", "/api/v1/leases", "/api/v1/workers")
+_ASK = "/ask"
 _FREE = ("/healthz", "/readyz")
 _MOST_BUCKETS = 10_000
 
@@ -60,7 +61,8 @@ class RateLimit:
         if scope["type"] != "http" or scope["path"] in _FREE:
             await self.app(scope, receive, send)
             return
-        is_worker = scope["path"].startswith(_WORKER_ROUTES)
+        path = scope["path"]
+        is_worker = path.startswith(_WORKER_ROUTES) or path.endswith(_ASK)
         if not self._rates[is_worker][0]:
             await self.app(scope, receive, send)
             return

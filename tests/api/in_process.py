@@ -11,6 +11,7 @@ import httpx
 from fastapi.routing import APIRoute
 
 from api.app import create_app
+from api.limits.settings import Limits
 from api.routes import PUBLIC, ROUTERS
 from api.services import Services
 from api.settings import Settings
@@ -24,8 +25,10 @@ API = "/api/v1"
 def settings_in(folder: Path, **chosen: Any) -> Settings:
     """Return the settings of a server with its data in `folder`.
 
-    Without a `db_url`, an empty SQLite database is laid there.
+    Without a `db_url`, an empty SQLite database is laid there; without `limits`, a token may send
+    as fast as it can.
     """
+    chosen.setdefault("limits", Limits(rate=0.0))
     chosen.setdefault("db_url", lay_database(folder / "tuner.db"))
     return Settings(artifact_dir=folder / "artifacts", admin_token=TOKEN, **chosen)
 

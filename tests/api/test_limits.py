@@ -176,17 +176,20 @@ def test_long_polls_have_places(tmp_path: Path) -> None:
     with served(tmp_path, "--polls-each", "1") as server:
         server.call("POST", "/studies", external("a", budget={"trials": 1, "steps": 5}))
         server.call("POST", "/studies/a/ask", {})
-        waiting = threading.Thread(
-            target=server.call, args=("POST", "/studies/a/ask", {"wait_s": 8.0})
-        )
-        waiting.start()
         headers = {"Authorization": f"Bearer {TOKEN}"}
         url = f"{server.url}/api/v1/studies/a/ask"
-        while waiting.is_alive():
-            reply = httpx.post(url, json={"wait_s": 0.05}, headers=headers, timeout=30.0)
-            if reply.status_code == 429:
-                break
-        assert reply.status_code == 429
+
+        def poll(wait_s: float) -> httpx.Response:
+            return httpx.post(url, json={"wait_s": wait_s}, headers=headers, timeout=30.0)
+
+        def hold() -> None:
+            while poll(8.0).status_code == 429:
+                pass
+
+        waiting = threading.Thread(target=hold)
+        waiting.start()
+        while (reply := poll(0.05)).status_code != 429:
+            assert waiting.is_alive()
         assert reply.headers["retry-after"] == "2"
         assert server.call("POST", "/studies/a/ask", {})["leases"] == []
         waiting.join()

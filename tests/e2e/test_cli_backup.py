@@ -150,7 +150,7 @@ def test_check_names_what_is_wrong(server: ServerProcess, url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE trial_values SET value = 7"))
     engine.dispose()
-    said = db(server, "check", url=url, code=1)
+    said = db(server, "check", url=url, code=6)
     assert "optuna-value: study 's' trial 0 has the value 1.0, and 7.0 to Optuna" in said
     assert "1 finding" in said
     ran = completed(server.command("db", "check", "--json", "--db", url), server.folder, server.env)
