@@ -18,13 +18,18 @@ from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from storage.engine import translate
 from storage.tables import owner
 from tuner.errors import OwnerLost
 
 TERM_S = 5.0
 """How long an owner on PostgreSQL may go without a renewal."""
 _MINE = owner.c.id == 1
-_LOCKED = b"SELECT epoch, name FROM tuner_owner WHERE id = 1 FOR KEY SHARE"
+LOCKED = (
+    b"SELECT 1 / coalesce("
+    b"(SELECT (epoch = %s)::int FROM tuner_owner WHERE id = 1 FOR KEY SHARE), 0)"
+)
+"""Locks the row, or fails: what follows in the pipeline is then skipped by the database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,28 +76,44 @@ def claim(connection: Connection, name: str) -> int:
 
 
 @contextmanager
-def checked(connection: Connection, epoch: int) -> Iterator[None]:
-    """Run a block in a transaction of the owner's, whose row is locked before. Raises OwnerLost.
+def committed(connection: Connection, epoch: int) -> Iterator[None]:
+    """Run a block in a transaction of the owner's, whose row is locked before, and commit.
 
-    PostgreSQL is asked for the epoch and sent the block's statements without a wait in between; the
-    answers are looked at in the end, which comes before the commit.
+    PostgreSQL is sent the lock, the block's statements and the commit in one go: it skips all that
+    follows a failure, so that nothing is stored unless the epoch is ours and each row was taken.
+
+    Raises:
+        OutcomeUnknown: the connection broke after the commit was sent.
+        OwnerLost: the epoch is not the database's.
     """
     connection.begin()
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
         check(connection, epoch)
         yield
+        _commit(connection)
         return
-    with driver.cursor() as cursor:
-        try:
-            with driver.pipeline():
-                cursor.execute(_LOCKED)
-                yield
-        except (psycopg.DatabaseError, DBAPIError):
-            connection.rollback()
-            check(connection, epoch)
-            raise
-        _compare(cursor.fetchone(), epoch)
+    sent = False
+    try:
+        with driver.pipeline(), driver.cursor() as cursor:
+            cursor.execute(LOCKED, (epoch,))
+            yield
+            sent = True
+            cursor.execute(b"COMMIT")
+    except (psycopg.DatabaseError, DBAPIError) as exc:
+        if sent and driver.closed:
+            raise translate(exc, committing=True) from exc
+        connection.rollback()
+        check(connection, epoch)
+        raise
+    connection.commit()
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except Exception as exc:
+        raise translate(exc, committing=True) from exc
 
 
 def check(connection: Connection, epoch: int, *, alone: bool = False) -> None:

@@ -83,16 +83,11 @@ class SqlStore:
         """Store a change set durably, if this process still owns the database."""
         with translated(), self._writer.connect() as connection:
             try:
-                with epochs.checked(connection, self._epoch):
+                with epochs.committed(connection, self._epoch):
                     write(connection, changes)
             except Exception:
                 _roll_back(connection)
                 raise
-            try:
-                connection.commit()
-            except Exception as exc:
-                _roll_back(connection)
-                raise translate(exc, committing=True) from exc
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query beside the writer; callable from any thread."""

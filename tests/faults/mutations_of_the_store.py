@@ -213,4 +213,11 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "    if found is None:\n",
         "../contract/test_ledger_owner.py",
     ),
+    (
+        TWO,
+        "storage/epoch.py",
+        "(SELECT (epoch = %s)::int FROM",
+        "(SELECT (epoch >= %s)::int FROM",
+        "../contract/test_ledger_owner.py",
+    ),
 ]
