@@ -46,7 +46,7 @@ def opened(where: str) -> BaseStorage:
 def run_trial(study: optuna.Study) -> None:
     """Ask for the five parameters of the default space, report and judge each step, tell.
 
-    A trial that waited long for SQLite's lock may be judged bad; it runs to its end like the others.
+    A trial that waited long for SQLite's lock may be judged bad; it runs on like the others.
     """
     trial = study.ask()
     trial.suggest_float("lr", 1e-4, 1.0, log=True)
