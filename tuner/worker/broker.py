@@ -10,6 +10,7 @@ import contextlib
 import math
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -52,12 +53,16 @@ class Broker:
 
     Args:
         handle: the trial.
-        folder: its own folder; the socket is made here at once, and listens from `start` on.
+        folder: its own folder; the socket is made here at once, and served from `start` on.
+        on_report: called after each report, before it is answered.
     """
 
-    def __init__(self, handle: ChildHandle, folder: Path) -> None:
+    def __init__(
+        self, handle: ChildHandle, folder: Path, *, on_report: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = folder / _NAME
         self._handle = handle
+        self._on_report = on_report
         self._clients: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_MOST)
@@ -153,6 +158,7 @@ class Broker:
             case Tell():
                 value = math.nan if message.value is None else message.value
                 decision = handle.report(message.step, value, message.metrics)
+                self._on_report()
                 return _standing(decision, handle.leaving)
             case HandOver():
                 handle.checkpoint(message.step, Path(message.path))
