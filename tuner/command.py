@@ -9,7 +9,7 @@ passes through a shell: an argument of the template is one argument of the progr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from tuner.errors import InvalidInput
@@ -71,6 +71,15 @@ def fill(items: Sequence[Item], values: Values) -> list[str]:
         elif isinstance(item, str):
             raise InvalidInput(f"{absent} has no value in this trial, which {item!r} needs")
     return argv
+
+
+def without(items: Sequence[Item], absent: Collection[str]) -> list[Item]:
+    """Return a command less the groups that need one of the names `absent`."""
+    return [
+        item
+        for item in items
+        if isinstance(item, str) or not any(n in absent for text in item for n in names_in(text))
+    ]
 
 
 @lru_cache(maxsize=1024)

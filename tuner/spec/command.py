@@ -78,8 +78,7 @@ class RunCommand(Document):
     report: Lines | None = None
     """How reports are read out of what it prints. If absent it reports itself."""
     on_stop: StopSignal | None = None
-    """Signal at a decision to stop. If absent: SIGTERM where `report` is given, else none at once.
-    """
+    """Signal at a decision to stop. SIGTERM where `report` is given, else none, if absent."""
     on_rate: Literal["SIGHUP", "SIGUSR1", "SIGUSR2"] | None = None
     """Signal when the level of the rate has changed."""
     stop_grace: Annotated[float, Field(ge=0, le=3600)] = 30.0
