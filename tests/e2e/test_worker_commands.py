@@ -180,9 +180,8 @@ def test_a_stop_ends_a_script_that_reports_and_does_not_look(bench: Bench) -> No
 
 def test_signals_tell_of_decisions(bench: Bench) -> None:
     def decide(item: wire.ReportItem) -> wire.DecisionView:
-        if item.step == 1:
-            return wire.DecisionView(lr_factor=0.5)
-        return stop_at(3)(item) if item.lr_factor == 0.5 else wire.DecisionView(lr_factor=0.5)
+        action = Action.CONTINUE if item.step < 3 else Action.STOP
+        return wire.DecisionView(action=action, lr_factor=0.5)
 
     bench.server.decide = decide
     script(
@@ -213,7 +212,7 @@ while signal.SIGINT not in seen:
         on_rate="SIGUSR1",
         on_stop="SIGINT",
     )
-    assert (bench.folder / "told").read_text().splitlines() == ["SIGUSR1 0.5", "SIGINT 1.0"]
+    assert (bench.folder / "told").read_text().splitlines() == ["SIGUSR1 0.5", "SIGINT 0.5"]
     assert [r.lr_factor for r in trial.reports][:2] == [1.0, 0.5]
     assert one(trial).outcome == "complete"
 

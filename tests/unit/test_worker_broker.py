@@ -146,7 +146,7 @@ def test_nothing_reaches_the_handle_after_the_end(tmp_path: Path) -> None:
     waiting, go = threading.Event(), threading.Event()
 
     class Slow(FakeParent):
-        def receive(self, timeout: float | None) -> Decided | None:  # type: ignore[override]
+        def receive(self, timeout: float | None) -> Decided | None:
             if timeout:
                 waiting.set()
                 assert go.wait(60)
