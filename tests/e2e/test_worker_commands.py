@@ -221,7 +221,7 @@ while signal.SIGINT not in seen:
     ("text", "outcome", "said", "retry"),
     [
         ("import sys; print('so sad'); sys.exit(3)", "failed", "exit code 3", True),
-        ("print('nothing')", "failed", "reported nothing: there is no value", False),
+        ("print('nothing')", "failed", "it reported nothing: there is no value", False),
         ("import os; os.kill(os.getpid(), 11)", "failed", "killed by SIGSEGV", True),
         ("raise ValueError('no')", "failed", "ValueError: no", True),
         ("raise MemoryError('all')", "oom", "MemoryError: all", True),
