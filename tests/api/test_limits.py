@@ -69,6 +69,8 @@ def test_half_a_head_is_closed_and_others_are_served(tmp_path: Path, sent: bytes
             reply = everything(slow)
         assert reply.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert b"request-timeout" in reply
+        counted = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert 'tuner_refusals_total{kind="heads"} 1.0' in counted.text
 
 
 def test_a_head_that_trickles_is_closed_although_bytes_come(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_long_polls_have_places(tmp_path: Path) -> None:
             return httpx.post(url, json={"wait_s": wait_s}, headers=headers, timeout=30.0)
 
         def hold() -> None:
-            while poll(8.0).status_code == 429:
+            while poll(20.0).status_code == 429:
                 pass
 
         waiting = threading.Thread(target=hold)
@@ -193,6 +195,7 @@ def test_long_polls_have_places(tmp_path: Path) -> None:
             assert waiting.is_alive()
         assert reply.headers["retry-after"] == "2"
         assert server.call("POST", "/studies/a/ask", {})["leases"] == []
+        server.call("PATCH", "/studies/a", {"state": "cancelled"})  # which ends the poll
         waiting.join()
 
 
