@@ -43,6 +43,7 @@ class ServerProcess:
         options: further options of `tuner serve`.
         token: its admin token; with None it makes one itself.
         program: what starts `tuner`.
+        variables: further variables of its environment.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class ServerProcess:
         *options: str,
         token: str | None = TOKEN,
         program: Sequence[str] = PROGRAM,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.url = ""
         self._options = options
         self._token = token
         self._program = tuple(program)
+        self._variables = dict(variables or {})
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "server.log"
@@ -100,7 +103,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 [*self._program, "serve", "--port", str(self._port), *self._options],
                 cwd=self.folder,
-                env=environment(self.folder, **given),
+                env=environment(self.folder, **given, **self._variables),
                 stdout=log,
                 stderr=log,
             )
