@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.databases import lay_database
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "a-token-of-the-tests-own-0123456789"
 PROGRAM = (sys.executable, "-m", "tuner")
@@ -39,7 +41,8 @@ class ServerProcess:
     """A server whose data folder is `folder`, on a free port that it keeps over restarts.
 
     Args:
-        folder: its data folder and working directory; by default its database lies there.
+        folder: its data folder and working directory; by default its database lies there, with its
+            tables. A database that `--db` names is made by the server itself.
         options: further options of `tuner serve`.
         token: its admin token; with None it makes one itself.
         program: what starts `tuner`.
@@ -63,6 +66,8 @@ class ServerProcess:
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "server.log"
+        if "--db" not in options:
+            lay_database(folder / "tuner.db")
         self._seen = 0
 
     @property

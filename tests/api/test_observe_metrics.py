@@ -97,11 +97,11 @@ async def test_what_limits_refuse_is_counted_by_kind(tmp_path: Path) -> None:
         assert (await node.post("/studies", body)).status_code == 409
         stream = {"Accept": "text/event-stream"}
         assert (await node.http.get(f"{API}/events", headers=stream)).status_code == 429
+        lease = (await node.ask()).lease
+        assert (await node.post("/heartbeats", {"leases": []})).status_code == 429
         for status in (401, 429):
             wrong = {"Authorization": "Bearer wrong"}
             assert (await node.http.get(f"{API}/studies", headers=wrong)).status_code == status
-        lease = (await node.ask()).lease
-        assert (await node.post("/heartbeats", {"leases": []})).status_code == 429
         assert refusals(node) == dict.fromkeys(KINDS, 0.0) | dict.fromkeys(
             ("quota_queued", "event_streams", "wrong_tokens", "worker_requests"), 1.0
         )
