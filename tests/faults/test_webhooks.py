@@ -19,7 +19,7 @@ from tests.receiver import Got, Receiver, documented_verify, receiving
 from tests.serving import ServerProcess
 
 PROMISE = "Webhooks tell each event"
-TOPICS = {"study.submitted": "submitted", "trial.ended": "ended"}
+TOPICS = {"study.submitted": "submitted", "trial.leased": "leased", "trial.ended": "ended"}
 """What is told, and the kind of its events."""
 REFUSALS = (302, 404, 500, 503)
 
@@ -58,9 +58,9 @@ class Temper:
             assert self._go.wait(PATIENCE_S)
             raise ConnectionError("nobody waits for this answer any more")
         draw = self._rng.random()
-        if self.flaps and draw < 0.1:
+        if self.flaps and draw < 0.2:
             self.refused += 1
-            if draw < 0.03:
+            if draw < 0.07:
                 raise ConnectionError("it fell over")
             self._receiver.answers = [(self._rng.choice(REFUSALS), {}, b"")]
             return
