@@ -103,26 +103,31 @@ def _faults(exported: Exported, text: str) -> Iterator[str]:
     """Yield what is wrong with a query."""
     query = promql.parse(text)
     found = uses(query)
-    known = ADDED.union(*(exported.labels.get(s.name or "", ()) for s, _ in found))
     if not found:
         yield "it asks for nothing"
-    for series, ranged in found:
-        name = series.name or ""
-        for matcher in series.matchers.matchers:
-            if matcher.name not in exported.labels.get(name, set()) | ADDED:
-                yield f"{name} has no label {matcher.name}"
-            values = exported.values[name, matcher.name]
-            if matcher.op == promql.MatchOp.Equal and matcher.value not in values:
-                yield f"{matcher} never is"
-        if name not in exported.labels:
-            yield f"there is no {name}"
-        if ranged != name.endswith(("_total", "_bucket", "_sum", "_count")):
-            yield f"{name}: what only grows is asked for by its rate, and nothing else is"
+    for use in found:
+        yield from _faults_of(exported, use)
+    known = ADDED.union(*(exported.labels.get(s.name or "", ()) for s, _ in found))
+    buckets = any((s.name or "").endswith("_bucket") for s, _ in found)
     for labels in kept(query):
         if labels - known:
             yield f"no label {labels - known}"
-        if ("le" in labels) != any((s.name or "").endswith("_bucket") for s, _ in found):
+        if ("le" in labels) != buckets:
             yield "buckets are kept by `le`, and nothing else is"
+
+
+def _faults_of(exported: Exported, use: Use) -> Iterator[str]:
+    name = use.series.name or ""
+    if name not in exported.labels:
+        yield f"there is no {name}"
+    if use.ranged != name.endswith(("_total", "_bucket", "_sum", "_count")):
+        yield f"{name}: what only grows is asked for by its rate, and nothing else is"
+    for matcher in use.series.matchers.matchers:
+        if matcher.name not in exported.labels.get(name, set()) | ADDED:
+            yield f"{name} has no label {matcher.name}"
+        values = exported.values[name, matcher.name]
+        if matcher.op == promql.MatchOp.Equal and matcher.value not in values:
+            yield f"{matcher} never is"
 
 
 @pytest.mark.parametrize(
