@@ -38,10 +38,7 @@ def test_a_worker_works_with_it_alone(tmp_path: Path) -> None:
 
 
 def test_a_weak_one_keeps_the_server_from_starting(tmp_path: Path) -> None:
-    for secret, why in (("short", "at least 32 random"), (TOKEN, "is the admin token")):
-        env = environment(tmp_path, TUNER_ADMIN_TOKEN=TOKEN, TUNER_WORKER_TOKEN=secret)
-        ran = completed([*PROGRAM, "serve", "--port", "0"], tmp_path, env)
-        assert (ran.returncode, ran.stdout) == (1, "")
-        assert ran.stderr.startswith("error: ")
-        assert why in ran.stderr
-        assert secret not in ran.stderr
+    env = environment(tmp_path, TUNER_ADMIN_TOKEN=TOKEN, TUNER_WORKER_TOKEN=TOKEN)
+    ran = completed([*PROGRAM, "serve", "--port", "0"], tmp_path, env)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "error: TUNER_WORKER_TOKEN is the admin token: choose another one\n"
