@@ -57,10 +57,9 @@ class Temper:
             self._came.set()
             assert self._go.wait(PATIENCE_S)
             raise ConnectionError("nobody waits for this answer any more")
-        draw = self._rng.random()
-        if self.flaps and draw < 0.2:
+        if self.flaps and (not self.refused or self._rng.random() < 0.2):
             self.refused += 1
-            if draw < 0.07:
+            if self.refused % 3 == 0:
                 raise ConnectionError("it fell over")
             self._receiver.answers = [(self._rng.choice(REFUSALS), {}, b"")]
             return
