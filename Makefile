@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 # PyTorch's own index for another build of torch, as its install page shows; see docs/install.md.
 export TORCH_INDEX ?=
 PYTEST_ARGS ?=
+# Tests wait for processes, disks and clocks: three at once for two cores.
+TESTS_AT_ONCE ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 
 # The environment variables hold for the isolated environment that builds the project, too.
 PIP_INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
@@ -26,7 +28,7 @@ demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network,
 .PHONY: test
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
 test: $(VENV)/.installed-test postgres compiler chromium lint ## all checks and all tests
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: faults
 faults: export OMP_NUM_THREADS := 1

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from api import lifecycle
+from api.limits import quotas
+from api.limits.settings import Limits
 from api.optuna_trials import Ended, Waiting
 from api.studies import find
 from api.submit import Submission
@@ -18,13 +20,20 @@ from tuner.wire import Adopt, Adopted, AdoptTrials
 
 
 def begin(
-    tx: Transaction, submission: Submission, adopt: Adopt, user: str, now: datetime
+    tx: Transaction,
+    submission: Submission,
+    adopt: Adopt,
+    user: str,
+    now: datetime,
+    *,
+    limits: Limits,
 ) -> Adopted:
     """Create a paused study without trials; or return it, if it waits for them already.
 
     Raises:
         DuplicateName: the name is taken by another study.
         InvalidInput: the document gives no name.
+        QuotaReached: its project has as many studies as it may that are not over.
     """
     spec = submission.spec
     if spec.name is None:
@@ -32,6 +41,7 @@ def begin(
     try:
         known = tx.study_named(spec.name)
     except NotFound:
+        quotas.check_queued(tx, limits, spec.queue.project)
         study = _create(tx, submission, adopt, user, now)
     else:
         if not _awaits(known) or known.spec != spec:

@@ -9,24 +9,29 @@ import secrets
 from functools import lru_cache
 from typing import NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from api.observe.refusals import WRONG_TOKENS
 from api.services import Services
-from api.settings import Settings
-from tuner.access import BUILT_IN_ADMIN, Identity, Token
-from tuner.errors import NotAuthenticated, TooMany
+from api.settings import Settings, WorkerToken
+from tuner import home
+from tuner.access import BUILT_IN_ADMIN, Identity, Token, built_in_worker
+from tuner.errors import InvalidInput, NotAuthenticated, TooMany
+from tuner.text import Name
 
 PREFIX = "tnr_"
 """How tokens of the table begin, so that scanners for secrets know them."""
 STRONG = 32
 """Characters from which on a token is taken for random: no number of guesses finds it."""
 _LONGEST_ADDRESS = 64
+_PROJECT: TypeAdapter[str] = TypeAdapter(Name)
 _WRONG = "the token is not known here, was revoked, or has expired"
 
 
 class Credential(NamedTuple):
-    """Whose a token is. `digest` finds it in the table; None for the built-in admin."""
+    """Whose a token is. `digest` finds it in the table; None for the built-in ones."""
 
     identity: Identity
     digest: str | None
@@ -40,6 +45,27 @@ def new_secret() -> str:
 def digest_of(secret: str) -> str:
     """Return the SHA-256 of a secret, in hexadecimal."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def worker_token(admin: str) -> WorkerToken | None:
+    """Return the built-in worker token that the environment names, None if it names none.
+
+    Raises:
+        InvalidInput: it is weak, or the admin's; or its project is no name of one.
+    """
+    secret, project = home.read_worker_token(), home.read_worker_project()
+    if secret is None:
+        if project is not None:
+            raise InvalidInput(f"{home.PROJECT_VARIABLE} goes with {home.WORKER_VARIABLE}")
+        return None
+    if hmac.compare_digest(secret.encode(), admin.encode()):
+        raise InvalidInput(f"{home.WORKER_VARIABLE} is the admin token: choose another one")
+    try:
+        project = None if project is None else _PROJECT.validate_python(project)
+    except ValidationError as exc:
+        why = exc.errors()[0]["msg"]
+        raise InvalidInput(f"{home.PROJECT_VARIABLE} names no project: {why}") from exc
+    return WorkerToken(digest=digest_of(secret), project=project)
 
 
 def is_built_in(settings: Settings, digest: str) -> bool:
@@ -63,12 +89,16 @@ def check_token(services: Services, secret: str, address: str) -> Credential:
     token = services.ledger.memory.token(digest)
     if token is not None and token.is_valid(services.clock()):
         return Credential(identity_of(token), digest)
+    worker = services.settings.worker_token
+    if worker is not None and hmac.compare_digest(digest, worker.digest):
+        return Credential(built_in_worker(worker.project), None)
     built_in = is_built_in(services.settings, digest)
     if built_in and len(services.settings.admin_token) >= STRONG:
         return Credential(BUILT_IN_ADMIN, None)
     wait = services.throttle.wait(address)
     if wait > 0:
-        raise TooMany("too many wrong tokens came from this address", retry_after=math.ceil(wait))
+        detail = "too many wrong tokens came from this address"
+        raise TooMany(detail, retry_after=math.ceil(wait), of=WRONG_TOKENS)
     if built_in:
         return Credential(BUILT_IN_ADMIN, None)
     services.throttle.fail(address)

@@ -215,6 +215,7 @@ def grant(tx: Transaction, study: Study, trial: Trial, caller: Caller, now: date
             marks=tuple(m for m in trial.marks if held is not None and m.step <= step),
             lr_factor=level,
             lease=lease,
+            held_by=lease.token_id,
             started_at=trial.started_at or now,
         )
     )

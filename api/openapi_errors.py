@@ -38,7 +38,7 @@ _OWN: Mapping[str, tuple[Kind, ...]] = {
     "adopt_trials": (*_STATE, errors.Conflict),
     "change_study": (*_STATE, errors.Conflict),
     "delete_study": (*_STATE, errors.Conflict),
-    "extend_study": (*_STATE, errors.Conflict),
+    "extend_study": (*_STATE, errors.Conflict, errors.QuotaReached),
     "enqueue_trial": (*_STATE, errors.Conflict),
     "ask_trial": (*_STATE, errors.NoTrial),
     "acquire_leases": (errors.NotFound,),

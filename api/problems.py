@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.observe import refusals
 from api.observe.middleware import route_of
 from api.observe.request_id import CURRENT
 from tuner.errors import (
@@ -99,7 +100,9 @@ class Boundary:
         except Exception as exc:
             if started:
                 raise
-            await response_of(_expected(exc, scope))(scope, receive, watched)
+            error = _expected(exc, scope)
+            refusals.note(scope, error)
+            await response_of(error)(scope, receive, watched)
 
 
 def _expected(exc: Exception, scope: Scope) -> TunerError:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app, program_version
+from api.credentials import worker_token
 from api.limits.protocol import protocol
 from api.limits.settings import Limits, read_quotas
 from api.observe import logs
@@ -86,6 +87,7 @@ def serve(
                 db_url=url,
                 artifact_dir=folder,
                 admin_token=token,
+                worker_token=worker_token(token),
                 host=host,
                 allowed_hosts=allowed_hosts,
                 behind_proxy=behind_proxy,
@@ -157,7 +159,7 @@ async def run(
     metrics, tracing = Metrics(program_version()), open_tracing(os.environ, program_version())
     app = create_app(settings, metrics=metrics, tracing=tracing)
     front = Front(settings, metrics)
-    server = _Server(_config(front, settings), front)
+    server = _Server(_config(front, settings, metrics), front)
     async with contextlib.AsyncExitStack() as owned:
         if tracing is not None:
             owned.push_async_callback(asyncio.to_thread, tracing.close)
@@ -223,12 +225,12 @@ def _calling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             loop.remove_signal_handler(sig)
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, metrics: Metrics) -> uvicorn.Config:
     tls = settings.tls
     return uvicorn.Config(
         app,
         lifespan="off",
-        http=protocol(settings.limits),
+        http=protocol(settings.limits, metrics.refused),
         ws="none",
         access_log=False,
         log_config=None,
@@ -269,6 +271,9 @@ def say(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
         print(f"It is kept in {home.token_file()}, readable by you alone, and not shown again.")
     else:
         print(f"admin token: as before ({home.token_source()})")
+    if (worker := settings.worker_token) is not None:
+        whose = "all projects" if worker.project is None else f"project {worker.project}"
+        print(f"worker token: as in {home.WORKER_VARIABLE}, for {whose}")
     sys.stdout.flush()
 
 

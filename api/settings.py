@@ -21,6 +21,17 @@ class Tls:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerToken:
+    """The built-in worker token, by the SHA-256 of its secret in hexadecimal.
+
+    With a `project` it gets leases of that project's studies only.
+    """
+
+    digest: str
+    project: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The server's settings. Durations in seconds, sizes in bytes.
 
@@ -31,6 +42,7 @@ class Settings:
     db_url: str
     artifact_dir: Path
     admin_token: str = field(repr=False)
+    worker_token: WorkerToken | None = None
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
     behind_proxy: bool = False

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from api import lifecycle, queue, versions
+from api.limits import quotas
+from api.limits.settings import Limits
 from api.services import Services
 from api.views import elapsed_hours, study_view
 from storage.memory import Reader
@@ -133,6 +135,8 @@ def extend(
     more: Extend,
     now: datetime,
     expected: frozenset[str] | None = None,
+    *,
+    limits: Limits,
 ) -> Study:
     """Add to a study's budget; one that finished, or is stopping, goes on.
 
@@ -142,6 +146,7 @@ def extend(
         InvalidInput: nothing is added, or more than a study may have.
         NotFound: there is no such study.
         PreconditionFailed: it was changed meanwhile.
+        QuotaReached: it is over, and its project has as many as it may that are not.
         StudyState: it was cancelled or ended by failures, or its hours are used up.
     """
     study = find(tx, ref)
@@ -156,6 +161,7 @@ def extend(
     spec = _larger(study, more, lifecycle.tally(tx, study.study_id).searched, now)
     changes: dict[str, object] = {"spec": spec, "stopping": None}
     if study.state is StudyState.FINISHED:
+        quotas.check_queued(tx, limits, study.spec.queue.project)
         state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
         changes |= {"state": state, "ended_why": None, "ended_at": None}
     data = {"trials": spec.budget.trials, "hours": spec.budget.hours}

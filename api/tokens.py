@@ -12,11 +12,12 @@ from api.services import Services
 from storage.audit import AuditFilter, audit_entries
 from storage.memory import Reader
 from storage.transaction import Transaction
-from tuner.access import ADMIN_NAME, AuditEntry, Role, Token
+from tuner.access import ADMIN_NAME, WORKER_NAME, AuditEntry, Role, Token
 from tuner.errors import Conflict, InvalidInput, NotFound
 from tuner.wire import AuditPage, AuditView, CreatedToken, CreateToken, TokenList, TokenView
 
 _FUTURE = 2**62
+_BUILT_IN = (ADMIN_NAME, WORKER_NAME)
 
 
 async def create(services: Services, body: CreateToken, actor: Actor) -> CreatedToken:
@@ -28,8 +29,8 @@ async def create(services: Services, body: CreateToken, actor: Actor) -> Created
     """
     if body.role is Role.ADMIN and body.project is not None:
         raise InvalidInput("project: an admin's token is of all projects")
-    if body.name == ADMIN_NAME:
-        raise Conflict(f"{ADMIN_NAME!r} is the built-in token's name")
+    if body.name in _BUILT_IN:
+        raise Conflict(f"{body.name!r} is a built-in token's name")
     secret, now = new_secret(), services.clock()
     token = Token(
         token_id=f"t-{secrets.token_hex(6)}",
@@ -78,6 +79,11 @@ def _find(reader: Reader, ref: str) -> Token:
     for token in reader.tokens():
         if ref in (token.token_id, token.name):
             return token
+    if ref in _BUILT_IN:
+        raise NotFound(
+            f"{ref!r} is built in and in no list: to change it, change the server's variable or "
+            "file, and restart the server"
+        )
     raise NotFound(f"no token has the id or name {ref!r}")
 
 

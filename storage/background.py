@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import ParamSpec, TypeVar
 
+from storage.calls import Command
 from storage.engine import database_url
-from storage.ledger import Command, Ledger
+from storage.ledger import Ledger
 from storage.memory import Memory
 from storage.open import run_ledger
 from storage.sql_store import SqlStore

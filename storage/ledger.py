@@ -7,11 +7,20 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import select
 
+from storage.calls import (
+    RETRY_AFTER_S,
+    Call,
+    Command,
+    Decided,
+    again,
+    answer,
+    decide,
+    unavailable,
+)
 from storage.changes import Committed
 from storage.memory import Memory
 from storage.merge import apply, seal
@@ -23,7 +32,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 T = TypeVar("T")
-Command = Callable[[Transaction], T]
 Subscriber = Callable[[Committed], None]
 OnCommit = Callable[[int, float], None]
 
@@ -31,22 +39,8 @@ LARGEST_BATCH = 5_000
 MOST_WAITING = 20_000
 RENEW_S = 1.0
 PURGE_PAUSE_S = 0.02
-RETRY_AFTER_S = 1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Call(Generic[T]):
-    command: Command[T]
-    reply: asyncio.Future[T]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Decided:
-    call: _Call[Any]
-    value: Any = None
-    error: Exception | None = None
 
 
 class Ledger:
@@ -66,7 +60,7 @@ class Ledger:
         """Called on the event loop after each commit: commands in it, seconds it took."""
         self._store = store
         self._executor = executor
-        self._pending: list[_Call[Any]] = []
+        self._pending: list[Call[Any]] = []
         self._work = asyncio.Event()
         self._dropped = asyncio.Event()
         self._closing = False
@@ -117,13 +111,13 @@ class Ledger:
         if (refusal := self._refusal()) is not None:
             reply.set_exception(refusal)
             return reply
-        self._pending.append(_Call(command=command, reply=reply))
+        self._pending.append(Call(command=command, reply=reply))
         self._work.set()
         return reply
 
     def _refusal(self) -> TunerError | None:
         if self._lost is not None:
-            return _again(self._lost)
+            return again(self._lost)
         if self._closing:
             return Unavailable("the server is stopping", retry_after=RETRY_AFTER_S)
         if self.is_overloaded:
@@ -173,9 +167,9 @@ class Ledger:
                 await self._write_batch(batch)
             except Exception as exc:
                 _log.exception("a batch of %d commands failed", len(batch))
-                self._refuse(batch, _unavailable(exc))
+                self._refuse(batch, unavailable(exc))
 
-    async def _write_batch(self, batch: list[_Call[Any]]) -> None:
+    async def _write_batch(self, batch: list[Call[Any]]) -> None:
         if self._lost is not None:
             self._refuse(batch, self._lost)
             return
@@ -188,10 +182,10 @@ class Ledger:
         except TunerError as exc:
             await self._fail(batch, exc)
 
-    async def _commit(self, batch: list[_Call[Any]]) -> None:
+    async def _commit(self, batch: list[Call[Any]]) -> None:
         """Decide, store, merge, and only then reply."""
         tx = Transaction(self.memory)
-        decided = [_decide(tx, call) for call in batch if not call.reply.done()]
+        decided = [decide(tx, call) for call in batch if not call.reply.done()]
         changes = seal(self.memory, tx)
         began = time.perf_counter()
         if not changes.empty:
@@ -204,9 +198,9 @@ class Ledger:
             if changes.dropped:
                 self._dropped.set()
         for item in decided:
-            _reply(item)
+            answer(item)
 
-    async def _isolate(self, batch: list[_Call[Any]]) -> None:
+    async def _isolate(self, batch: list[Call[Any]]) -> None:
         """Run the commands one by one, so that only those whose rows are refused fail.
 
         Ids are read again first: another program may have taken the next ones.
@@ -226,7 +220,7 @@ class Ledger:
                 await self._fail(batch[i:], exc)
                 return
 
-    async def _fail(self, batch: list[_Call[Any]], exc: TunerError) -> None:
+    async def _fail(self, batch: list[Call[Any]], exc: TunerError) -> None:
         if isinstance(exc, OwnerLost):
             self._lost = exc
         self._log_failure(exc)
@@ -255,9 +249,9 @@ class Ledger:
         self._stale = False
         self._announce(Committed(reloaded=True))
 
-    def _refuse(self, batch: list[_Call[Any]], exc: TunerError) -> None:
+    def _refuse(self, batch: list[Call[Any]], exc: TunerError) -> None:
         for call in batch:
-            _reply(_Decided(call=call, error=_again(exc)))
+            answer(Decided(call=call, error=again(exc)))
 
     def _announce(self, news: Committed) -> None:
         for callback in tuple(self._subscribers):
@@ -293,38 +287,3 @@ class Ledger:
 
 def _ping(connection: Connection) -> None:
     connection.execute(select(1))
-
-
-def _decide(tx: Transaction, call: _Call[Any]) -> _Decided:
-    savepoint = tx.savepoint()
-    try:
-        return _Decided(call=call, value=call.command(tx))
-    except StopIteration as exc:
-        tx.rollback(savepoint)
-        return _Decided(call=call, error=_unavailable(exc))
-    except Exception as exc:
-        tx.rollback(savepoint)
-        return _Decided(call=call, error=exc)
-
-
-def _reply(decided: _Decided) -> None:
-    reply = decided.call.reply
-    if reply.done():
-        return
-    if decided.error is not None:
-        reply.set_exception(decided.error)
-    else:
-        reply.set_result(decided.value)
-
-
-def _again(exc: TunerError) -> TunerError:
-    """Return the error anew, so that each caller raises its own."""
-    copy = type(exc)(exc.detail, **exc.extra)
-    copy.__cause__ = exc
-    return copy
-
-
-def _unavailable(exc: Exception) -> Unavailable:
-    unavailable = Unavailable("the write failed", retry_after=RETRY_AFTER_S)
-    unavailable.__cause__ = exc
-    return unavailable

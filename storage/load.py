@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -13,6 +14,7 @@ from storage.access_rows import read_tokens
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
+from storage.numbers import highest_seq
 from storage.optuna_records.load import load_optuna
 from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
@@ -65,7 +67,7 @@ def read_counters(connection: Connection) -> Counters:
     return Counters(
         study_id=_next(connection, optuna_studies.c.study_id),
         trial_id=_next(connection, optuna_trials.c.trial_id),
-        seq=_next(connection, tables.events.c.seq),
+        seq=highest_seq(connection) + 1,
         numbers={study_id: number + 1 for study_id, number in connection.execute(numbers)},
         foreign_names={row.study_name: row.study_id for row in connection.execute(foreign)},
     )
@@ -130,7 +132,13 @@ def _trials(
     lineages, stored = _reports(connection)
     found: dict[int, dict[int, Trial]] = {}
     curves: dict[TrialKey, Stored] = {}
-    query = select(tables.trials).order_by(tables.trials.c.study_id, tables.trials.c.number)
+    ours, held_by = tables.trials, tables.attempts
+    last = and_(held_by.c.trial_id == ours.c.trial_id, held_by.c.attempt == ours.c.attempt)
+    query = (
+        select(ours, held_by.c.token_id.label("held_by"))
+        .outerjoin(held_by, last)
+        .order_by(ours.c.study_id, ours.c.number)
+    )
     for row in connection.execute(query).mappings():
         place = TrialKey(row["study_id"], row["number"])
         held = attempts.get(place)
@@ -160,6 +168,7 @@ def _trial(row: RowMapping, params: Mapping[str, ParamValue], lease: Lease | Non
         lr_factor=row["lr_factor"],
         marks=rows.read_marks(row["marks"]),
         lease=lease,
+        held_by=row["held_by"] and sys.intern(row["held_by"]),
         checkpoint=rows.read_checkpoint(row["checkpoint"]),
         started_at=rows.aware_or_none(row["started_at"]),
         ended_at=rows.aware_or_none(row["ended_at"]),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, select, update
 
 from storage import tables
+from storage.numbers import note_seq
 from storage.optuna_records.write import OF_STUDIES, OF_TRIALS
 
 DELETED = "deleted"
@@ -42,6 +43,7 @@ def purge_some(connection: Connection) -> bool:
     ).scalar()
     if study_id is None:
         return False
+    note_seq(connection)
     trials = _some_trials(connection, study_id)
     if trials:
         _delete_trials(connection, study_id, trials)

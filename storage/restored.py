@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, inspect, select, update
 
 from storage import rows
 from storage.bulk import insert_rows
+from storage.numbers import highest_seq, note_seq
 from storage.tables import attempts, events, optuna_studies, owner, studies
 from tuner.trial import Event, EventKind
 
@@ -35,8 +36,8 @@ def former(connection: Connection) -> Former:
     some = connection.execute(select(optuna_studies.c.study_id).limit(1)).first()
     if not {owner.name, events.name} <= tables:
         return Former(empty=some is None)
-    epoch, seq = _highest(connection, owner.c.epoch), _highest(connection, events.c.seq)
-    return Former(empty=some is None, epoch=epoch, seq=seq)
+    epoch = _highest(connection, owner.c.epoch)
+    return Former(empty=some is None, epoch=epoch, seq=highest_seq(connection))
 
 
 def _highest(connection: Connection, column: ColumnElement[int]) -> int:
@@ -76,10 +77,11 @@ def settle(connection: Connection, before: Former) -> None:
             .where(attempts.c.trial_id == trial_id, attempts.c.attempt == attempt)
             .values(token=f"restored-{secrets.token_urlsafe(18)}")
         )
-    last = max(_highest(connection, events.c.seq), before.seq)
+    last = max(highest_seq(connection), before.seq)
     found = connection.execute(select(studies.c.study_id).order_by(studies.c.study_id)).scalars()
     told = [
         Event(study_id=i, kind=EventKind.RESTORED, at=now, seq=last + SEQ_GAP + n, data={})
         for n, i in enumerate(found.all())
     ]
     insert_rows(connection, events, [rows.event_row(e) for e in told])
+    note_seq(connection, least=last + SEQ_GAP)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import rows
-from storage.bulk import insert_rows
 from storage.changes import SpecChange
 from storage.tables import specs
 from tuner.spec import StudySpec
@@ -31,20 +32,23 @@ class SpecVersion:
 
 
 def write_specs(connection: Connection, changes: Sequence[SpecChange]) -> None:
-    """Store the changed documents, each as its study's next version."""
+    """Store the changed documents, each as its study's next version.
+
+    Nothing is read here: PostgreSQL answers only when the whole change set was sent.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert: Any = dialect.insert(specs)
     for change in changes:
         study = change.study
-        query = select(func.max(specs.c.version)).where(specs.c.study_id == study.study_id)
-        newest = connection.execute(query).scalar()
-        found = []
-        if newest is None:
-            newest = 1
-            found.append(_row(study, 1, study.spec, study.created_at, study.created_by))
-        found.append(_row(study, newest + 1, change.spec, change.at, change.by))
-        insert_rows(connection, specs, found)
+        first = _row(study, 1, study.spec, study.created_at, study.created_by)
+        connection.execute(insert.values(first).on_conflict_do_nothing().inline())
+        newest = select(func.max(specs.c.version)).where(specs.c.study_id == study.study_id)
+        following = newest.scalar_subquery() + 1
+        row = _row(study, following, change.spec, change.at, change.by)
+        connection.execute(insert.values(row).inline())
 
 
-def _row(study: Study, version: int, spec: StudySpec, at: datetime, by: str) -> rows.Row:
+def _row(study: Study, version: Any, spec: StudySpec, at: datetime, by: str) -> rows.Row:
     return {
         "study_id": study.study_id,
         "version": version,

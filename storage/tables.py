@@ -141,6 +141,13 @@ events = Table(
     Index("tuner_events_trial", "study_id", "number", "seq"),
 )
 
+numbers = Table(
+    "tuner_numbers",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("highest", BigInteger, nullable=False),
+)
+
 workers = Table(
     "tuner_workers",
     metadata,

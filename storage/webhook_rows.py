@@ -76,7 +76,7 @@ def _webhook(row: RowMapping) -> Webhook:
 
 
 def _delivery_row(delivery: Delivery) -> Row:
-    return {**vars(delivery), "at": rows.naive(delivery.at)}
+    return {**vars(delivery), "topic": str(delivery.topic), "at": rows.naive(delivery.at)}
 
 
 def read_delivery(row: RowMapping) -> Delivery:

@@ -12,6 +12,7 @@ from storage.upgrade import upgrade
 def lay_database(file: Path) -> str:
     """Put a database without studies where there is none yet; return its URL."""
     if not file.exists():
+        file.touch(0o600)
         file.write_bytes(_template())
     return f"sqlite:///{file}"
 

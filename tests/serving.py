@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.databases import lay_database
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "a-token-of-the-tests-own-0123456789"
 PROGRAM = (sys.executable, "-m", "tuner")
@@ -39,10 +41,12 @@ class ServerProcess:
     """A server whose data folder is `folder`, on a free port that it keeps over restarts.
 
     Args:
-        folder: its data folder and working directory; by default its database lies there.
+        folder: its data folder and working directory; by default its database lies there, with its
+            tables. A database that `--db` names is made by the server itself.
         options: further options of `tuner serve`.
         token: its admin token; with None it makes one itself.
         program: what starts `tuner`.
+        variables: further variables of its environment.
     """
 
     def __init__(
@@ -51,15 +55,19 @@ class ServerProcess:
         *options: str,
         token: str | None = TOKEN,
         program: Sequence[str] = PROGRAM,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.url = ""
         self._options = options
         self._token = token
         self._program = tuple(program)
+        self._variables = dict(variables or {})
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "server.log"
+        if "--db" not in options:
+            lay_database(folder / "tuner.db")
         self._seen = 0
 
     @property
@@ -100,7 +108,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 [*self._program, "serve", "--port", str(self._port), *self._options],
                 cwd=self.folder,
-                env=environment(self.folder, **given),
+                env=environment(self.folder, **given, **self._variables),
                 stdout=log,
                 stderr=log,
             )

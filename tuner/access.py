@@ -10,6 +10,8 @@ from typing import Any
 
 ADMIN_NAME = "admin"
 """Name and id of the built-in admin token, which is in no table."""
+WORKER_NAME = "built-in-worker"
+"""Name and id of the built-in worker token, which is in no table either."""
 
 
 class Role(StrEnum):
@@ -67,6 +69,11 @@ class Identity:
 
 
 BUILT_IN_ADMIN = Identity(name=ADMIN_NAME, role=Role.ADMIN, project=None, token_id=ADMIN_NAME)
+
+
+def built_in_worker(project: str | None) -> Identity:
+    """Return who the built-in worker token stands for."""
+    return Identity(name=WORKER_NAME, role=Role.WORKER, project=project, token_id=WORKER_NAME)
 
 
 @dataclass(frozen=True, kw_only=True)

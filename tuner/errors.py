@@ -163,7 +163,10 @@ class WrongHost(TunerError):
 
 
 class TooMany(TunerError):
-    """The caller sends more than its share; `extra["retry_after"]` is in seconds."""
+    """The caller sends more than its share; `extra["retry_after"]` is in seconds.
+
+    `extra["of"]` names the limit, as the metrics do.
+    """
 
     slug, status, title = "too-many", 429, "Too many requests"
 

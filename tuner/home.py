@@ -1,4 +1,4 @@
-"""Where this user's data lies: the folder, the admin token, the default database.
+"""Where this user's data lies: the folder, the built-in tokens, the default database.
 
 The server writes there and the command line reads there, so both find each other on one machine.
 """
@@ -14,7 +14,11 @@ import platformdirs
 from tuner.errors import InvalidInput, NotAuthenticated
 
 TOKEN_VARIABLE = "TUNER_ADMIN_TOKEN"  # noqa: S105
+WORKER_VARIABLE = "TUNER_WORKER_TOKEN"
+PROJECT_VARIABLE = "TUNER_WORKER_PROJECT"
 _SHORTEST = 8
+_STRONG = 32
+"""Characters of a token that no number of guesses finds, if they are random."""
 
 
 def folder() -> Path:
@@ -80,13 +84,39 @@ def make_token() -> tuple[str, bool]:
     return fresh, True
 
 
+def read_worker_token() -> str | None:
+    """Return the built-in worker token from the environment, None if there is none.
+
+    Raises:
+        InvalidInput: it is too short, repeats few characters, or has some that no header can carry.
+    """
+    token = os.environ.get(WORKER_VARIABLE)
+    if not token:
+        return None
+    if len(token) < _STRONG or len(set(token)) < _SHORTEST or not _fits_header(token):
+        raise InvalidInput(
+            f"the worker token ({WORKER_VARIABLE}) needs at least {_STRONG} random printable ASCII "
+            "characters without spaces, such as `openssl rand -hex 24` prints"
+        )
+    return token
+
+
+def read_worker_project() -> str | None:
+    """Return the project of the built-in worker token from the environment, None for all."""
+    return os.environ.get(PROJECT_VARIABLE) or None
+
+
 def _checked(token: str) -> str:
-    if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+    if len(token) < _SHORTEST or not _fits_header(token):
         raise InvalidInput(
             f"the admin token ({TOKEN_VARIABLE} or {token_file()}) needs at least {_SHORTEST} "
             "printable ASCII characters without spaces"
         )
     return token
+
+
+def _fits_header(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
 
 
 def token_source() -> str:

@@ -138,6 +138,7 @@ class Trial:
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
     `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
+    `held_by` names the access token of the last attempt's lease.
     """
 
     trial_id: int
@@ -157,6 +158,7 @@ class Trial:
     reports: tuple[Report, ...] = ()
     marks: tuple[RungMark, ...] = ()
     lease: Lease | None = None
+    held_by: str | None = None
     checkpoint: Checkpoint | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -53,4 +53,5 @@ class Places:
             raise self._refusal(f"the server has {self.taken} {self.what} open, the most")
 
     def _refusal(self, why: str) -> TooMany:
-        return TooMany(f"{why} there may be", retry_after=self.retry_s)
+        of = self.what.replace(" ", "_")
+        return TooMany(f"{why} there may be", retry_after=self.retry_s, of=of)

@@ -6,14 +6,17 @@ import asyncio
 import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.limits.settings import Limits
+from api.observe import refusals
 from api.problems import MEDIA, problem_of
 from tuner.errors import HeaderTooLarge, Malformed, RequestTimeout, TunerError, Unavailable
 
+Refused = Callable[[str], None]
 ABORT = "tuner.abort"
 """The ASGI extension that ends the connection without sending what waits to be sent."""
 
@@ -27,6 +30,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """
 
     limits: Limits
+    refused: Refused
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +45,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             retry = self.limits.retry_s
-            self.refuse(Unavailable("too many connections are open", retry_after=retry))
+            error = Unavailable("too many connections are open", retry_after=retry)
+            self.refuse(error, refusals.CONNECTIONS)
             return
         self._begin_head()
 
@@ -102,11 +107,16 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
         if not self._refused:
-            self.refuse(Malformed("this is not an HTTP request"))
+            self.refuse(Malformed("this is not an HTTP request"), None)
 
-    def refuse(self, error: TunerError) -> None:
-        """Answer with a problem document, if no answer has begun, and close the connection."""
+    def refuse(self, error: TunerError, kind: str | None = refusals.HEADS) -> None:
+        """Answer with a problem document, if no answer has begun, and close the connection.
+
+        What a limit refuses is counted as of its `kind`.
+        """
         self._refused = True
+        if kind is not None:
+            self.refused(kind)
         self._stop_timer()
         if self.transport.is_closing():
             return
@@ -149,9 +159,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def protocol(limits: Limits) -> type[LimitedProtocol]:
-    """Return the protocol under these limits."""
-    return type("Protocol", (LimitedProtocol,), {"limits": limits})
+def protocol(limits: Limits, refused: Refused) -> type[LimitedProtocol]:
+    """Return the protocol under these limits; `refused` is told of what each refuses."""
+    own = {"limits": limits, "refused": staticmethod(refused)}
+    return type("Protocol", (LimitedProtocol,), own)
 
 
 def _answer(error: TunerError) -> bytes:

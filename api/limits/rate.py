@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.limits.settings import Limits
+from api.observe import refusals
 from api.problems import response_of
 from tuner.errors import TooMany
 
@@ -72,7 +73,9 @@ class RateLimit:
         if wait:
             # Not raised: a flood is no reason to unwind the stack or to log.
             detail = f"this token may send {bucket.rate:g} requests a second"
-            error = TooMany(detail, retry_after=math.ceil(wait), limit=bucket.rate)
+            of = refusals.WORKER_REQUESTS if is_worker else refusals.REQUESTS
+            error = TooMany(detail, retry_after=math.ceil(wait), limit=bucket.rate, of=of)
+            refusals.note(scope, error)
             await response_of(error, _headers(bucket, wait))(scope, receive, send)
             return
         if is_worker:

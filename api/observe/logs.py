@@ -8,7 +8,7 @@ import re
 import time
 from typing import Literal
 
-from api.observe.request_id import CURRENT
+from api.observe.request_id import CURRENT, TRACE
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -42,6 +42,8 @@ class _Lines(logging.Formatter):
         fields: dict[str, object] = dict(getattr(record, "fields", None) or {})
         if request_id := CURRENT.get():
             fields["request_id"] = request_id
+        if (place := TRACE.get()) is not None:
+            fields |= place._asdict()
         return fields
 
     def _trace(self, record: logging.LogRecord) -> str:

@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from api.observe import refusals
 from storage.changes import Committed
 from tuner.decision import Action, Decision
 from tuner.errors import TunerError
@@ -46,6 +47,8 @@ class Metrics:
         self._reports = self._counter("reports", "Reports answered", "result")
         self._decisions = self._counter("decisions", "Decisions on reports", "kind")
         self._events = self._counter("events", "Events stored", "kind")
+        self._refusals = self._counter("refusals", "Refused by a limit", "kind")
+        self._refused = {kind: self._refusals.labels(kind) for kind in refusals.KINDS}
         self._ended = self._counter("trials_ended", "Trials that ended", "outcome")
         self._commit_s = self._histogram("commit_seconds", "Time of a commit", _COMMIT_S)
         self._batch = self._histogram("commit_commands", "Commands in a commit", _COMMANDS)
@@ -96,6 +99,10 @@ class Metrics:
         if going:
             self._accepted.inc(going)
             self._continued.inc(going)
+
+    def refused(self, kind: str) -> None:
+        """Count what a limit refused; the kinds are those of `api.observe.refusals`."""
+        self._refused[kind].inc()
 
     def committed(self, news: Committed) -> None:
         """Count what a commit stored; a subscriber of the ledger."""

@@ -8,7 +8,8 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observe.metrics import Metrics
-from api.observe.request_id import CURRENT, HEADER, id_of
+from api.observe.refusals import noted
+from api.observe.request_id import CURRENT, HEADER, TRACE, id_of
 from api.observe.tracing import Tracing
 
 UNMATCHED = "unmatched"
@@ -52,6 +53,7 @@ class Observed:
             await send(message)
 
         span = None if self._tracing is None else self._tracing.begin(scope)
+        TRACE.set(None if span is None else span.place)
         try:
             await self.app(scope, receive, watched)
         finally:
@@ -59,6 +61,8 @@ class Observed:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path_format", UNMATCHED)
             self._metrics.requested(route, method, status, seconds)
+            if (limit := noted(scope)) is not None:
+                self._metrics.refused(limit)
             if span is not None:
                 span.end(route_of(scope), method, status)
             level = _level(route, status)

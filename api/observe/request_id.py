@@ -1,4 +1,4 @@
-"""Request ids: taken from `X-Request-ID` if sane, else made; known to whoever answers."""
+"""A request's ids: `X-Request-ID` if sane, else a new one; its span's. Known to who answers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import re
 import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
+from typing import NamedTuple
 
 HEADER = b"x-request-id"
+
+
+class Place(NamedTuple):
+    """A span by its trace's id and its own, in hexadecimal."""
+
+    trace_id: str
+    span_id: str
+
+
 CURRENT: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being answered, empty outside of one."""
+TRACE: ContextVar[Place | None] = ContextVar("trace", default=None)
+"""Where the traces have the request being answered, None without traces."""
 
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _process = secrets.token_hex(6)

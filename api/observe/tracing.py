@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
+from api.observe.request_id import Place
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -98,6 +100,12 @@ class RequestSpan:
 
     def __init__(self, span: Any) -> None:
         self._span = span
+
+    @property
+    def place(self) -> Place:
+        """Where to find it, as logs name it."""
+        context = self._span.get_span_context()
+        return Place(f"{context.trace_id:032x}", f"{context.span_id:016x}")
 
     def end(self, route: str, method: str, status: int) -> None:
         """End it, named by its route's template: neither path nor query get into a trace."""

@@ -13,7 +13,6 @@ from api.access import ActorDep, needs, own_project
 from api.body import StrictBody
 from api.deps import ServicesDep, StudyRef
 from api.idempotency import KeyDep, write
-from api.limits import quotas
 from api.studies import find
 from storage.transaction import Transaction
 from tuner.access import Role
@@ -58,8 +57,8 @@ async def adopt_study(
         return Response(dryrun.model_dump_json(), media_type="application/json")
 
     def command(tx: Transaction) -> Adopted:
-        quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
-        begun = adopt.begin(tx, submission, body, who.name, services.clock())
+        limits, now = services.settings.limits, services.clock()
+        begun = adopt.begin(tx, submission, body, who.name, now, limits=limits)
         actor.note(tx, services, "import", tx.study(begun.id), source=body.source)
         return begun
 

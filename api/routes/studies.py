@@ -211,7 +211,8 @@ async def extend_study(  # noqa: PLR0917 - FastAPI passes them by name
     expected: versions.IfMatch,
 ) -> Response:
     def command(tx: Transaction) -> StudyView:
-        extended = studies.extend(tx, study, more, services.clock(), expected)
+        limits, now = services.settings.limits, services.clock()
+        extended = studies.extend(tx, study, more, now, expected, limits=limits)
         actor.note(tx, services, "extend", extended, **more.model_dump())
         return studies.show(tx, services, extended)
 

@@ -12,9 +12,10 @@ from starlette.routing import Mount
 
 from api.access import EVERYONE, Guarded, need_of, open_to_all, require_declared
 from api.auth import OPEN
+from api.limits.settings import Limits
 from api.routes import PAGES, PUBLIC, ROUTERS
 from tests.api.in_process import API, mounted
-from tests.api.node import Clock, Node, document
+from tests.api.node import Clock, Node, document, serve, slug
 from tests.api.people import as_who, bearer, peopled, send, token
 from tuner.access import Role, allowed
 from tuner.wire import LeaseGrant
@@ -200,6 +201,34 @@ async def test_a_worker_reaches_the_trials_it_holds_and_no_others(tmp_path: Path
         assert ok[0]["decision"]["action"] == "continue"
         done = await as_who(node, mine, "POST", f"/leases/{grant.lease}/finish", {"attempt": 1})
         assert done.status_code == 200
+
+
+@pytest.mark.parametrize("end", ["finish", "release"])
+async def test_a_void_lease_tells_only_who_held_it(tmp_path: Path, end: str) -> None:
+    """A lease names its place, so that anyone could make one up: over a restart, too."""
+    async with peopled(tmp_path) as (node, secrets):
+        await node.submit(**WORK)
+        mine, other = secrets[Role.WORKER], await token(node, Role.WORKER, "another")
+        _, (grant,) = await leased(node, mine)
+        at, body = f"/leases/{grant.lease}/{end}", {"attempt": 1}
+        report = {"reports": [{"lease": grant.lease, "attempt": 1, "step": 1, "value": 0.5}]}
+        await as_who(node, mine, "POST", "/reports", report)
+        assert (await as_who(node, mine, "POST", at, body)).status_code == 200
+    async with serve(tmp_path, limits=Limits(wrong_tokens=100_000)) as node:
+        beat = {"leases": [{"lease": grant.lease, "attempt": 1}]}
+        asked = (("/reports", report), ("/heartbeats", beat))
+        for stranger in (other, secrets[Role.SUBMITTER]):
+            assert (await as_who(node, stranger, "POST", at, body)).status_code == 409
+            for path, sent in asked:
+                (got,) = (await as_who(node, stranger, "POST", path, sent)).json()["results"]
+                assert slug(got["problem"]["type"]) == "stale-attempt"
+                assert got.get("decision") is None
+        for holder in (mine, secrets[Role.ADMIN]):
+            again = await as_who(node, holder, "POST", at, body)
+            assert again.status_code == 200
+            assert again.json()["state"] == {"finish": "ended", "release": "waiting"}[end]
+            (got,) = (await as_who(node, holder, "POST", "/reports", report)).json()["results"]
+            assert (got["decision"] is not None) == (end == "finish")
 
 
 async def test_a_worker_of_a_project_gets_that_projects_trials(tmp_path: Path) -> None:

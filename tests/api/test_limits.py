@@ -25,6 +25,7 @@ from tests.serving import ROOT, TOKEN, ServerProcess
 from tuner.cli.database import serve
 from tuner.client import Client
 from tuner.errors import InvalidInput, QuotaReached
+from tuner.trial import StudyState
 
 BEARER = f"Authorization: Bearer {TOKEN}\r\n"
 WAIT_S = 60.0
@@ -68,6 +69,8 @@ def test_half_a_head_is_closed_and_others_are_served(tmp_path: Path, sent: bytes
             reply = everything(slow)
         assert reply.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert b"request-timeout" in reply
+        counted = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert 'tuner_refusals_total{kind="heads"} 1.0' in counted.text
 
 
 def test_a_head_that_trickles_is_closed_although_bytes_come(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_long_polls_have_places(tmp_path: Path) -> None:
             return httpx.post(url, json={"wait_s": wait_s}, headers=headers, timeout=30.0)
 
         def hold() -> None:
-            while poll(8.0).status_code == 429:
+            while poll(20.0).status_code == 429:
                 pass
 
         waiting = threading.Thread(target=hold)
@@ -192,6 +195,7 @@ def test_long_polls_have_places(tmp_path: Path) -> None:
             assert waiting.is_alive()
         assert reply.headers["retry-after"] == "2"
         assert server.call("POST", "/studies/a/ask", {})["leases"] == []
+        server.call("PATCH", "/studies/a", {"state": "cancelled"})  # which ends the poll
         waiting.join()
 
 
@@ -225,6 +229,36 @@ def test_quotas_hold_back_trials_and_refuse_studies(tmp_path: Path) -> None:
         server.call("POST", f"/leases/{held[1]['lease']}/release", {"attempt": 1})
         waiting.join(WAIT_S)
         assert len(found) == 1
+
+
+def test_a_study_that_is_over_goes_on_within_the_quota_only(tmp_path: Path) -> None:
+    quota = ("--quota", "vision:queued=1")
+    with served(tmp_path, *quota) as server, Client(server.url, server.token) as client:
+        over = client.submit(project("over"))
+        assert over.stop().state is StudyState.FINISHED
+        live = client.submit(project("live"))
+        with pytest.raises(QuotaReached, match="'vision' has 1 studies"):
+            over.extend(trials=1)
+        assert over.refresh().state is StudyState.FINISHED
+        # What is not over counts already.
+        assert live.extend(trials=1).state is StudyState.QUEUED
+        assert live.pause().resume().state is StudyState.QUEUED
+        live.cancel()
+        assert not over.extend(trials=1).is_over
+
+
+def test_an_import_goes_on_though_it_filled_the_quota(tmp_path: Path) -> None:
+    body = {"document": project("there"), "source": "sqlite:///there.db"}
+    with served(tmp_path, "--quota", "vision:queued=1") as server:
+        begun = server.call("POST", "/studies/import", body)
+        assert server.call("POST", "/studies/import", body) == begun
+        other = {**body, "document": project("more")}
+        refused = httpx.post(
+            f"{server.url}/api/v1/studies/import",
+            json=other,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        assert (refused.status_code, refused.json()["extra"]["used"]) == (409, 1)
 
 
 def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:

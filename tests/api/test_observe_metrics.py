@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.limits.settings import Limits, Quota
 from api.observe.metrics import Metrics
+from api.observe.refusals import KINDS
 from api.standby import Front
 from tests.api.conftest import Api, external, train
 from tests.api.in_process import API, TOKEN, URL, settings_in
-from tests.api.node import serve
+from tests.api.node import Node, document, serve
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -80,6 +84,53 @@ async def test_asks_tell_where_their_points_came_from(api: Api) -> None:
     assert sum(made) == sampled > 0
 
 
+async def test_what_limits_refuse_is_counted_by_kind(tmp_path: Path) -> None:
+    limits = Limits(
+        rate=0.0, worker_rate=0.001, worker_burst=1.0, wrong_tokens=1, polls_each=0,
+        streams_each=0, quotas={"*": Quota(queued=1, artifact_bytes=3)},
+    )  # fmt: skip
+    async with serve(tmp_path, limits=limits) as node:
+        assert set(refusals(node)) == set(KINDS)
+        assert set(refusals(node).values()) == {0.0}
+        await node.submit()
+        body = document(name="second")
+        assert (await node.post("/studies", body)).status_code == 409
+        stream = {"Accept": "text/event-stream"}
+        assert (await node.http.get(f"{API}/events", headers=stream)).status_code == 429
+        lease = (await node.ask()).lease
+        assert (await node.post("/heartbeats", {"leases": []})).status_code == 429
+        for status in (401, 429):
+            wrong = {"Authorization": "Bearer wrong"}
+            assert (await node.http.get(f"{API}/studies", headers=wrong)).status_code == status
+        assert refusals(node) == dict.fromkeys(KINDS, 0.0) | dict.fromkeys(
+            ("quota_queued", "event_streams", "wrong_tokens", "worker_requests"), 1.0
+        )
+    limits = replace(limits, worker_rate=0.0)
+    async with serve(tmp_path, limits=limits) as node:
+        query = f"attempt=1&sha256={hashlib.sha256(b'four').hexdigest()}"
+        octets = {"Content-Type": "application/octet-stream"}
+        put = await node.http.put(
+            f"{API}/leases/{lease}/checkpoints/1?{query}", content=b"four", headers=octets
+        )
+        assert put.status_code == 409, put.text
+        await node.http.patch(f"{API}/studies/s", json={"state": "paused"})
+        assert (await node.post("/studies/s/ask", {"wait_s": 5.0})).status_code == 429
+        assert refusals(node) == dict.fromkeys(KINDS, 0.0) | dict.fromkeys(
+            ("quota_artifact_bytes", "long_polls"), 1.0
+        )
+    async with serve(tmp_path, limits=Limits(rate=0.001, rate_burst=1.0)) as node:
+        for status in (200, 429):
+            assert (await node.http.get(f"{API}/studies")).status_code == status
+        assert refusals(node)["requests"] == 1.0
+
+
+def refusals(node: Node) -> dict[str, float]:
+    """Return what is counted of refusals, by kind; reading it is no request."""
+    families = text_string_to_metric_families(node.services.metrics.text().decode())
+    (family,) = (f for f in families if f.name == "tuner_refusals")
+    return {sample.labels["kind"]: sample.value for sample in family.samples}
+
+
 async def test_strangers_can_not_make_labels(api: Api) -> None:
     async def labels() -> set[tuple[str, frozenset[tuple[str, str]]]]:
         return {key for key in await read(api.http) if key[0].startswith("tuner_http_requests_to")}
@@ -107,26 +158,6 @@ async def test_the_page_lists_every_metric(api: Api) -> None:
     assert {name.removesuffix("_total") for name in listed} == ours
     assert len(listed) == len(set(listed))
     assert "process_resident_memory_bytes" in names
-
-
-@pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
-async def test_examples_name_metrics_that_are_there(api: Api, file: str) -> None:
-    text = (Path(__file__).parents[2] / "examples" / "monitoring" / file).read_text()
-    known = {sample for family in _families(await api.http.get("/metrics")) for sample in family}
-    named = set(re.findall(r"\b(tuner_\w+|process_\w+)\b", text)) - {"tuner_overview"}
-    assert named
-    assert named <= known
-
-
-def _families(reply: httpx.Response) -> list[set[str]]:
-    found = []
-    for family in text_string_to_metric_families(reply.text):
-        suffixes = {
-            "counter": ("_total",),
-            "histogram": ("_bucket", "_count", "_sum"),
-        }.get(family.type, ("",))
-        found.append({family.name + suffix for suffix in suffixes})
-    return found
 
 
 async def test_a_standby_owns_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from api.settings import Settings
 from storage.check import check
 from tests.api.conftest import Api, external, running, train
 from tests.api.in_process import API
+from tuner.spec import StudySpec
+from tuner.wire import StudyPatch
 
 pytestmark = pytest.mark.anyio
 SPACE: dict[str, Any] = {
@@ -38,6 +40,35 @@ async def trials(api: Api, **query: Any) -> list[dict[str, Any]]:
 
 def inside(params: dict[str, Any]) -> bool:
     return 0.01 <= params["lr"] <= 0.1 and params["width"] in (16, 32)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("objective", {"metric": "accuracy"}, "a live study's objective can't be changed; clone"),
+        ("run", "external", "a live study's run can't be changed; clone"),
+        ("sampler", {"name": "tpe"}, "a live study's sampler can't be changed; clone"),
+        ("budget", {"trials": 99}, "extending"),
+        ("queue", {"priority": 3}, "give `priority`"),
+        # No key of the document: the nearest known one.
+        ("spcae", {}, "did you mean 'space'"),
+    ],
+)
+async def test_what_a_live_study_keeps_is_said_so(
+    api: Api, key: str, value: object, why: str
+) -> None:
+    await submit(api)
+    body = {"priority": 3, key: value}
+    said = await api.refused(422, "invalid-input", "PATCH", "/studies/loop", json=body)
+    (fault,) = said["faults"]
+    assert fault["where"] == key
+    assert why in fault["message"]
+    assert (await api.get("/studies/loop"))["spec"]["queue"]["priority"] == 0
+
+
+def test_each_key_of_the_document_is_told_apart() -> None:
+    own = {*StudyPatch.model_fields, "api_version"}
+    assert set(StudySpec.model_fields) - own == set(StudyPatch.REFUSALS)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -133,11 +133,12 @@ class _Move:
         lease = Lease(
             token=f"token-{trial.trial_id}-{attempt}", study_id=trial.study_id,
             number=trial.number, attempt=attempt, worker_id=self.rng.choice([None, "w1"]),
+            token_id=f"t-{attempt}",
         )  # fmt: skip
         self.tx.open_attempt(trial, lease, self.now)
         self.tx.put_trial(
             trial.evolve(
-                state=TrialState.RUNNING, attempt=attempt, lease=lease,
+                state=TrialState.RUNNING, attempt=attempt, lease=lease, held_by=lease.token_id,
                 started_at=trial.started_at or self.now, reason="",
                 reports=tuple(r for r in trial.reports if r.step <= step),
                 marks=tuple(m for m in trial.marks if m.step <= step),

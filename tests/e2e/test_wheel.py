@@ -10,7 +10,8 @@ import sys
 import venv
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,12 @@ def test_the_wheel_carries_every_file_of_the_packages_and_no_other(wheel: Path) 
 
 def test_it_serves_and_works_from_two_empty_environments(wheel: Path, tmp_path: Path) -> None:
     """All in one, so that the environments are made once however the tests are distributed."""
-    with (
-        _installed(wheel, "server", tmp_path / "server") as server,
-        _installed(wheel, "torch", tmp_path / "worker") as worker,
-    ):
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        made = [
+            pool.submit(stack.enter_context, _installed(wheel, extra, tmp_path / folder))
+            for extra, folder in (("server", "server"), ("torch", "worker"))
+        ]
+        server, worker = (future.result() for future in made)
         _check_the_servers_environment(server / "python", tmp_path)
         _check_the_workers_environment(worker / "python", tmp_path)
         _complete_a_trial(server, worker, tmp_path)

@@ -12,7 +12,7 @@ from tests.e2e.worker_process import WorkerProcess
 from tests.proxy import Fault, Proxy
 from tests.serving import ServerProcess
 
-TRIALS, STEPS = 3, 9
+TRIALS, STEPS = 2, 9
 LEVELS = (1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125)
 """Of steps 1 to 9 of a flat curve: each cut comes after two reports without improvement."""
 CODE = """
@@ -62,7 +62,7 @@ def test_a_study_is_trained_as_if_nothing_were_wrong(tmp_path: Path, fault: Faul
         config: dict[str, Any] = {
             "slots": 2,
             "wait": 0.2,
-            "request_timeout": 1.0,
+            "request_timeout": 0.5,
             "report_timeout": 120.0,
             "until_idle": 2.0,
         }

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.mutations_of_the_store import MUTATIONS as OF_THE_STORE
+from tests.faults.mutations_of_webhooks import MUTATIONS as OF_WEBHOOKS
 from tests.faults.mutations_of_workers import MUTATIONS as OF_WORKERS
 from tests.serving import ROOT, environment
 
@@ -56,7 +57,7 @@ class Verdict(NamedTuple):
     said: str
 
 
-MUTATIONS = [Mutation(*row) for row in (*OF_THE_STORE, *OF_WORKERS)]
+MUTATIONS = [Mutation(*row) for row in (*OF_THE_STORE, *OF_WEBHOOKS, *OF_WORKERS)]
 
 
 def copy_tree(target: Path) -> Path:

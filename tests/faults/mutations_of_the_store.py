@@ -14,7 +14,7 @@ _STORED = """\
 _TOLD_BEFORE = """\
         if not changes.empty:
             for item in decided:
-                _reply(item)
+                answer(item)
             await asyncio.sleep(0.05)
             await self._in_thread(self._store.commit, changes)
 """

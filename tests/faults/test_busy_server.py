@@ -10,7 +10,7 @@ from tests.faults.light import PATIENCE_S, Rounds, Tally, serving, study
 from tests.faults.nodes import Node, lay_code
 
 PROMISE = "Overload"
-STEPS, AFTER_S = 8, 1
+STEPS, AFTER_S = 6, 1
 
 
 def test_real_workers(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
@@ -23,7 +23,7 @@ def test_real_workers(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
         gateway = stack.enter_context(Gateway(server.url, chance=0.3, after=AFTER_S))
         nodes = [
             stack.enter_context(
-                Node(server, tmp_path, name, url=gateway.url, slots=4, until_idle=3.0)
+                Node(server, tmp_path, name, url=gateway.url, slots=4, until_idle=2.0)
             )
             for name in ("a", "b")
         ]

@@ -86,9 +86,9 @@ def _spec(trials: int) -> dict[str, Any]:
 
 def test_real_training(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
     """Train for real behind a proxy for each fault; no trial is lost to any."""
-    trials = rounds(60, 7)
+    trials = rounds(60, 5)
     (tmp_path / "code_main.py").write_text(CODE)
-    waits = {"request_timeout": 1.0, "wait": 0.5, "report_timeout": 120.0, "until_idle": 1.0}
+    waits = {"request_timeout": 0.5, "wait": 0.5, "report_timeout": 120.0, "until_idle": 1.0}
     with serving(tmp_path, {"heartbeat": 0.5}) as (server, book), ExitStack() as stack:
         server.call("POST", "/studies", _spec(trials))
         proxies = [stack.enter_context(Proxy(server.url, fault)) for fault in FAULTS]

@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.fakes import FakeServer, over, problem, study_view
 from tuner.client import Client
-from tuner.client.transport import DEFAULT_URL, Transport, from_environment, is_loopback
+from tuner.client.address import DEFAULT_URL, from_environment, is_loopback
+from tuner.client.transport import Transport
 from tuner.errors import (
     DuplicateName,
     InvalidInput,

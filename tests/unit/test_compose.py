@@ -59,7 +59,8 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 
 
 def _secrets() -> dict[str, str]:
-    return {"POSTGRES_PASSWORD": "secret", "TUNER_ADMIN_TOKEN": "secret"}
+    names = ("POSTGRES_PASSWORD", "TUNER_ADMIN_TOKEN", "TUNER_WORKER_TOKEN")
+    return dict.fromkeys(names, "secret")
 
 
 def _command(name: str) -> list[str]:
@@ -129,6 +130,17 @@ def test_secrets_are_demanded_and_never_written_down() -> None:
         for variable, value in service.get("environment", {}).items():
             if variable.endswith(("PASSWORD", "TOKEN")):
                 assert VARIABLE.fullmatch(value)
+
+
+@pytest.mark.parametrize("name", ["worker", "worker-gpu"])
+def test_a_worker_sees_its_own_token_and_no_other_secret(name: str) -> None:
+    used = {match["name"] for text in _strings(SERVICES[name]) for match in VARIABLE.finditer(text)}
+    assert used & set(_secrets()) == {"TUNER_WORKER_TOKEN"}
+    token = VARIABLE.fullmatch(SERVICES[name]["environment"]["TUNER_TOKEN"])
+    given = VARIABLE.fullmatch(SERVICES["server"]["environment"]["TUNER_WORKER_TOKEN"])
+    assert token is not None
+    assert given is not None
+    assert token["name"] == given["name"]
 
 
 def test_no_secret_stands_on_a_command_line() -> None:

@@ -128,4 +128,4 @@ def test_make_test_ends_with_pytest() -> None:
         text=True,
         check=True,
     )
-    assert re.match(r"\.venv/bin/pytest -n auto\b", ran.stdout.splitlines()[-1])
+    assert re.match(r"\.venv/bin/pytest -n [1-9]\d* --dist worksteal", ran.stdout.splitlines()[-1])

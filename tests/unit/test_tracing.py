@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 from pathlib import Path
 
 import httpx
@@ -11,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from api.app import create_app
+from api.observe.logs import JsonLines
 from api.observe.tracing import Tracing, open_tracing
 from tests.api.conftest import external
 from tests.api.in_process import API, TOKEN, URL, settings_in
@@ -23,6 +27,39 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+async def test_records_name_the_span_they_were_written_in(tmp_path: Path) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    app = create_app(settings_in(tmp_path), tracing=Tracing(provider))
+    headers = {"Authorization": f"Bearer {TOKEN}", "traceparent": PARENT}
+    written, logger = io.StringIO(), logging.getLogger("api.requests")
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    transport = httpx.ASGITransport(app=app)
+    try:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as http,
+        ):
+            for _ in range(2):
+                await http.get(f"{API}/studies")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    records = [json.loads(line) for line in written.getvalue().splitlines()]
+    spans = [s.context for s in exporter.get_finished_spans() if s.name == f"GET {API}/studies"]
+    assert [r["span_id"] for r in records] == [f"{s.span_id:016x}" for s in spans if s]
+    assert len({r["span_id"] for r in records}) == 2
+    assert {r["trace_id"] for r in records} == {PARENT.split("-")[1]}
+
+
+async def test_without_traces_records_name_none(tmp_path: Path) -> None:
+    record = logging.makeLogRecord({"msg": "x"})
+    assert "trace_id" not in json.loads(JsonLines().format(record))
 
 
 async def test_requests_and_commits_are_spans(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def worker(
 
     On SIGTERM or Ctrl-C running trials write a checkpoint and go back to the queue.
     """
-    from tuner.client.transport import from_environment
+    from tuner.client.address import from_environment
     from tuner.worker.agent import run_worker
     from tuner.worker.config import WorkerConfig
 

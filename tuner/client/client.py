@@ -11,17 +11,18 @@ from urllib.parse import quote
 import httpx
 
 from tuner.access import Role
+from tuner.client.address import from_environment
+from tuner.client.adopting import adopt, check_adoption
 from tuner.client.asking import ask
 from tuner.client.live import LiveMessage, follow
 from tuner.client.retry import Patience
 from tuner.client.study import OUTAGE, StudyHandle
-from tuner.client.transport import Transport, from_environment
+from tuner.client.transport import Transport
 from tuner.client.trial import LeasedTrial
 from tuner.client.webhooks import Webhooks
 from tuner.errors import InvalidInput, NotFound
 from tuner.spec.read import parse_json, parse_yaml
 from tuner.wire import (
-    Adopted,
     AdoptTrials,
     AuditPage,
     AuditView,
@@ -38,9 +39,6 @@ from tuner.wire import (
     WorkerPage,
     WorkerView,
 )
-
-ADOPT_S = 50.0
-"""Seconds more that a server may take to store a batch of adopted trials."""
 
 
 class Client:
@@ -148,29 +146,14 @@ class Client:
             DuplicateName: another study has this name.
             InvalidInput: the document or a trial breaks the rules.
         """
-        body = {
-            "document": dict(document),
-            "source": source,
-            "user_attrs": dict(user_attrs or {}),
-        }
-        adopted = self._transport.post(Adopted, "/studies/import", body)
-        for batch in batches:
-            known = adopted.trials - batch.first
-            if adopted.open or known < 0 or (known >= len(batch.trials) and not batch.last):
-                continue
-            rest = batch.model_copy(
-                update={"first": adopted.trials, "trials": batch.trials[known:]}
-            )
-            path = f"/studies/{adopted.id}/import"
-            adopted = self._transport.post(Adopted, path, rest, wait_s=ADOPT_S)
-            if told is not None:
-                told(adopted.trials)
+        adopted = adopt(
+            self._transport, document, batches, source=source, user_attrs=user_attrs, told=told
+        )
         return self.study(adopted.id)
 
     def adopt_dry_run(self, document: Mapping[str, Any]) -> Dryrun:
         """Return the document of a study to adopt as the service reads it, with warnings."""
-        body = {"document": dict(document)}
-        return self._transport.post(Dryrun, "/studies/import", body, dry_run="true")
+        return check_adoption(self._transport, document)
 
     def studies(self, **query: str | None) -> Iterator[StudyHandle]:
         """Iterate over studies, newest first.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TextIO
 
 from tuner.client.asking import ask
+from tuner.client.changing import Changes
 from tuner.client.html import study_html
 from tuner.client.live import News
 from tuner.client.progress import ProgressLine
@@ -18,18 +19,15 @@ from tuner.client.transport import Transport
 from tuner.client.trial import LeasedTrial
 from tuner.errors import NotFound, NoTrial
 from tuner.errors import StudyState as WrongState
-from tuner.handle import ParamValue
+from tuner.spec.read import validate
 from tuner.trial import StudyState
 from tuner.wire import (
     BestView,
     CloneStudy,
-    Enqueue,
     EventPage,
     EventView,
-    Extend,
     SpecPage,
     SpecView,
-    StudyPatch,
     StudyView,
     TrialDetail,
     TrialPage,
@@ -44,7 +42,7 @@ TABLE_S = 110.0
 """Seconds more that a server may take to begin with a table."""
 
 
-class StudyHandle:
+class StudyHandle(Changes):
     """A study on a server.
 
     `view` is the study as it was last read; `refresh` reads it anew. In a notebook it shows itself
@@ -52,9 +50,8 @@ class StudyHandle:
     """
 
     def __init__(self, transport: Transport, view: StudyView) -> None:
-        self._transport = transport
+        super().__init__(transport, view)
         self._seen_trials: list[TrialView] = []
-        self.view = view
 
     @property
     def id(self) -> int:
@@ -111,7 +108,7 @@ class StudyHandle:
         """
         path = f"{self._path}/trials"
         found: list[TrialView] = list(self._transport.pages(TrialPage, path, **query))
-        if not query:
+        if all(value is None for value in query.values()):
             self._seen_trials = list(found)
         return found
 
@@ -192,90 +189,17 @@ class StudyHandle:
             if line is not None:
                 line.close()
 
-    def pause(self) -> Self:
-        """Start no further trial; what runs goes on."""
-        return self._change(StudyPatch(state="paused"))
-
-    def resume(self) -> Self:
-        """Go on after a pause."""
-        return self._change(StudyPatch(state="running"))
-
-    def stop(self) -> Self:
-        """Start no further trial and finish with the last running one."""
-        return self._change(StudyPatch(state="stopped"))
-
-    def cancel(self) -> Self:
-        """End the study and its running trials now."""
-        return self._change(StudyPatch(state="cancelled"))
-
-    def change(
-        self,
-        *,
-        priority: int | None = None,
-        parallel: int | None = None,
-        space: Mapping[str, Any] | None = None,
-        if_match: str | None = None,
-    ) -> Self:
-        """Change the priority, how many trials may run at once, or the space.
-
-        Args:
-            priority: higher ones go first.
-            parallel: trials at once.
-            space: parameters with other ranges or choices, each whole, as in the study document.
-            if_match: the `version` that the study must still have.
-
-        Raises:
-            errors.InvalidInput: the space can't be changed so.
-            errors.PreconditionFailed: a person changed the study meanwhile.
-        """
-        other = None if space is None else dict(space)
-        return self._change(StudyPatch(priority=priority, parallel=parallel, space=other), if_match)
-
-    def update(self, *, priority: int | None = None, parallel: int | None = None) -> Self:
-        """Change the priority or how many trials may run at once; see `change`."""
-        return self.change(priority=priority, parallel=parallel)
-
     def specs(self) -> list[SpecView]:
         """Return the documents the study had, oldest first: one for each change of its space."""
         return list(self._transport.pages(SpecPage, f"{self._path}/specs"))
-
-    def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
-        """Add to the budget; a finished study goes on. See `change` for `if_match`."""
-        body = Extend(trials=trials, hours=float(hours))
-        path = f"{self._path}/extend"
-        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
-        return self
 
     def clone(
         self, name: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> StudyHandle:
         """Submit the same document again, with `changes` merged into it, under a new name."""
-        body = CloneStudy(name=name, changes=dict(changes or {}))
+        body = validate(CloneStudy, {"name": name, "changes": dict(changes or {})})
         view = self._transport.post(StudyView, f"{self._path}/clone", body)
         return StudyHandle(self._transport, view)
-
-    def enqueue(
-        self,
-        params: Mapping[str, ParamValue] | None = None,
-        *,
-        like: int | None = None,
-        from_checkpoint: bool = False,
-    ) -> TrialView:
-        """Run these parameters next; absent ones take their middle, or those of trial `like`.
-
-        With `from_checkpoint` the new trial goes on from trial `like`'s checkpoint.
-        """
-        body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
-        return self._transport.post(TrialView, f"{self._path}/trials", body)
-
-    def delete(self, *, if_match: str | None = None) -> StudyView:
-        """Delete the study for good, which must be over; return how it was.
-
-        Raises:
-            errors.PreconditionFailed: it no longer has the version `if_match`.
-            errors.StudyState: it is not over.
-        """
-        return self._transport.delete(StudyView, self._path, if_match=if_match)
 
     def export(
         self,
@@ -338,13 +262,5 @@ class StudyHandle:
     def __repr__(self) -> str:
         return f"<StudyHandle {self.id} {self.name!r}, {self.state}>"
 
-    @property
-    def _path(self) -> str:
-        return f"/studies/{self.view.id}"
-
     def _look(self, patience: Patience) -> None:
         self.view = self._transport.get(StudyView, self._path, patience=patience)
-
-    def _change(self, patch: StudyPatch, if_match: str | None = None) -> Self:
-        self.view = self._transport.patch(StudyView, self._path, patch, if_match=if_match)
-        return self

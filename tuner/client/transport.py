@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import os
 import random
-import ssl
 import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping
@@ -17,6 +14,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from tuner.client.address import checked, is_loopback, tls_context
 from tuner.client.retry import Patience
 from tuner.errors import (
     InvalidInput,
@@ -27,10 +25,8 @@ from tuner.errors import (
     TunerError,
     Unavailable,
 )
-from tuner.home import read_admin_token
 from tuner.problems import raise_for_problem, retry_after
 
-DEFAULT_URL = "http://127.0.0.1:8700"
 PREFIX = "/api/v1"
 CONNECT_S = 5.0
 
@@ -64,7 +60,7 @@ class Transport:
         ca: str | Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = _checked(url)
+        self.url = checked(url)
         self.patience = patience if patience is not None else Patience()
         self._timeout_s = timeout_s
         self._http = httpx.Client(
@@ -256,54 +252,6 @@ class Transport:
 
     def _timeout(self, seconds: float) -> httpx.Timeout:
         return httpx.Timeout(seconds, connect=min(seconds, CONNECT_S))
-
-
-def tls_context(ca: str | Path | None) -> ssl.SSLContext | bool:
-    """Return how a server's certificate is checked: by a file, `TUNER_CA`, or as the system does.
-
-    Raises:
-        InvalidInput: the file can't be read or holds no certificate.
-    """
-    chosen = ca or os.environ.get("TUNER_CA")
-    if not chosen:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(chosen))
-    except OSError as exc:
-        raise InvalidInput(f"{chosen} holds no certificates in PEM that can be read") from exc
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether `url` leads to this machine's own loopback interface."""
-    host = httpx.URL(url).host
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def from_environment(url: str | None, token: str | None) -> tuple[str, str | None]:
-    """Fill in the server and the token: `TUNER_URL`, `TUNER_TOKEN`, else this machine's own.
-
-    The admin token stored on this machine is offered to servers on this machine only.
-    """
-    url = url or os.environ.get("TUNER_URL") or DEFAULT_URL
-    token = token or os.environ.get("TUNER_TOKEN") or None
-    if token is None and is_loopback(_checked(url)):
-        token = read_admin_token()
-    return url, token
-
-
-def _checked(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
-        raise InvalidInput(f"{url!r} is not a URL: {exc}") from exc
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InvalidInput(f"{url!r} is not a server's URL, such as {DEFAULT_URL}")
-    return url.rstrip("/")
 
 
 def _once_if(version: str | None) -> dict[str, str]:

@@ -191,6 +191,9 @@ def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> N
 def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
+        refusals: Mapping[str, str] = getattr(model, "REFUSALS", {})
+        if len(error["loc"]) == 1 and error["loc"][0] in refusals:
+            return refusals[str(error["loc"][0])]
         return unknown("key", str(error["loc"][-1]), _known_keys(model, error["loc"][:-1]))
     if error["type"] == "union_tag_invalid":
         tags = [t.strip(" '") for t in context["expected_tags"].split(",")]

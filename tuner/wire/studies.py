@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,9 +13,20 @@ from tuner.text import StudyName
 from tuner.trial import EndReason, EventKind, Origin, StudyState, TrialState
 from tuner.wire.base import Params, Reply, Request
 
+_FIXED = (
+    "name", "objective", "run", "constraints", "sampler", "pruner", "policies", "repeats", "retry",
+)  # fmt: skip
+
 
 class StudyPatch(Request):
     """PATCH /studies/{study}."""
+
+    REFUSALS: ClassVar[Mapping[str, str]] = {
+        **{key: f"a live study's {key} can't be changed; clone the study" for key in _FIXED},
+        "budget": "give `parallel`; trials and hours are added by extending the study",
+        "queue": "give `priority`; nothing else of a live study's place can be changed",
+    }
+    """What is said to keys of the study document that are none of this one's."""
 
     state: Literal["running", "paused", "stopped", "cancelled"] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None

@@ -20,8 +20,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from tuner.client.address import is_loopback, tls_context
 from tuner.client.retry import Patience
-from tuner.client.transport import is_loopback, tls_context
 from tuner.errors import (
     InvalidInput,
     KeyInFlight,

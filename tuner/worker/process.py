@@ -18,7 +18,7 @@ from tuner.worker.channel import ParentEnd
 MARK = "TUNER_CHILD"
 """Environment variable by which a child's forks are known."""
 
-_SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN")
+_SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN", "TUNER_WORKER_TOKEN")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _READ = 64 << 10
 _LIVING: set[int] = set()
