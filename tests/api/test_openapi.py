@@ -25,6 +25,7 @@ ORDER = (
     "ask_trial",
     "report",
     "heartbeat",
+    "send_logs",
     "finish_trial",
     "ask_trial",
     "release_trial",

@@ -16,6 +16,7 @@ from tuner.cli import (
     database,
     db,
     events,
+    logs,
     nodes,
     projects,
     studies,
@@ -100,6 +101,7 @@ def root(
 studies.register(app)
 adopt.register(app)
 trial.register(app)
+logs.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

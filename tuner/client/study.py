@@ -16,6 +16,7 @@ from tuner.client.progress import ProgressLine
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.client.trial import LeasedTrial
+from tuner.client.trial_log import StudyTrial
 from tuner.errors import NotFound, NoTrial
 from tuner.errors import StudyState as WrongState
 from tuner.handle import ParamValue
@@ -31,7 +32,6 @@ from tuner.wire import (
     SpecView,
     StudyPatch,
     StudyView,
-    TrialDetail,
     TrialPage,
     TrialView,
 )
@@ -115,9 +115,9 @@ class StudyHandle:
             self._seen_trials = list(found)
         return found
 
-    def trial(self, number: int) -> TrialDetail:
-        """Return one trial with the reports and events of all its attempts."""
-        return self._transport.get(TrialDetail, f"{self._path}/trials/{number}")
+    def trial(self, number: int) -> StudyTrial:
+        """Return one trial with the reports and events of all its attempts, and its log at hand."""
+        return StudyTrial.of(self._transport, f"{self._path}/trials/{number}")
 
     def events(self, after: int | None = None) -> Iterator[EventView]:
         """Iterate over the events stored so far, from the one after sequence number `after`."""

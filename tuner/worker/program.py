@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from tuner.size import read_size
 from tuner.train import KNOWN_OPTIONS, TASKS
 
 PROGRESS_TIMEOUT_S = 1800.0
@@ -15,12 +17,16 @@ PROGRESS_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Name what a trial runs. `progress_timeout` is in seconds without a report."""
+    """Name what a trial runs. `progress_timeout` is in seconds without a report.
+
+    `memory` are bytes of host memory that the trial may use with all its processes.
+    """
 
     kind: Literal["task", "entrypoint"]
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     progress_timeout: float = PROGRESS_TIMEOUT_S
+    memory: int | None = None
 
     @property
     def warmth(self) -> str:
@@ -35,13 +41,22 @@ def read_program(run: object) -> Program | None:
     """
     if not isinstance(run, Mapping):
         return None
-    timeout = float(run.get("progress_timeout", PROGRESS_TIMEOUT_S))
+    bounds: dict[str, Any] = {
+        "progress_timeout": float(run.get("progress_timeout", PROGRESS_TIMEOUT_S)),
+        "memory": _memory(run.get("memory")),
+    }
     task, entrypoint = run.get("task"), run.get("entrypoint")
     if isinstance(task, str):
         options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
-        return Program(kind="task", name=task, options=options, progress_timeout=timeout)
+        return Program(kind="task", name=task, options=options, **bounds)
     if isinstance(entrypoint, str):
-        return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
+        return Program(kind="entrypoint", name=entrypoint, **bounds)
+    return None
+
+
+def _memory(given: object) -> int | None:
+    with contextlib.suppress(ValueError):
+        return read_size(given) if isinstance(given, str) else None
     return None
 
 
