@@ -51,7 +51,8 @@ def run_worker(config: WorkerConfig) -> int:
     """Work until told to leave or idle for long enough; return the process's exit code.
 
     0 after a clean end, 4 if the server refuses the token, 5 if `until_idle` is set and the server
-    can't be reached, 130 after a second interrupt.
+    can't be reached, 7 if it is set and the worker took itself out of service, 130 after a second
+    interrupt.
 
     Raises:
         InvalidInput: the GPUs asked for can't be found, or this is not Linux.

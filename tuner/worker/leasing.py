@@ -23,7 +23,7 @@ from tuner.worker.slots import Slot
 from tuner.worker.tools import Tools
 
 EXIT_OK, EXIT_FAILURE, EXIT_NOT_ALLOWED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 4, 5, 130
-EXIT_OUT_OF_SERVICE = 6
+EXIT_OUT_OF_SERVICE = 7
 
 _LOG = logging.getLogger("tuner.worker")
 _SHORTEST_S = 0.5

@@ -99,14 +99,18 @@ class Lines:
         self._cut()
 
     def _without_bars(self, rest: bytes) -> bytes:
-        at = rest.rfind(b"\r", 0, len(rest) - 1)
-        if at < 0:
-            return rest
+        """Return of a line that goes on the state that shows now."""
+        *before, last = rest.split(b"\r")
+        states = [state for state in before if state.strip()]
+        if not states:
+            return last
+        if not last.strip():
+            return states[-1] + b"\r" + last
         now = self._clock()
         if now - self._bar_at >= BAR_S:
             self._bar_at = now
-            self._line(rest[:at])
-        return rest[at + 1 :]
+            self._line(states[-1])
+        return last
 
     def _line(self, line: bytes) -> None:
         states = [state for state in line.split(b"\r") if state.strip()]

@@ -35,7 +35,7 @@ _BODY = 1 << 20
 _MOST_LINES = 2000
 _PER_LINE = 40
 _PATIENCE_S = 2.0
-_PAUSE_S = 5.0
+PAUSE_S = 5.0
 
 _LOG = logging.getLogger("tuner.worker")
 
@@ -152,11 +152,20 @@ class LogStream:
 
 
 class LogSender:
-    """Sends the lines of all attempts of a worker."""
+    """Sends the lines of all attempts of a worker.
 
-    def __init__(self, api: WorkerApi, link: Link) -> None:
+    Args:
+        every: seconds between two requests.
+        pause: seconds after one that failed.
+    """
+
+    def __init__(
+        self, api: WorkerApi, link: Link, *, every: float = EVERY_S, pause: float = PAUSE_S
+    ) -> None:
         self._api = api
         self._link = link
+        self._every = every
+        self._pause = pause
         self._streams: list[LogStream] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -177,7 +186,7 @@ class LogSender:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            pause = EVERY_S if await self._send_all() else _PAUSE_S
+            pause = self._every if await self._send_all() else self._pause
             self._streams = [one for one in self._streams if not one.done]
             if not any(one.has_news for one in self._streams):
                 self._idle.set()
