@@ -43,12 +43,15 @@ _STAMP = len("2026-01-05T09:00:00.000Z ")
 
 @dataclass(kw_only=True)
 class OpenLog:
-    """A log that output comes for. `token` is the lease's; empty where only readers were."""
+    """A log that output comes for. `token` is the lease's; empty where only readers were.
+
+    `until` is when, in seconds of the server's monotonic clock, no output is expected any more.
+    """
 
     file: LogFile
     token: str = ""
     token_id: str | None = None
-    until: float = 0.0
+    until: float | None = None
     news: list[asyncio.Event] = field(default_factory=list)
 
 
@@ -80,7 +83,7 @@ class Open:
         return found
 
     def _forget(self, now: float) -> None:
-        kept = {p: one for p, one in self.by_place.items() if one.news or one.until > now}
+        kept = {p: one for p, one in self.by_place.items() if one.news or (one.until or 0.0) > now}
         self.by_place = kept
 
 
@@ -151,7 +154,7 @@ async def _ended(services: Services, place: Place, token: str) -> OpenLog:
     except NotFound:
         raise void from None
     log = services.logs.by_place.get(place)
-    if log is not None and log.token == token and services.monotonic() <= log.until:
+    if log is not None and log.token == token and services.monotonic() <= (log.until or 0.0):
         return log
     found = await queries.attempt_of(services.ledger, token)
     if found is None:
@@ -233,7 +236,7 @@ def _ends_in(services: Services, trial: Trial, place: Place, log: OpenLog) -> fl
     if not place.attempt:
         return math.inf if trial.state is not TrialState.ENDED else 0.0
     now = services.monotonic()
-    if not log.until:
+    if log.until is None:
         old = trial.ended_at is not None and services.clock() - trial.ended_at > _QUIET
         log.until = now if old else now + _QUIET.total_seconds()
     return max(0.0, log.until - now)

@@ -36,6 +36,8 @@ _MOST_LINES = 2000
 _PER_LINE = 40
 _PATIENCE_S = 2.0
 PAUSE_S = 5.0
+_BEHIND = 5.0
+"""How many times as often is sent while whole batches wait."""
 
 _LOG = logging.getLogger("tuner.worker")
 
@@ -78,6 +80,11 @@ class LogStream:
     def done(self) -> bool:
         """Whether nothing is left to be sent, ever."""
         return self._told_end
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a whole batch waits."""
+        return self._size >= BATCH
 
     @property
     def has_news(self) -> bool:
@@ -171,6 +178,7 @@ class LogSender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._known = True
+        self._hurried = False
 
     def open(self, lease: str, attempt: int) -> LogStream:
         """Begin the log of an attempt."""
@@ -186,16 +194,22 @@ class LogSender:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            pause = self._every if await self._send_all() else self._pause
+            took = await self._send_all()
             self._streams = [one for one in self._streams if not one.done]
             if not any(one.has_news for one in self._streams):
                 self._idle.set()
             else:
                 self._wake.set()
-            await self._link.pause(pause) if self._link.away else await asyncio.sleep(pause)
+            if not took:
+                away = self._link.away
+                await (self._link.pause(self._pause) if away else asyncio.sleep(self._pause))
+            elif not self._hurried:
+                behind = any(one.is_behind for one in self._streams)
+                await asyncio.sleep(self._every / _BEHIND if behind else self._every)
 
     async def drained(self, patience: float) -> None:
-        """Wait until everything was sent, at most `patience` seconds, while the server is there."""
+        """Send all that waits; take at most `patience` seconds, and none if the server is away."""
+        self._hurried = True
         if not self._link.away:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=patience)
 

@@ -24,7 +24,7 @@ _IN_URL = re.compile(r"://[^\s/:@'\"]{0,200}:([^\s/@'\"]{1,500})@")
 _INNOCENT = re.compile(r"true|false|none|null|default|[0-9]{1,7}", re.IGNORECASE)
 _SHAPES = re.compile(
     r"(?P<header>\b(?:authorization|x-api-key)['\"]?\s{0,3}[:=]\s{0,3}['\"]?"
-    r"(?:(?:bearer|basic|token)\s{1,3})?)[^\s'\",;]{4,}"
+    r"(?:(?:bearer|basic|token)\s{1,3})?)(?!(?:bearer|basic|token)\b)[^\s'\",;]{4,}"
     r"|(?P<bearer>\bbearer\s{1,3})[A-Za-z0-9._~+/=-]{8,}"
     r"|(?P<user>://[^\s/:@'\"]{0,200}:)[^\s/@'\"]{1,500}(?=@)"
     r"|\b(?:tnr_|gh[oprsu]_|github_pat_|glpat-|hf_|xox[abeprs]-|whsec_)[A-Za-z0-9_-]{16,}"
