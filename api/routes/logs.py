@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from tuner.wire import LogResults, Logs
 
 router = APIRouter(tags=["logs"])
 MEDIA = "text/plain; charset=utf-8"
-_TEXT = {
+_TEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The lines from `offset` on that are kept",
         "content": {"text/plain": {"schema": {"type": "string"}}},

@@ -47,23 +47,6 @@ def test_an_end_is_named(bench: Bench, body: str, outcome: str, said: str) -> No
     assert len(finish.error) <= 8192 + 200
 
 
-GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU {} has a total capacity of 1 GiB"
-
-
-@pytest.mark.parametrize(
-    ("gpus", "index", "named"),
-    [(["4"], 0, "GPU 4"), (["GPU-ab12"], 0, "GPU-ab12"), ([], 1, "GPU 1")],
-)
-def test_a_gpu_that_is_full_is_named(bench: Bench, gpus: list[str], index: int, named: str) -> None:
-    said = GPU.format(index)
-    _, finish = bench.one(
-        f"import torch\ndef main(trial):\n    raise torch.OutOfMemoryError({said!r})\n", gpus=gpus
-    )
-    assert finish.outcome == "oom"
-    assert f"the memory of {named} ran out: " in finish.error
-    assert "CUDA out of memory" in finish.error
-
-
 @pytest.mark.parametrize(
     ("code", "said"),
     [

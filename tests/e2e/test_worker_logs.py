@@ -105,8 +105,7 @@ def test_a_worker_that_leaves_has_sent_all_lines(server: ServerProcess, work: Pa
     with Client(server.url, server.token) as client:
         study = submit(client)
         env = {"NODE_TOKEN": "x"}
-        options = {"until_idle": 0.1, "env": env}
-        with WorkerProcess(work, server.url, server.token, **options) as process:
+        with WorkerProcess(work, server.url, server.token, until_idle=0.1, env=env) as process:
             assert process.wait() == 0
         lines = study.trial(0).log().splitlines()
     assert lines[0] == "line 0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tuner.worker import linux
 from tuner.worker.attempt import Attempt
@@ -21,7 +21,12 @@ async def look(orphans: Orphans, attempts: Collection[Attempt]) -> None:
     all_of = await asyncio.to_thread(linux.processes)
     orphans.look(all_of)
     running = list(attempts)
-    await asyncio.to_thread(lambda: [one.measure(all_of) for one in running])
+    await asyncio.to_thread(_measure, running, all_of)
     for one in running:
         one.judge()
     await asyncio.sleep(max(EVERY_S, _SHARE * (time.monotonic() - began)))
+
+
+def _measure(attempts: Collection[Attempt], all_of: Mapping[int, linux.Process]) -> None:
+    for one in attempts:
+        one.measure(all_of)
