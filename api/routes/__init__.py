@@ -27,6 +27,7 @@ ROUTERS = (
     artifacts.router,
     workers.router,
     trials.router,
+    logs.direct,
     logs.router,
     events.router,
     projects.router,

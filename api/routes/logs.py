@@ -11,10 +11,12 @@ from api import studies, trial_logs
 from api.access import needs, still_valid
 from api.body import Json
 from api.deps import ServicesDep, StudyRef, TrialNumber, WhoDep
+from api.direct import DirectRoute
 from tuner.access import Role
 from tuner.wire import LogResults, Logs
 
 router = APIRouter(tags=["logs"])
+direct = APIRouter(tags=["logs"], route_class=DirectRoute)
 MEDIA = "text/plain; charset=utf-8"
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -29,7 +31,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/logs", operation_id="send_logs", summary="Send what trials print")
+@direct.post("/logs", operation_id="send_logs", summary="Send what trials print")
 @needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def send_logs(services: ServicesDep, body: Json[Logs], who: WhoDep) -> LogResults:
     return await trial_logs.store(services, body.logs, who)

@@ -11,7 +11,6 @@ from typer.core import TyperCommand
 
 from tuner.cli.context import JsonOption, client, session
 from tuner.cli.output import print_json, print_table
-from tuner.size import read_size
 
 IDLE_S = "10"
 UNTIL_IDLE = "--until-idle"
@@ -166,6 +165,8 @@ def read_labels(texts: list[str]) -> dict[str, str]:
 
 
 def _size(text: str | None) -> int | None:
+    from tuner.size import read_size
+
     try:
         return None if text is None else read_size(text)
     except ValueError as exc:
