@@ -45,11 +45,18 @@ def finish(
     value, reason = None, f"{SAID}: {headline(body.error)}" if body.error else SAID
     if outcome is Outcome.COMPLETE:
         value, reason = _final_value(study, trial, body), ""
-    data = {"error": body.error} if body.error else {}
+    data = _told(body)
     ended = lifecycle.end_trial(
         tx, study, trial, outcome, now, reason=reason, value=value, data=data
     )
     return _after(ended)
+
+
+def _told(body: FinishTrial) -> dict[str, Any]:
+    """Return what the event of the end keeps of what the worker told."""
+    failed = body.outcome == "failed"
+    error = {"error": body.error} if body.error or failed else {}
+    return error if body.host_memory is None else {**error, "host_memory": body.host_memory}
 
 
 def _final_value(study: Study, trial: Trial, body: FinishTrial) -> float:
@@ -64,9 +71,11 @@ def _final_value(study: Study, trial: Trial, body: FinishTrial) -> float:
 
 def _fail(tx: Transaction, study: Study, trial: Trial, body: FinishTrial, now: datetime) -> Trial:
     reason = headline(body.error) or SAID
-    data: dict[str, Any] = {"error": body.error}
+    data = _told(body)
     failures = trial.failures + 1
     if body.retry and failures <= study.spec.retry.max:
+        if trial.lease is not None:
+            trial = trial.evolve(failed_on=trial.lease.worker_id)
         return lifecycle.requeue(tx, trial, AttemptEnd.FAILED, now, reason=reason, data=data)
     if body.retry:
         reason = f"failed {failures} times, at last: {reason}"

@@ -19,7 +19,7 @@ from tuner.trial import Lease, Trial
 _FORM = re.compile(r"l([0-9]{1,18})-([0-9]{1,10})-([0-9]{1,10})-[A-Za-z0-9_-]{20,40}")
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """An attempt: its study, its trial's number, and its own."""
 
     study_id: int
@@ -32,10 +32,10 @@ def new_token(study_id: int, number: int, attempt: int) -> str:
     return f"l{study_id}-{number}-{attempt}-{secrets.token_urlsafe(18)}"
 
 
-def _place_of(token: str) -> _Place | None:
+def place_of(token: str) -> Place | None:
     """Return the attempt a token names, None if it is none of ours."""
     found = _FORM.fullmatch(token)
-    return None if found is None else _Place(*map(int, found.groups()))
+    return None if found is None else Place(*map(int, found.groups()))
 
 
 def lease_of(reader: Reader, token: str, who: Identity) -> Lease:
@@ -73,7 +73,7 @@ def last_held(reader: Reader, token: str, attempt: int, who: Identity) -> Trial:
     Raises:
         StaleAttempt: there is none, or another attempt came after it.
     """
-    place = _place_of(token)
+    place = place_of(token)
     if place is not None and place.attempt == attempt:
         try:
             trial = reader.trial(place.study_id, place.number)

@@ -27,7 +27,7 @@ from tuner.policies import steer
 from tuner.space import Params
 from tuner.study import Study
 from tuner.trial import Event, EventKind, Lease, Origin, Trial, TrialState
-from tuner.wire import CheckpointView, LeaseGrant, Leases
+from tuner.wire import AcquireLeases, CheckpointView, LeaseGrant, Leases
 
 
 class _NothingGranted(Exception):
@@ -44,7 +44,7 @@ class Poll(NamedTuple):
     is_valid: Callable[[], bool]
 
 
-async def acquire(services: Services, worker_id: str, n: int, poll: Poll) -> Response:
+async def acquire(services: Services, ask: AcquireLeases, poll: Poll) -> Response:
     """Lease up to `n` trials to a worker; wait for the first.
 
     Raises:
@@ -52,9 +52,25 @@ async def acquire(services: Services, worker_id: str, n: int, poll: Poll) -> Res
         NotAuthenticated: the token was revoked, or expired, in the meantime.
         NotFound: the worker is not registered.
     """
-    await touch(services, worker_id, poll.who)
-    return await _lease(
-        services, Caller(n=n, worker_id=worker_id, token_id=poll.who.token_id), poll
+    await touch(services, ask.worker_id, poll.who)
+    caller = Caller(
+        n=ask.n,
+        worker_id=ask.worker_id,
+        token_id=poll.who.token_id,
+        avoid=frozenset(ask.avoid),
+        has_others=partial(_has_others, services, ask.worker_id),
+    )
+    return await _lease(services, caller, poll)
+
+
+def _has_others(services: Services, worker_id: str, study: Study) -> bool:
+    """Tell whether a live worker beside this one may serve a study."""
+    return any(
+        worker.worker_id != worker_id
+        and services.deadlines.is_alive(worker)
+        and not services.troubles.of(worker)
+        and queue.refusal(study, worker) is None
+        for worker in services.ledger.memory.workers()
     )
 
 

@@ -45,6 +45,7 @@ _SECURITY = {
 TAGS = {
     "studies": "Submit studies, look at them, steer them, take their results away.",
     "trials": "A study's trials: list, show, enqueue.",
+    "logs": "What trials print.",
     "leases": "Run trials: lease, report, heartbeat, finish, release.",
     "artifacts": "Checkpoints of leased trials.",
     "workers": "The fleet.",

@@ -74,6 +74,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "heartbeat": {"leases": [_HELD]},
     "finish_trial": {"attempt": 1, "outcome": "complete", "value": 0.31},
     "release_trial": {"attempt": 1, "reason": "the machine is needed"},
+    "send_logs": {"logs": [_HELD | {"first": 0, "lines": [{"age_s": 0.2, "text": "epoch 1"}]}]},
     "create_token": {"name": "gpu-nodes", "role": "worker", "expires_s": 7_776_000},
     "log_in": {"token": TOKEN},
     "create_webhook": {"url": RECEIVER, "events": ["study.finished", "trial.best"]},
@@ -271,6 +272,8 @@ REPLIES: dict[str, Any] = {
     "finish_trial": {"state": "ended", "outcome": "complete"},
     "release_trial": {"state": "waiting", "outcome": None},
     "put_checkpoint": _CHECKPOINT,
+    "send_logs": {"results": [{"next": 1, "problem": None}]},
+    "get_log": "epoch 1\n",
     "list_specs": {
         "items": [{"version": 1, "spec": _DOCUMENT, "at": _AT, "by": "ann"}],
         "next_cursor": None,

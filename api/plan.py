@@ -29,12 +29,19 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks, by its access token: a worker, or the loop of an external study."""
+    """Who asks, by its access token: a worker, or the loop of an external study.
+
+    Args:
+        avoid: studies that a worker does not serve now.
+        has_others: tells whether other workers may serve a study.
+    """
 
     n: int
     token_id: str
     worker_id: str | None = None
     study_id: int | None = None
+    avoid: frozenset[int] = frozenset()
+    has_others: Callable[[Study], bool] = lambda _: False
 
     def is_vain(self, reader: Reader) -> bool:
         """Tell whether waiting is useless, since the study asked for is over."""
@@ -51,7 +58,7 @@ class Caller:
                 ),
             )
         worker = reader.worker(self.worker_id or "")
-        studies = [s for s in reader.studies() if not s.is_over]
+        studies = [s for s in reader.studies() if not s.is_over and s.study_id not in self.avoid]
         return studies, lambda running, projects: queue.order(studies, running, projects, worker)
 
 
@@ -60,6 +67,7 @@ class _Board:
     """The open trials of the candidate studies while a plan is made."""
 
     reader: Reader
+    caller: Caller
     tallies: dict[int, Tally] = field(default_factory=dict)
     waiting: dict[int, list[int]] = field(default_factory=dict)
 
@@ -79,16 +87,29 @@ class _Board:
     def take(self, study: Study, proposing: set[int]) -> Pick | None:
         """Pick the study's next trial; new ones from one study at a time."""
         count = self.tally(study)
-        if self.waiting[study.study_id]:
-            number = self.waiting[study.study_id].pop(0)
+        may_propose = count.searched < study.spec.budget.trials and not proposing - {study.study_id}
+        number = self._waiting(study, may_propose=may_propose)
+        if number is not None:
+            self.waiting[study.study_id].remove(number)
             self.tallies[study.study_id] = count._replace(running=count.running + 1)
             return Pick(study, number)
-        if count.searched >= study.spec.budget.trials or proposing - {study.study_id}:
+        if not may_propose:
             return None
         proposing.add(study.study_id)
         grown = count._replace(running=count.running + 1, searched=count.searched + 1)
         self.tallies[study.study_id] = grown
         return Pick(study, None)
+
+    def _waiting(self, study: Study, *, may_propose: bool) -> int | None:
+        """Return the trial that waits for this caller: if it can, not one that failed with it."""
+        numbers, worker = self.waiting[study.study_id], self.caller.worker_id
+        if worker is None or not numbers:
+            return numbers[0] if numbers else None
+        trials = (self.reader.trial(study.study_id, number) for number in numbers)
+        found = next((trial.number for trial in trials if trial.failed_on != worker), None)
+        if found is None and not (may_propose and self.caller.has_others(study)):
+            return numbers[0]
+        return found
 
 
 def _turn(trial: Trial) -> tuple[bool, int, int]:
@@ -102,7 +123,7 @@ def plan(reader: Reader, caller: Caller, limits: Limits = NO_LIMITS) -> tuple[li
     Work that a project's quota holds back is work: its caller waits.
     """
     studies, rank = caller.candidates(reader)
-    board = _Board(reader=reader)
+    board = _Board(reader=reader, caller=caller)
     projects: Counter[str] = Counter()
     for study in studies:
         projects[study.spec.queue.project] += board.tally(study).running

@@ -89,6 +89,7 @@ async def _forget_workers(services: Services) -> None:
             with suppress(NotFound):  # it signed off meanwhile
                 await services.ledger.write(methodcaller("drop_worker", worker.worker_id))
             services.deadlines.forget(worker.worker_id)
+            services.troubles.forget(worker.worker_id)
 
 
 async def _end_by_hours(services: Services, now: datetime) -> None:

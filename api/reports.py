@@ -27,6 +27,7 @@ from tuner.errors import (
 )
 from tuner.policies import steer
 from tuner.study import Study
+from tuner.terminal import plain
 from tuner.trial import (
     Event,
     Report,
@@ -175,7 +176,7 @@ async def heartbeat(services: Services, body: Heartbeat, who: Identity) -> Heart
     known = True
     if body.worker_id is not None:
         try:
-            await touch(services, body.worker_id, who)
+            await touch(services, body.worker_id, who, plain(body.trouble))
         except NotFound:
             known = False
     return HeartbeatReply(results=results, known=known)

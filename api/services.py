@@ -12,6 +12,8 @@ from api.observe.metrics import Metrics
 from api.sessions import Sessions
 from api.settings import Settings
 from api.throttle import Throttle
+from api.trial_logs import Open
+from api.troubles import Troubles
 
 if TYPE_CHECKING:
     from api.daytime import DayTime
@@ -37,6 +39,8 @@ class Services:
         hub: tells event streams what is committed.
         streams: places for event streams.
         polls: places for long polls.
+        logs: logs of trials that are written or followed now.
+        troubles: why workers are out of service.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -54,5 +58,7 @@ class Services:
     polls: Places
     network: Network
     metrics: Metrics = field(default_factory=Metrics)
+    logs: Open = field(default_factory=Open)
+    troubles: Troubles = field(default_factory=Troubles)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

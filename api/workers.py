@@ -59,15 +59,22 @@ async def register(
     return response
 
 
-async def touch(services: Services, worker_id: str, who: Identity) -> None:
+async def touch(
+    services: Services, worker_id: str, who: Identity, trouble: str | None = None
+) -> None:
     """Note that a worker was heard; stored at most once in a heartbeat's time.
+
+    `trouble` says why it is out of service, empty that it is not, None nothing.
 
     Raises:
         NotAllowed: it registered with another access token.
         NotFound: it is not registered, or was forgotten.
     """
-    seen = _own(services.ledger.memory, worker_id, who).seen_at
+    worker = _own(services.ledger.memory, worker_id, who)
     services.deadlines.hear(worker_id)
+    if trouble is not None:
+        services.troubles.tell(worker, trouble)
+    seen = worker.seen_at
     now = services.clock()
     if abs(now - seen) < timedelta(seconds=services.settings.heartbeat_s * 0.9):
         return
@@ -91,6 +98,7 @@ async def sign_off(services: Services, worker_id: str, who: Identity) -> None:
 
     await services.ledger.write(command)
     services.deadlines.forget(worker_id)
+    services.troubles.forget(worker_id)
 
 
 def _own(reader: Reader, worker_id: str, who: Identity) -> Worker:
@@ -136,6 +144,7 @@ def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
         allow_commands=list(worker.allow_commands),
         allow_env=list(worker.allow_env),
         alive=services.deadlines.is_alive(worker),
+        trouble=services.troubles.of(worker),
         seen_at=worker.seen_at,
         running=sorted(running),
     )

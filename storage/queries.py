@@ -110,6 +110,12 @@ async def trial_attempts(ledger: Ledger, study_id: int, number: int) -> list[Att
     return [_attempt(row) for row in await _fetch(ledger, query.order_by(attempts.c.attempt))]
 
 
+async def attempt_of(ledger: Ledger, token: str) -> tuple[AttemptRecord, str | None] | None:
+    """Return the attempt that had a lease, and the access token it was given to; None if none."""
+    found = await _fetch(ledger, select(attempts).where(attempts.c.token == token))
+    return (_attempt(found[0]), found[0]["token_id"]) if found else None
+
+
 async def trial_checkpoints(ledger: Ledger, study_id: int, number: int) -> list[Checkpoint]:
     """Return the checkpoints registered for a trial, by attempt and step."""
     query = _of_trial(select(checkpoints), checkpoints.c.trial_id, study_id, number)

@@ -162,6 +162,8 @@ class Trial:
     checkpoint: Checkpoint | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    failed_on: str | None = field(default=None, compare=False)
+    """The worker with which its last attempt failed. Never stored."""
     memo: object = field(default=None, compare=False, repr=False)
     """What a policy keeps of `reports`, to not read them all again. Never stored."""
 

@@ -13,7 +13,10 @@ from api.observe import refusals
 from api.problems import response_of
 from tuner.errors import TooMany
 
-_WORKER_ROUTES = ("/api/v1/reports", "/api/v1/heartbeats", "/api/v1/leases", "/api/v1/workers")
+_WORKER_ROUTES = (
+    *("/api/v1/reports", "/api/v1/heartbeats", "/api/v1/leases", "/api/v1/workers"),
+    "/api/v1/logs",
+)
 _ASK = "/ask"
 _FREE = ("/healthz", "/readyz")
 _MOST_BUCKETS = 10_000

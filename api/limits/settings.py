@@ -49,6 +49,7 @@ class Limits:
         wrong_tokens: wrong tokens an address may send at once.
         wrong_token_s: time after which it may send another one.
         retry_s: what `Retry-After` says where a place has to come free.
+        log_bytes: bytes kept of what one attempt of a trial prints.
         quotas: by project; `*` for those not named.
     """
 
@@ -69,6 +70,7 @@ class Limits:
     wrong_tokens: int = 10
     wrong_token_s: float = 6.0
     retry_s: float = 2.0
+    log_bytes: int = 512 << 10
     quotas: Mapping[str, Quota] = field(default_factory=dict)
 
     def quota(self, project: str) -> Quota:

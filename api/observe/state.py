@@ -45,8 +45,12 @@ class State(Collector):
             for listing in (Listing.WAITING, Listing.RUNNING)
         }
         yield _by_state("trials", "Trials that wait and that run", trials)
-        alive = sum(deadlines.is_alive(worker) for worker in memory.workers())
+        workers = memory.workers()
+        alive = sum(deadlines.is_alive(worker) for worker in workers)
+        out = sum(bool(self._services.troubles.of(worker)) for worker in workers)
         yield _gauge("workers_alive", "Workers heard within a lease's length", alive)
+        text = "Workers that took themselves out of service"
+        yield _gauge("workers_out_of_service", text, out)
 
 
 def _owner(*, owns: bool) -> Metric:

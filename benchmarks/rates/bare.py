@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
+from api.observe.metrics import Metrics
 from api.serve import _config
 from api.settings import Settings
 from tuner.decision import Decision
@@ -40,7 +41,7 @@ def main() -> None:
     """Serve until killed."""
     settings = Settings(db_url="", artifact_dir=Path(), admin_token="")
     with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
-        server = uvicorn.Server(_config(bare(), settings))
+        server = uvicorn.Server(_config(bare(), settings, Metrics()))
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(server.serve(sockets=[listener]))

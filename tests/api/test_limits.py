@@ -332,6 +332,7 @@ def test_the_page_names_every_default() -> None:
         ("wrong tokens of an address", limits.wrong_tokens, limits.wrong_token_s),
         ("silence of an event stream", limits.stream_heartbeat_s),
         ("bytes waiting for a listener", limits.stream_queue),
+        ("kept of what an attempt prints", limits.log_bytes),
         ("commands waiting to be stored", MOST_WAITING),
     ):
         default = rows.pop(row).split("|")[2]
@@ -355,6 +356,7 @@ def test_the_options_have_the_settings_defaults() -> None:
         ("wrong_tokens", limits.wrong_tokens),
         ("stream_heartbeat", limits.stream_heartbeat_s),
         ("stream_queue", limits.stream_queue),
+        ("log_bytes", limits.log_bytes),
     ):
         assert options[option].default == value, option
     assert (limits.rate_burst, limits.worker_burst) == (5 * limits.rate, 4 * limits.worker_rate)

@@ -25,6 +25,7 @@ ORDER = (
     "ask_trial",
     "report",
     "heartbeat",
+    "send_logs",
     "finish_trial",
     "ask_trial",
     "release_trial",
@@ -133,4 +134,4 @@ async def test_the_examples_are_taken(api: Api, described: dict[str, Any]) -> No
         if name == "register_worker":
             real[WORKER] = body["worker_id"]
         for item in body.get("results", ()) if isinstance(body, dict) else ():
-            assert item["decision"] is not None, item
+            assert item["problem"] is None, item

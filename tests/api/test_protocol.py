@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api.routes import artifacts, leases, workers
+from api.routes import artifacts, leases, logs, workers
 from tests.api.node import Node, item, serve
 from tuner.decision import Outcome
 from tuner.trial import StudyState, TrialState
@@ -129,7 +129,7 @@ def test_the_protocols_page_names_every_route() -> None:
     named = set(re.findall(r"`(DELETE|GET|POST|PUT) (/[^`]*)`", page))
     routes = {
         (method, route.path)
-        for router in (leases.direct, leases.router, workers.router, artifacts.router)
+        for router in (leases.direct, leases.router, logs.direct, workers.router, artifacts.router)
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

@@ -20,6 +20,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from api import adopt, optuna_trials, submit
+from api.limits.settings import Limits
 from storage import open_ledger
 from storage.adopting import Plan, batches, plan, read
 from tuner.spec import check
@@ -93,10 +94,12 @@ def take_over(
     planned = plan(read(place, name), name, given)
     messages = batches(planned, NOW)
 
+    begin = partial(adopt.begin, limits=Limits())
+
     async def run() -> list[Trial]:
         async with open_ledger(url) as ledger:
             submission = submit.prepare(check(planned.document))
-            begun = await ledger.write(lambda tx: adopt.begin(tx, submission, _adopt(), "me", NOW))
+            begun = await ledger.write(lambda tx: begin(tx, submission, _adopt(), "me", NOW))
             study = ledger.memory.study(begun.id)
             for message in messages[:most]:
                 found = optuna_trials.prepare(study, _as_sent(message), NOW)

@@ -33,6 +33,7 @@ class FakeTrial:
     finishes: list[wire.FinishTrial] = field(default_factory=list)
     releases: list[wire.ReleaseTrial] = field(default_factory=list)
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @property
     def lease(self) -> str:
@@ -56,6 +57,8 @@ class FakeServer:
         self.trials: list[FakeTrial] = []
         self.workers: list[wire.RegisterWorker] = []
         self.left: list[str] = []
+        self.troubles: list[str] = []
+        self.avoided: list[int] = []
         self.decide: Callable[[wire.ReportItem], wire.DecisionView] = decide
         self.stale: set[str] = set()
         self.refuse = False
@@ -148,6 +151,9 @@ class FakeServer:
             items = wire.Reports.model_validate_json(body).reports
             self.batches.append(len(items))
             return wire.ReportResults(results=[self._report(item) for item in items])
+        if path == "/logs":
+            printed = wire.Logs.model_validate_json(body).logs
+            return wire.LogResults(results=[self._log(item) for item in printed])
         if path == "/heartbeats":
             return self._beat(wire.Heartbeat.model_validate_json(body))
         found = re.fullmatch(r"/leases/([^/]+)/(finish|release|checkpoint)(?:s/(\d+))?", path)
@@ -176,6 +182,7 @@ class FakeServer:
 
     def _acquire(self, ask: wire.AcquireLeases) -> wire.Leases:
         deadline = time.monotonic() + ask.wait_s
+        self.avoided = ask.avoid
         with self.lock:
             while True:
                 waiting = [t for t in self.trials if not t.held and not t.finishes][: ask.n]
@@ -194,7 +201,15 @@ class FakeServer:
             return wire.ReportResult(problem=_problem(exc))
         return wire.ReportResult(decision=self.decide(item))
 
+    def _log(self, item: wire.LogItem) -> wire.LogResult:
+        for trial in self.trials:
+            if trial.lease == item.lease:
+                trial.printed[item.first :] = [line.text for line in item.lines]
+                return wire.LogResult(next=len(trial.printed))
+        return wire.LogResult(problem=_problem(StaleAttempt("not held")))
+
     def _beat(self, beat: wire.Heartbeat) -> wire.HeartbeatReply:
+        self.troubles.append(beat.trouble)
         results = []
         for held in beat.leases:
             try:

@@ -6,7 +6,7 @@ must then fail.
 
 from __future__ import annotations
 
-_NAMED_BY_ITS_TOKEN = """    return reader.trial(*(_place_of(token) or (0, 0, 0))[:2])
+_NAMED_BY_ITS_TOKEN = """    return reader.trial(*(place_of(token) or (0, 0, 0))[:2])
 """
 _HELD = """    lease = lease_of(reader, token, who)
     if lease.attempt != attempt:
@@ -135,8 +135,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         CLOCKS,
         "tuner/worker/agent.py",
-        "await asyncio.sleep(known.heartbeat_s)",
-        "await asyncio.sleep(2 * known.heartbeat_s)",
+        "await self._conduct.changed(known.heartbeat_s)",
+        "await self._conduct.changed(2 * known.heartbeat_s)",
         "test_clocks.py::test_clocks_of_workers",
     ),
     # Retry-After is not obeyed; it is obeyed by all at the same moment.

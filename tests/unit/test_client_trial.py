@@ -238,7 +238,8 @@ def test_the_heart_beats_until_the_end(server: FakeServer) -> None:
     trial = ask(server)
     eventually(lambda: len(server.sent("POST", "/heartbeats")) >= 3)
     body = server.bodies("POST", "/heartbeats")[0]
-    assert body == {"worker_id": None, "leases": [{"lease": "lease-token-1", "attempt": 2}]}
+    held = [{"lease": "lease-token-1", "attempt": 2}]
+    assert body == {"worker_id": None, "trouble": "", "leases": held}
     trial.finish()
     eventually(lambda: not trial._heart.beating)
 

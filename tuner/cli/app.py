@@ -16,6 +16,7 @@ from tuner.cli import (
     database,
     db,
     events,
+    logs,
     nodes,
     projects,
     reporting,
@@ -102,6 +103,7 @@ studies.register(app)
 adopt.register(app)
 trial.register(app)
 reporting.register(app)
+logs.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

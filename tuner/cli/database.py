@@ -14,6 +14,7 @@ from tuner.cli.limits import (
     Connections,
     HeaderTimeout,
     IdleTimeout,
+    LogBytes,
     Polls,
     PollsEach,
     Quotas,
@@ -106,6 +107,7 @@ def serve(
     stream_heartbeat: StreamHeartbeat = 15.0,
     stream_queue: StreamQueue = 1_000_000,
     wrong_tokens: WrongTokens = 10,
+    log_bytes: LogBytes = 524_288,
     quota: Quotas = None,
     log_format: Annotated[
         Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
@@ -150,6 +152,7 @@ def serve(
             "streams_each": streams_each,
             "stream_heartbeat_s": stream_heartbeat,
             "stream_queue": stream_queue,
+            "log_bytes": log_bytes,
         },
         log_format=log_format,
         log_level=log_level,

@@ -42,6 +42,10 @@ StreamQueue = Annotated[
         min=10_000, metavar="BYTES", help="What may wait for one listener before it is cut off."
     ),
 ]
+LogBytes = Annotated[
+    int,
+    typer.Option(min=16_384, metavar="BYTES", help="What is kept of one attempt's output."),
+]
 Quotas = Annotated[
     list[str] | None,
     typer.Option(

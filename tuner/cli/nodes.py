@@ -47,7 +47,18 @@ def workers(ctx: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(views)
         return
-    columns = ("id", "name", "host", "slots", "gpus", "labels", "alive", "running", "seen")
+    columns = (
+        "id",
+        "name",
+        "host",
+        "slots",
+        "gpus",
+        "labels",
+        "alive",
+        "running",
+        "seen",
+        "trouble",
+    )
     print_table(
         columns,
         [
@@ -61,6 +72,7 @@ def workers(ctx: typer.Context, as_json: JsonOption = False) -> None:
                 "yes" if w.alive else "no",
                 len(w.running),
                 w.seen_at,
+                f"out of service: {w.trouble}" if w.trouble else None,
             )
             for w in views
         ],
@@ -111,6 +123,14 @@ def worker(
         int | None,
         typer.Option(min=1, help="Trials after which a slot's process is replaced."),
     ] = None,
+    max_quick_failures: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trials failing at once in a row that end its service; 0: any."),
+    ] = None,
+    memory_per_slot: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Host memory a trial may use, as 8GiB."),
+    ] = None,
     spool: Annotated[
         Path | None, typer.Option(help="Folder for reports while the server is away.")
     ] = None,
@@ -128,6 +148,8 @@ def worker(
     url, token = from_environment(options.url, options.token)
     chosen: dict[str, Any] = {
         "name": name, "trials_per_child": trials_per_child, "spool": spool, "logs": logs,
+        "max_quick_failures": max_quick_failures,
+        "memory_per_slot": _size(memory_per_slot),
     }  # fmt: skip
     config = WorkerConfig(
         url=url,
@@ -154,6 +176,15 @@ def read_labels(texts: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{part!r} is not K=V", param_hint="--labels")
         labels[key] = value
     return labels
+
+
+def _size(text: str | None) -> int | None:
+    from tuner.size import read_size
+
+    try:
+        return None if text is None else read_size(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--memory-per-slot") from exc
 
 
 def _is_number(text: str) -> bool:

@@ -17,6 +17,7 @@ from tuner.client.progress import ProgressLine
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.client.trial import LeasedTrial
+from tuner.client.trial_log import StudyTrial
 from tuner.errors import NotFound, NoTrial
 from tuner.errors import StudyState as WrongState
 from tuner.spec.read import validate
@@ -29,7 +30,6 @@ from tuner.wire import (
     SpecPage,
     SpecView,
     StudyView,
-    TrialDetail,
     TrialPage,
     TrialView,
 )
@@ -112,9 +112,9 @@ class StudyHandle(Changes):
             self._seen_trials = list(found)
         return found
 
-    def trial(self, number: int) -> TrialDetail:
-        """Return one trial with the reports and events of all its attempts."""
-        return self._transport.get(TrialDetail, f"{self._path}/trials/{number}")
+    def trial(self, number: int) -> StudyTrial:
+        """Return one trial with the reports and events of all its attempts, and its log at hand."""
+        return StudyTrial.of(self._transport, f"{self._path}/trials/{number}")
 
     def events(self, after: int | None = None) -> Iterator[EventView]:
         """Iterate over the events stored so far, from the one after sequence number `after`."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tuner import command as commands
 from tuner.errors import Fault, InvalidInput
 from tuner.lines import Reader, from_pattern, from_template
+from tuner.size import Size
 from tuner.space import Space
 from tuner.spec.base import Document
 from tuner.text import unknown
@@ -85,6 +86,8 @@ class RunCommand(Document):
     """Seconds after a decision to stop until it is ended: SIGTERM, and SIGKILL 10 s later."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    memory: Size | None = None
+    """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
 
     @property
     def items(self) -> tuple[commands.Item, ...]:

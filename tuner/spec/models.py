@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from tuner.size import Size
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
@@ -77,6 +78,8 @@ class RunTask(Document):
     """Whether CUDA may use only kernels that give the same bits each time; slower."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    memory: Size | None = None
+    """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
 
 
 class RunEntrypoint(Document):
@@ -92,6 +95,8 @@ class RunEntrypoint(Document):
     """`package.module:function`. Workers run it only if their `--allow` matches."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    memory: Size | None = None
+    """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
 
 
 def _run_kind(run: Any) -> str | None:

@@ -55,6 +55,7 @@ from tuner.wire.live import (
     LiveStudy,
     LiveTrial,
 )
+from tuner.wire.logs import LogItem, LogLine, LogResult, LogResults, Logs
 from tuner.wire.projects import ProjectPage, ProjectView, QuotaView
 from tuner.wire.studies import (
     BestView,
@@ -129,6 +130,11 @@ __all__ = [
     "LiveStudy",
     "LiveTrial",
     "LogIn",
+    "LogItem",
+    "LogLine",
+    "LogResult",
+    "LogResults",
+    "Logs",
     "Metrics",
     "Param",
     "Params",

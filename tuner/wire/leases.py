@@ -41,11 +41,17 @@ class Registered(Reply):
 
 
 class AcquireLeases(Request):
-    """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`."""
+    """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`.
+
+    Trials of the studies `avoid` are not taken.
+    """
 
     worker_id: Token
     n: Annotated[int, Field(ge=1, le=1024)] = 1
     wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+    avoid: Annotated[list[Annotated[int, Field(ge=0, lt=2**53)]], Field(max_length=1000)] = Field(
+        default_factory=list
+    )
 
 
 class AskTrial(Request):
@@ -143,9 +149,13 @@ class HeldLease(Request):
 
 
 class Heartbeat(Request):
-    """POST /heartbeats: renew leases. External loops send it without a worker."""
+    """POST /heartbeats: renew leases. External loops send it without a worker.
+
+    `trouble` says why the worker is out of service; it is empty while it serves.
+    """
 
     worker_id: Token | None = None
+    trouble: Annotated[str, Field(max_length=500)] = ""
     leases: Annotated[list[HeldLease], Field(max_length=10_000)] = Field(default_factory=list)
 
 
@@ -157,13 +167,17 @@ class HeartbeatReply(Reply):
 
 
 class FinishTrial(Request):
-    """POST /leases/{lease}/finish. `value` overrides what was reported, or stands alone."""
+    """POST /leases/{lease}/finish. `value` overrides what was reported, or stands alone.
+
+    `host_memory` are the most bytes of host memory that the attempt was seen to use.
+    """
 
     attempt: Annotated[int, Field(ge=1)]
     outcome: Literal["complete", "diverged", "oom", "failed"] = "complete"
     value: Finite | None = None
     error: Text = ""
     retry: bool = True
+    host_memory: Annotated[int, Field(ge=0, lt=2**53)] | None = None
 
 
 class ReleaseTrial(Request):
@@ -181,7 +195,10 @@ class TrialAfter(Reply):
 
 
 class WorkerView(Reply):
-    """A worker. `alive` means that it was heard within a lease's length."""
+    """A worker. `alive` means that it was heard within a lease's length.
+
+    `trouble` says why it took itself out of service; it is empty while it serves.
+    """
 
     worker_id: str
     name: str
@@ -193,6 +210,7 @@ class WorkerView(Reply):
     allow_commands: list[str] = Field(default_factory=list)
     allow_env: list[str] = Field(default_factory=list)
     alive: bool
+    trouble: str = ""
     seen_at: datetime
     running: list[str]
 

@@ -21,6 +21,7 @@ from tuner.worker import linux, process
 from tuner.worker.api import WorkerApi
 from tuner.worker.attempt import Attempt
 from tuner.worker.batcher import Batcher
+from tuner.worker.conduct import Conduct
 from tuner.worker.config import WorkerConfig
 from tuner.worker.endings import Ending
 from tuner.worker.gpus import Gpu, pin, resolve
@@ -33,6 +34,9 @@ from tuner.worker.leasing import (
     refused,
 )
 from tuner.worker.link import Link
+from tuner.worker.log_sender import LogSender
+from tuner.worker.looking import look
+from tuner.worker.masking import Masker
 from tuner.worker.output import prune_logs
 from tuner.worker.program import tasks
 from tuner.worker.slots import Slot
@@ -40,14 +44,15 @@ from tuner.worker.spool import Spool
 from tuner.worker.tools import Tools
 
 _LOG = logging.getLogger("tuner.worker")
-_HOUSEKEEPING_S = 0.5
+_LAST_LOGS_S = 3.0
 
 
 def run_worker(config: WorkerConfig) -> int:
     """Work until told to leave or idle for long enough; return the process's exit code.
 
     0 after a clean end, 4 if the server refuses the token, 5 if `until_idle` is set and the server
-    can't be reached, 130 after a second interrupt.
+    can't be reached, 7 if it is set and the worker took itself out of service, 130 after a second
+    interrupt.
 
     Raises:
         InvalidInput: the GPUs asked for can't be found, or this is not Linux.
@@ -56,6 +61,8 @@ def run_worker(config: WorkerConfig) -> int:
         raise InvalidInput("workers run on Linux only")
     _log_to_stderr()
     gpus = resolve(config.gpus)
+    if ended := process.end_leftovers():
+        _LOG.info("%d processes of a worker that was killed are ended", ended)
     linux.become_subreaper()
     linux.hide_environment()
     return asyncio.run(Agent(config, gpus).run())
@@ -73,6 +80,8 @@ class Agent:
         self._slots: list[Slot] = []
         self._leasing: Leasing | None = None
         self._ended: asyncio.Future[int] | None = None
+        self._orphans = process.Orphans()
+        self._conduct = Conduct(config.max_quick_failures, config.quick_failure)
 
     async def run(self) -> int:
         """Work; return the exit code."""
@@ -93,7 +102,11 @@ class Agent:
                 config=config,
                 api=api,
                 batcher=batcher,
+                conduct=self._conduct,
                 link=self._link,
+                logs=LogSender(api, self._link),
+                masker=Masker.of(os.environ, config.token),
+                orphans=self._orphans,
                 work=work,
                 threads=_threads(config.slots),
             )
@@ -115,13 +128,14 @@ class Agent:
         leasing = self._leasing = Leasing(
             tools, self._slots, self._about(), attempts=self._attempts, on_end=self._end
         )
-        loops = [tools.batcher.run(), leasing.run(), self._keep_house()]
+        loops = [tools.batcher.run(), tools.logs.run(), leasing.run(), self._keep_house()]
         running = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         serving = [asyncio.create_task(self._guarded(slot.serve())) for slot in self._slots]
         beating = asyncio.create_task(self._guarded(self._beat(tools, leasing)))
         try:
             code = await self._ended
             await self._leave(tools, asyncio.create_task(self._guarded(leasing.stop())))
+            await tools.logs.drained(_LAST_LOGS_S)
             await _cancel([beating])  # a later heartbeat would register the worker again
             await leasing.sign_off()
             return code
@@ -162,6 +176,10 @@ class Agent:
             attempt.leave()
 
     def _over(self, attempt: Attempt, ending: Ending) -> None:
+        before = self._conduct.trouble
+        self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
+        if (trouble := self._conduct.trouble) != before:
+            _LOG.warning(*(("out of service: %s", trouble) if trouble else ("in service again",)))
         task = asyncio.create_task(self._close(attempt, ending))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -180,10 +198,10 @@ class Agent:
     async def _beat(self, tools: Tools, leasing: Leasing) -> None:
         while True:
             known = await leasing.known()
-            await asyncio.sleep(known.heartbeat_s)
+            await self._conduct.changed(known.heartbeat_s)
             attempts = list(self._attempts)
             held = [HeldLease(lease=a.grant.lease, attempt=a.grant.attempt) for a in attempts]
-            beat = Heartbeat(worker_id=known.worker_id, leases=held)
+            beat = Heartbeat(worker_id=known.worker_id, leases=held, trouble=self._conduct.trouble)
             try:
                 reply = await tools.api.heartbeat(beat, known.heartbeat_s)
             except TunerError as exc:
@@ -196,8 +214,7 @@ class Agent:
     async def _keep_house(self) -> None:
         await asyncio.to_thread(prune_logs, self._config.logs, self._config.log_files)
         while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            await asyncio.to_thread(process.reap)
+            await look(self._orphans, self._attempts)
             until = self._config.until_idle
             if until is None or self._attempts:
                 continue
@@ -250,7 +267,6 @@ class Agent:
 
     async def _close_slots(self) -> None:
         await asyncio.gather(*(slot.close() for slot in self._slots))
-        await asyncio.to_thread(process.reap)
 
 
 def _apply(attempts: list[Attempt], reply: HeartbeatReply) -> None:

@@ -39,6 +39,8 @@ from tuner.wire import (
     HeartbeatReply,
     LeaseGrant,
     Leases,
+    LogResults,
+    Logs,
     Registered,
     RegisterWorker,
     ReleaseTrial,
@@ -118,6 +120,10 @@ class WorkerApi:
     async def heartbeat(self, beat: Heartbeat, patience: float) -> HeartbeatReply:
         """Renew leases; given up after `patience` seconds, since the next one follows."""
         return await self._post(HeartbeatReply, "/heartbeats", beat, patience=patience)
+
+    async def logs(self, logs: Logs, patience: float) -> LogResults:
+        """Send what trials printed; given up after `patience` seconds."""
+        return await self._post(LogResults, "/logs", logs, patience=patience)
 
     async def finish(self, lease: str, body: FinishTrial, patience: float = _FOREVER) -> TrialAfter:
         """End the trial."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
 from tuner.problems import error_of
@@ -23,8 +22,9 @@ from tuner.wire import (
     TrialAfter,
 )
 from tuner.worker.checkpoints import Uploader
-from tuner.worker.endings import Ending, crashed, hung, over
-from tuner.worker.linux import oom_kills
+from tuner.worker.endings import Ending, crashed, hung, over, too_large
+from tuner.worker.linux import Process, oom_kills
+from tuner.worker.memory import Meter, limit_of
 from tuner.worker.messages import (
     Decided,
     Done,
@@ -36,10 +36,12 @@ from tuner.worker.messages import (
     Started,
     ToParent,
 )
-from tuner.worker.output import Output, log_path
+from tuner.worker.output import log_path
+from tuner.worker.printed import Printed
 from tuner.worker.process import ChildProcess
 from tuner.worker.program import Program
 from tuner.worker.tools import Tools
+from tuner.worker.watch import Watch, Why
 
 _LOG = logging.getLogger("tuner.worker")
 _STOP = DecisionView.model_validate({"action": "stop", "reason": "the trial has ended"})
@@ -59,34 +61,35 @@ class Attempt:
         self._program = program
         self._uploader = Uploader(tools.api, tools.batcher, grant)
         self._work = tools.work / f"{grant.study_id}-{grant.number}-{grant.attempt}"
-        self._changed = asyncio.Event()
-        self._lost = False
+        self._watch = Watch(program.progress_timeout)
+        self._meter = Meter(limit_of(program.memory, tools.config.memory_per_slot))
         self._stopped = False
-        self._leave_by: float | None = None
-        self._progress_at = time.monotonic()
         self._began = time.monotonic()
         self._child: ChildProcess | None = None
         self._value: float | None = None
         self._step = 0
-        self._output = Output(None, head=0)
+        self._printed = Printed(tools.masker, None, head=0, stream=None)
 
     @property
     def training(self) -> bool:
         """Whether its child still runs it."""
         return self._child is not None
 
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
     def leave(self) -> None:
         """Ask the trial to checkpoint and return; it is killed after the stop grace."""
-        if self._leave_by is None:
-            self._leave_by = time.monotonic() + self._tools.config.stop_grace
-            self._changed.set()
+        if not self._watch.leaves:
+            self._watch.leave(self._tools.config.stop_grace)
             if self._child is not None:
                 self._child.line.send(Leave())
 
     def lost(self) -> None:
         """Kill the trial: its lease is no longer held."""
-        self._lost = True
-        self._changed.set()
+        self._watch.lost()
 
     def decided(self, decision: DecisionView) -> None:
         """Pass on a decision that came with a heartbeat."""
@@ -95,14 +98,25 @@ class Attempt:
             self._child.line.send(Decided(seq=0, decision=decision))
             self.leave()
 
+    def measure(self, all_of: Mapping[int, Process]) -> None:
+        """Measure the trial's memory, in any thread; `all_of` are all processes."""
+        if (child := self._child) is not None:
+            self._meter.measure(child.pid, all_of)
+
+    def judge(self) -> None:
+        """Kill the trial if it was measured to use too much memory."""
+        if self._meter.excess is not None:
+            self._watch.exceeded()
+
     async def train(self, child: ChildProcess) -> Ending:
         """Run the trial in `child` until it is over there; a child that is not `clean` is dead."""
         tools, grant = self._tools, self.grant
         _LOG.info("%s started (attempt %d)%s", self.name, grant.attempt, _from(grant))
         self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = log_path(tools.config.logs, grant.study, grant.number, grant.attempt)
-        self._output = Output(path, head=tools.config.log_bytes)
-        child.write = self._output.write
+        stream = tools.logs.open(grant.lease, grant.attempt)
+        self._printed = Printed(tools.masker, path, head=tools.config.log_bytes, stream=stream)
+        child.write = self._printed.feed
         try:
             resume = await self._resume()
         except (TunerError, OSError) as exc:
@@ -114,17 +128,19 @@ class Attempt:
         except (NotAllowed, InvalidInput) as exc:
             child.devour()
             return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
-        if self._leave_by is not None or self._lost:
+        if self._watch.leaves or self._watch.is_lost:
             child.devour()
-            return Ending(outcome="lost" if self._lost else "left", clean=True)
+            return Ending(outcome="lost" if self._watch.is_lost else "left", clean=True)
         self._child = child
-        self._began = self._progress_at = time.monotonic()
+        self._began = time.monotonic()
+        self._watch.progress()
         child.line.send(start)
         try:
             return await self._watched(child)
         finally:
             self._child = None
             child.devour()
+            self._printed.end()
 
     async def close(self, ending: Ending) -> None:
         """Tell the server how it ended, after the last reports and, if it matters, checkpoint."""
@@ -146,7 +162,7 @@ class Attempt:
             _LOG.warning("%s could not be closed: %s", self.name, exc.detail)
         finally:
             await self._uploader.cancel()
-            self._output.close()
+            self._printed.close()
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 
     async def _resume(self) -> ResumeFrom | None:
@@ -160,7 +176,7 @@ class Attempt:
     async def _watched(self, child: ChildProcess) -> Ending:
         kills = oom_kills()
         listening = asyncio.create_task(self._listen(child))
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(self._watch.wait())
         exited = asyncio.create_task(child.exited.wait())
         tasks = (listening, watching, exited)
         try:
@@ -178,28 +194,31 @@ class Attempt:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _killed(self, child: ChildProcess, why: Literal["lost", "left", "hung"]) -> Ending:
-        await child.end(0.0 if why == "left" else self._tools.config.kill_grace)
+    async def _killed(self, child: ChildProcess, why: Why) -> Ending:
+        await child.end(self._tools.config.kill_grace if why in ("lost", "hung") else 0.0)
         if why == "hung":
-            return hung(self._program.progress_timeout, self._output)
+            return hung(self._program.progress_timeout, self._printed)
+        if why == "memory":
+            return too_large(self._meter.excess or "", self._printed)
         return Ending(outcome=why)
 
     async def _vanished(self, child: ChildProcess, kills: int) -> Ending:
         status = await child.end(1.0)
-        if status == -signal.SIGTERM and self._leave_by is None:
+        if status == -signal.SIGTERM and not self._watch.leaves:
             # Schedulers signal all processes at once; the worker's own SIGTERM may come second.
             await asyncio.sleep(0.5)
-        if self._lost or self._leave_by is not None:
-            return Ending(outcome="lost" if self._lost else "left")
-        return crashed(status, oom_kills() > kills, self._output)
+        if self._watch.is_lost or self._watch.leaves:
+            return Ending(outcome="lost" if self._watch.is_lost else "left")
+        return crashed(status, oom_kills() > kills, self._printed)
 
     async def _over(self, child: ChildProcess, done: Done) -> Ending:
+        child.drain()
         forks = await child.forks()
         if forks or not done.clean:
             if forks:
                 _LOG.info("%s left %d processes behind; killed", self.name, len(forks))
             await child.end()
-        return over(done, asked=self._leave_by is not None, alive=child.alive)
+        return over(done, asked=self._watch.leaves, alive=child.alive)
 
     async def _listen(self, child: ChildProcess) -> Done:
         while True:
@@ -211,9 +230,9 @@ class Attempt:
     def _take(self, child: ChildProcess, message: ToParent) -> None:
         match message:
             case Started():
-                self._progress_at = time.monotonic()
+                self._watch.progress()
             case Reported():
-                self._progress_at = time.monotonic()
+                self._watch.progress()
                 self._report(child, message)
             case Saved():
                 self._uploader.put(message.step, Path(message.path))
@@ -246,21 +265,6 @@ class Attempt:
             message = Decided(seq=seq, decision=decision, problem=problem, detail=detail)
             self._child.line.send(message)
 
-    async def _watch(self) -> Literal["lost", "left", "hung"]:
-        while True:
-            self._changed.clear()
-            now = time.monotonic()
-            if self._lost:
-                return "lost"
-            hung_at = self._progress_at + self._program.progress_timeout
-            if now >= hung_at:
-                return "hung"
-            if self._leave_by is not None and now >= self._leave_by:
-                return "left"
-            until = hung_at if self._leave_by is None else min(hung_at, self._leave_by)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), until - now)
-
     async def _finished(self, ending: Ending) -> TrialAfter:
         batcher, lease = self._tools.batcher, self.grant.lease
         try:
@@ -272,7 +276,9 @@ class Attempt:
 
     def _finish(self, ending: Ending) -> FinishTrial:
         attempt = self.grant.attempt
-        return FinishTrial(attempt=attempt) if self._stopped else ending.finish(attempt)
+        body = FinishTrial(attempt=attempt) if self._stopped else ending.finish(attempt)
+        error = self._tools.masker.mask(body.error)
+        return body.model_copy(update={"error": error, "host_memory": self._meter.peak or None})
 
     def _tell(self, ending: Ending, after: TrialAfter) -> None:
         value = ending.value if ending.value is not None else self._value

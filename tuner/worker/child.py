@@ -20,11 +20,13 @@ from tuner.worker.broker import Broker
 from tuner.worker.channel import ChannelClosed, ChildEnd
 from tuner.worker.current import SOCKET, being
 from tuner.worker.handle import ChildHandle
-from tuner.worker.linux import die_with_parent
+from tuner.worker.linux import become_subreaper, die_with_parent, rank_for_oom
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
 from tuner.worker.reset import Baseline, release_memory
 
 _MOST_FILES = 2000
+_OOM_SCORE = 500
+"""Of 1000: the kernel kills a trial for memory before the worker and most else on the node."""
 
 
 class Child:
@@ -117,6 +119,8 @@ def main(arguments: list[str]) -> None:
     """Serve the channel named by the command line."""
     number, parent, preload = arguments
     die_with_parent(int(parent))
+    become_subreaper()
+    rank_for_oom(_OOM_SCORE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     os.set_inheritable(int(number), False)

@@ -47,7 +47,11 @@ class WorkerConfig:
         stop_grace: what running trials get to checkpoint and return when the worker leaves.
         upload_grace: what the last checkpoint gets to be uploaded before its trial is given back.
         preload: load torch, where it is installed, before a trial arrives.
+        memory_per_slot: bytes of host memory that a trial may use with all its processes.
         trials_per_child: trials after which a slot's child is replaced.
+        max_quick_failures: trials in a row that may fail at once before the worker takes itself out
+            of service; 0 is without a limit.
+        quick_failure: what is at once: seconds from a trial's start.
         spool: where reports wait on disk while the server is away.
         spool_limit: how many reports may wait; the oldest are dropped beyond.
         logs: where the trials' output is written.
@@ -74,7 +78,10 @@ class WorkerConfig:
     stop_grace: float = 30.0
     upload_grace: float = 30.0
     preload: bool = True
+    memory_per_slot: int | None = None
     trials_per_child: int = 100
+    max_quick_failures: int = 3
+    quick_failure: float = 60.0
     spool: Path = field(default_factory=lambda: _folder() / "spool")
     spool_limit: int = 100_000
     logs: Path = field(default_factory=lambda: _folder() / "logs")
@@ -90,6 +97,7 @@ class WorkerConfig:
             "wait": 0 <= self.wait <= 60,
             "trials_per_child": self.trials_per_child >= 1,
             "spool_limit": self.spool_limit >= 1,
+            "max_quick_failures": self.max_quick_failures >= 0,
         }
         faults = [
             Fault(where=name, message="out of range") for name, ok in bounds.items() if not ok

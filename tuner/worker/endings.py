@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from tuner.decision import Outcome
 from tuner.text import headline
 from tuner.wire import FinishTrial
 from tuner.worker.messages import Done
-from tuner.worker.output import Output
 
 _TAIL = 4096
 _HOW: Mapping[str, str] = {
@@ -20,13 +19,20 @@ _HOW: Mapping[str, str] = {
 }
 
 
+class Told(Protocol):
+    """What a trial printed."""
+
+    def tail(self, most: int) -> str:
+        """Return the last `most` bytes as text."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """The end of an attempt.
 
     `left`: the trial was asked to leave and goes back to the queue. `lost`: the lease is gone.
     `clean`: the child lives and may take another trial; `code` are the user's files it loaded, with
-    modification times in nanoseconds.
+    modification times in nanoseconds. `node` says that the failure may be the node's.
     """
 
     outcome: Literal["complete", "diverged", "oom", "failed", "left", "lost"]
@@ -34,6 +40,7 @@ class Ending:
     error: str = ""
     retry: bool = True
     clean: bool = False
+    node: bool = False
     code: Mapping[str, int] = field(default_factory=dict)
 
     def finish(self, attempt: int) -> FinishTrial:
@@ -74,18 +81,24 @@ def over(done: Done, *, asked: bool, alive: bool) -> Ending:
         error=done.error,
         retry=done.retry,
         clean=alive,
+        node=done.node,
         code=done.code,
     )
 
 
-def hung(timeout: float, output: Output) -> Ending:
+def hung(timeout: float, output: Told) -> Ending:
     """Return the ending of a trial that was killed for making no progress."""
     return Ending(
         outcome="failed", error=_with_tail(f"no report for {timeout:g} s; killed", output)
     )
 
 
-def crashed(status: int, oom_killed: bool, output: Output) -> Ending:
+def too_large(excess: str, output: Told) -> Ending:
+    """Return the ending of a trial that was killed for its memory; `excess` says how much."""
+    return Ending(outcome="oom", error=_with_tail(f"{excess}; killed", output))
+
+
+def crashed(status: int, oom_killed: bool, output: Told) -> Ending:
     """Return the ending of a trial whose process vanished with this exit status.
 
     Args:
@@ -95,8 +108,8 @@ def crashed(status: int, oom_killed: bool, output: Output) -> Ending:
     """
     if status == -signal.SIGKILL and oom_killed:
         why = "killed by the kernel: the host's memory ran out"
-        return Ending(outcome="oom", error=_with_tail(why, output))
-    return Ending(outcome="failed", error=_with_tail(describe(status), output))
+        return Ending(outcome="oom", error=_with_tail(why, output), node=True)
+    return Ending(outcome="failed", error=_with_tail(describe(status), output), node=True)
 
 
 def describe(status: int) -> str:
@@ -111,6 +124,6 @@ def describe(status: int) -> str:
     return f"the process was killed by {name}{hint}"
 
 
-def _with_tail(why: str, output: Output) -> str:
+def _with_tail(why: str, output: Told) -> str:
     tail = output.tail(_TAIL).strip()
     return f"its last output:\n{tail}\n\n{why}" if tail else why

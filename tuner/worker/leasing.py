@@ -23,6 +23,7 @@ from tuner.worker.slots import Slot
 from tuner.worker.tools import Tools
 
 EXIT_OK, EXIT_FAILURE, EXIT_NOT_ALLOWED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 4, 5, 130
+EXIT_OUT_OF_SERVICE = 7
 
 _LOG = logging.getLogger("tuner.worker")
 _SHORTEST_S = 0.5
@@ -88,6 +89,10 @@ class Leasing:
                 self.freed.clear()
                 await self.freed.wait()
                 continue
+            free = self._allowed(free)
+            if not free:
+                await asyncio.sleep(_SHORTEST_S)
+                continue
             began = time.monotonic()
             self.quiet.clear()
             try:
@@ -136,7 +141,8 @@ class Leasing:
 
     async def _acquire(self, n: int) -> Leases:
         worker_id = (await self.known()).worker_id
-        ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait())
+        avoid = self._tools.conduct.avoided()
+        ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait(), avoid=avoid)
         try:
             leases = await self._tools.api.acquire(ask)
         except NotFound:
@@ -156,6 +162,15 @@ class Leasing:
     def _wait(self) -> float:
         config = self._tools.config
         return config.wait if config.until_idle is None else min(config.wait, config.until_idle)
+
+    def _allowed(self, free: int) -> int:
+        """Return how many trials to ask for; one that does not stay ends out of service."""
+        conduct = self._tools.conduct
+        idle = free == len(self._slots) and not self._attempts
+        if conduct.trouble and idle and self._tools.config.until_idle is not None:
+            self._on_end(EXIT_OUT_OF_SERVICE)
+            return 0
+        return conduct.allowed(free, idle=idle)
 
     def _assign(self, grant: LeaseGrant) -> None:
         """Give a lease to the slot whose child is warm for it, else to a fresh one, else to any."""

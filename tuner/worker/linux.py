@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(NamedTuple):
@@ -23,10 +24,12 @@ class Process(NamedTuple):
     parent: int
     session: int
     zombie: bool
+    started: int
+    """Clock ticks from the boot to its start: with the pid, what no other process ever has."""
 
 
 def become_subreaper() -> None:
-    """Adopt whatever a child forked and left behind, so that it can be found and killed."""
+    """Adopt whatever stems from this process and lost its parent, so that it can be found."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -53,18 +56,20 @@ def processes() -> dict[int, Process]:
     return found
 
 
-def belongings(root: int, mark: bytes, all_of: Mapping[int, Process]) -> list[int]:
+def rank_for_oom(score: int) -> None:
+    """Let the kernel rather kill this process, and what it forks, than others for memory."""
+    with contextlib.suppress(OSError, ValueError):
+        file = _PROC / "self/oom_score_adj"
+        file.write_text(str(max(score, int(file.read_text()))))
+
+
+def belongings(root: int, all_of: Mapping[int, Process]) -> list[int]:
     """Return the living processes that stem from the child `root`, itself excepted.
 
-    They are its descendants, its session's members, and this process's orphans whose environment
-    carries `mark`.
+    They are its descendants, and its session's members. While `root` lives and is a subreaper,
+    nothing that stems from it can be elsewhere.
     """
-    own = os.getpid()
-    found = {root} | {
-        one.pid
-        for one in all_of.values()
-        if one.parent == own and one.pid != root and mark in environment(one.pid)
-    }
+    found = {root}
     while True:
         more = {
             one.pid
@@ -77,12 +82,53 @@ def belongings(root: int, mark: bytes, all_of: Mapping[int, Process]) -> list[in
     return [pid for pid in found if pid != root and not all_of[pid].zombie]
 
 
-def environment(pid: int) -> bytes:
-    """Return the environment a process started with, empty if it can't be read."""
-    try:
-        return (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return b""
+def strays(all_of: Mapping[int, Process], known: Collection[int]) -> list[int]:
+    """Return this process's living orphans: what a child left behind that died.
+
+    They are the children of this process in another session that are not among `known`. Of those it
+    starts itself only the known ones have another session, and no process can enter a session of
+    others.
+    """
+    own, session = os.getpid(), os.getsid(0)
+    return [
+        one.pid
+        for one in all_of.values()
+        if one.parent == own and one.session != session and not one.zombie and one.pid not in known
+    ]
+
+
+def own_name() -> str:
+    """Return a name of this process that no other on this machine has until the next boot."""
+    space = (_PROC / "self/ns/pid").readlink().name
+    pid = os.getpid()
+    return f"{space}.{pid}.{_stat(pid).started}"
+
+
+def leftovers(all_of: Mapping[int, Process], variable: str) -> list[int]:
+    """Return the living processes that an environment variable ties to a process that is gone.
+
+    Its value is what `own_name` gave there. Those of other PID namespaces can't be told.
+    """
+    space = (_PROC / "self/ns/pid").readlink().name
+    alive = {f"{space}.{one.pid}.{one.started}" for one in all_of.values() if not one.zombie}
+    found = []
+    for pid in all_of:
+        owner = _variable(pid, variable)
+        if owner.startswith(f"{space}.") and owner not in alive:
+            found.append(pid)
+    return found
+
+
+def memory_of(pids: Collection[int], *, exact_above: int) -> int:
+    """Return the bytes of host memory that processes hold together.
+
+    Pages that several of them share are counted once (`Pss`). Where the simple sum, which counts
+    them for each, is not above `exact_above`, that sum is returned: it costs much less.
+    """
+    simple = sum(map(_resident, pids))
+    if len(pids) <= 1 or simple <= exact_above:
+        return simple
+    return sum(map(_proportional, pids))
 
 
 def kill(pids: Iterable[int]) -> None:
@@ -92,12 +138,12 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def reap_orphans(known: Iterable[int]) -> None:
+def reap_orphans(all_of: Mapping[int, Process], known: Collection[int]) -> None:
     """Collect the ended processes that were adopted; `known` are left to who started them."""
-    kept = set(known)
-    own = os.getpid()
-    for one in processes().values():
-        if one.parent == own and one.zombie and one.pid not in kept:
+    own, session = os.getpid(), os.getsid(0)
+    for one in all_of.values():
+        adopted = one.session != session and one.pid not in known
+        if one.parent == own and one.zombie and adopted:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(one.pid, os.WNOHANG)
 
@@ -122,7 +168,39 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl failed")
 
 
+def _variable(pid: int, name: str) -> str:
+    try:
+        held = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return ""
+    start = f"{name}=".encode()
+    found = next((item for item in held.split(b"\0") if item.startswith(start)), b"")
+    return found[len(start) :].decode("utf-8", "replace")
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0  # it is gone
+
+
+def _proportional(pid: int) -> int:
+    try:
+        text = (_PROC / str(pid) / "smaps_rollup").read_text()
+        words = text[text.index("\nPss:") :].split(maxsplit=2)
+        return int(words[1]) << 10
+    except (OSError, IndexError, ValueError):
+        return _resident(pid)  # it hides its memory, or is gone
+
+
 def _stat(pid: int) -> Process:
     text = (_PROC / str(pid) / "stat").read_text()
-    state, parent, _, session = text[text.rindex(")") + 2 :].split()[:4]
-    return Process(pid=pid, parent=int(parent), session=int(session), zombie=state in "ZX")
+    words = text[text.rindex(")") + 2 :].split()
+    return Process(
+        pid=pid,
+        parent=int(words[1]),
+        session=int(words[3]),
+        zombie=words[0] in "ZX",
+        started=int(words[19]),
+    )

@@ -126,7 +126,8 @@ class Done(Message):
     """Child: the trial's function is over.
 
     `left` says that it was asked to leave and did; `clean` that the child may take another trial;
-    `code` are the user's files it loaded, with their modification times in nanoseconds.
+    `code` are the user's files it loaded, with their modification times in nanoseconds. `node` says
+    that the failure may be the node's.
     """
 
     type: Literal["done"] = "done"
@@ -135,6 +136,7 @@ class Done(Message):
     error: str = ""
     retry: bool = True
     clean: bool = True
+    node: bool = False
     code: dict[str, int] = {}
 
 

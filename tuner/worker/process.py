@@ -9,24 +9,61 @@ import signal
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Mapping
 
 from tuner.worker import linux
 from tuner.worker.channel import ParentEnd
 
 MARK = "TUNER_CHILD"
-"""Environment variable by which a child's forks are known."""
+"""Environment variable that names the worker; by it a later one finds what this one left behind."""
 
 _SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN", "TUNER_WORKER_TOKEN")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _READ = 64 << 10
+_READS = 64
 _LIVING: set[int] = set()
+_ROUNDS = 100
+"""How often what stems from a child is looked for and killed, before it is given up."""
+_ROUND_S = 0.01
 
 
-def reap() -> None:
-    """Collect the orphans that were adopted from children and have ended."""
-    linux.reap_orphans(_LIVING)
+class Orphans:
+    """What stems from children that died.
+
+    Each child is a subreaper and keeps its own orphans while it lives. So whatever this process
+    adopts has lost its child and is killed, whatever session and environment it gave itself.
+
+    Made when the worker starts: children that this process had before are left alone.
+    """
+
+    def __init__(self) -> None:
+        own = os.getpid()
+        self._before = {one.pid for one in linux.processes().values() if one.parent == own}
+
+    async def end(self) -> None:
+        """Kill them all, and collect the ended ones."""
+        for _ in range(_ROUNDS):
+            all_of = await asyncio.to_thread(linux.processes)
+            if not self.look(all_of):
+                return
+            await asyncio.sleep(_ROUND_S)
+
+    def look(self, all_of: Mapping[int, linux.Process]) -> int:
+        """Kill and collect those among all processes; return how many lived.
+
+        Call it where children are started, or a child just started may be taken for an orphan.
+        """
+        found = linux.strays(all_of, _LIVING | self._before)
+        linux.kill(found)
+        linux.reap_orphans(all_of, _LIVING)
+        return len(found)
+
+
+def end_leftovers() -> int:
+    """Kill what workers that were killed themselves left behind; return how many processes."""
+    found = linux.leftovers(linux.processes(), MARK)
+    linux.kill(found)
+    return len(found)
 
 
 def child_environment(
@@ -50,7 +87,7 @@ def kill_all() -> None:
     """Kill every child with all that stems from it, without waiting."""
     all_of = linux.processes()
     for pid in list(_LIVING):
-        linux.kill([*linux.belongings(pid, MARK.encode(), all_of), pid])
+        linux.kill([*linux.belongings(pid, all_of), pid])
 
 
 class ChildProcess:
@@ -59,9 +96,10 @@ class ChildProcess:
     Args:
         process: the process, leader of its own session.
         line: the parent's end of its channel.
+        orphans: what is looked for when it has ended.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], line: ParentEnd, mark: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], line: ParentEnd, orphans: Orphans) -> None:
         self.pid = process.pid
         self.line = line
         self.exited = asyncio.Event()
@@ -69,8 +107,7 @@ class ChildProcess:
         self._process = process
         self._ending = asyncio.Lock()
         self._ended = False
-        _LIVING.add(process.pid)
-        self._mark = f"{MARK}={mark}".encode()
+        self._orphans = orphans
         self._pidfd = os.pidfd_open(process.pid)
         assert process.stdout is not None
         self._pipe = process.stdout.fileno()
@@ -80,10 +117,12 @@ class ChildProcess:
         loop.add_reader(self._pipe, self._on_output)
 
     @classmethod
-    async def start(cls, *, threads: int, devices: str | None, preload: bool) -> ChildProcess:
+    async def start(
+        cls, orphans: Orphans, *, threads: int, devices: str | None, preload: bool
+    ) -> ChildProcess:
         """Start a child; it loads torch if `preload`."""
         mine, its = socket.socketpair()
-        mark = uuid.uuid4().hex
+        mark = linux.own_name()
         with its:
             process = subprocess.Popen(  # noqa: S603 (this program itself)
                 [
@@ -101,7 +140,8 @@ class ChildProcess:
                 start_new_session=True,
                 env=child_environment(os.environ, mark=mark, threads=threads, devices=devices),
             )
-        return cls(process, await ParentEnd.over(mine), mark)
+        _LIVING.add(process.pid)
+        return cls(process, await ParentEnd.over(mine), orphans)
 
     @property
     def alive(self) -> bool:
@@ -116,6 +156,12 @@ class ChildProcess:
     def devour(self) -> None:
         """Throw away what the child prints, until the next trial listens."""
         self.write = lambda _: None
+
+    def drain(self) -> None:
+        """Read what it has printed so far."""
+        for _ in range(_READS):
+            if not self._on_output():
+                return
 
     async def forks(self) -> list[int]:
         """Return the processes that the child started and that still run."""
@@ -141,17 +187,22 @@ class ChildProcess:
             self.ask_to_end()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.exited.wait(), grace)
-        # Killing twice catches what was forked while the first list was made.
-        for _ in range(2):
-            linux.kill(await self.forks())
-            linux.kill([self.pid])
+        # Again for what was forked meanwhile; the child last, since it keeps its orphans.
+        for _ in range(_ROUNDS):
+            forks = await self.forks()
+            linux.kill(forks)
+            if not forks:
+                break
+            await asyncio.sleep(_ROUND_S)
+        linux.kill([self.pid])
         await self.exited.wait()
+        await self._orphans.end()
         while self._on_output():
             pass
         await self._close()
 
     def _forks(self) -> list[int]:
-        return linux.belongings(self.pid, self._mark, linux.processes())
+        return linux.belongings(self.pid, linux.processes())
 
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
@@ -176,7 +227,6 @@ class ChildProcess:
         loop.remove_reader(self._pipe)
         self._process.wait()
         _LIVING.discard(self.pid)
-        reap()
         os.close(self._pidfd)
         if self._process.stdout is not None:
             self._process.stdout.close()

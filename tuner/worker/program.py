@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from tuner.allow import allows_command, allows_entrypoint, allows_variable
 from tuner.command import shown
+from tuner.size import read_size
 from tuner.spec import RunCommand
 from tuner.train import KNOWN_OPTIONS, TASKS
 from tuner.worker.config import WorkerConfig
@@ -22,7 +24,8 @@ PROGRESS_TIMEOUT_S = 1800.0
 class Program:
     """Name what a trial runs. `progress_timeout` is in seconds without a report.
 
-    `command` is the document's section of a program of the user's own.
+    `memory` are bytes of host memory that the trial may use with all its processes; `command`
+    is the document's section of a program of the user's own.
     """
 
     kind: Literal["task", "entrypoint", "command"]
@@ -30,6 +33,7 @@ class Program:
     options: Mapping[str, Any] = field(default_factory=dict)
     progress_timeout: float = PROGRESS_TIMEOUT_S
     command: RunCommand | None = None
+    memory: int | None = None
 
     @property
     def warmth(self) -> str:
@@ -44,24 +48,28 @@ def read_program(run: object) -> Program | None:
     """
     if not isinstance(run, Mapping):
         return None
-    timeout = float(run.get("progress_timeout", PROGRESS_TIMEOUT_S))
+    bounds: dict[str, Any] = {
+        "progress_timeout": float(run.get("progress_timeout", PROGRESS_TIMEOUT_S)),
+        "memory": _memory(run.get("memory")),
+    }
     task, entrypoint = run.get("task"), run.get("entrypoint")
     if isinstance(task, str):
         options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
-        return Program(kind="task", name=task, options=options, progress_timeout=timeout)
+        return Program(kind="task", name=task, options=options, **bounds)
     if isinstance(entrypoint, str):
-        return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
+        return Program(kind="entrypoint", name=entrypoint, **bounds)
     known = {key: value for key, value in run.items() if key in RunCommand.model_fields}
     try:
         command = RunCommand.model_validate(known)
     except ValidationError:
         return None
-    return Program(
-        kind="command",
-        name=shown(command.items),
-        progress_timeout=command.progress_timeout,
-        command=command,
-    )
+    return Program(kind="command", name=shown(command.items), command=command, **bounds)
+
+
+def _memory(given: object) -> int | None:
+    with contextlib.suppress(ValueError):
+        return read_size(given) if isinstance(given, str) else None
+    return None
 
 
 def refusal(program: Program, config: WorkerConfig) -> str | None:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from tuner.errors import InvalidInput, NotFound, TrialInterrupted
+from tuner.errors import NotFound, TrialInterrupted
 from tuner.worker.channel import ChannelClosed
 from tuner.worker.handle import ChildHandle
 from tuner.worker.messages import Done, Start
+from tuner.worker.raised import raised
 from tuner.worker.reset import reset_libraries
-
-LONGEST_ERROR = 8192
-"""Characters of a traceback that are kept: its end, with the error's name and message."""
-_HALF_MESSAGE = 1000
 
 
 def run(handle: ChildHandle, start: Start) -> Done:
@@ -33,7 +28,7 @@ def run(handle: ChildHandle, start: Start) -> Done:
     except NotFound as exc:
         return Done(outcome="failed", error=exc.detail, retry=False)
     except BaseException as exc:
-        return _raised(exc)
+        return raised(exc)
     # The user's module may have loaded torch and drawn random numbers just now.
     reset_libraries(start.seed, start.threads)
     return _call(handle, start, function)
@@ -80,7 +75,7 @@ def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Do
             return Done(outcome="failed", error=f"sys.exit({exc.code!r}) was called", clean=False)
         returned = None
     except BaseException as exc:
-        return _raised(exc)
+        return raised(exc)
     return _returned(handle, returned)
 
 
@@ -109,37 +104,3 @@ def _number(value: object) -> float | None:
         return float(value)  # type: ignore[arg-type]  # tensors and numpy's numbers have __float__
     except (TypeError, ValueError, RuntimeError):
         return None
-
-
-def _raised(exc: BaseException) -> Done:
-    outcome: Literal["oom", "failed"] = "oom" if _is_out_of_memory(exc) else "failed"
-    return Done(
-        outcome=outcome,
-        error=_traceback(exc),
-        retry=not isinstance(exc, InvalidInput),
-        clean=False,
-    )
-
-
-def _is_out_of_memory(exc: BaseException) -> bool:
-    if isinstance(exc, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    if isinstance(exc, torch.OutOfMemoryError):
-        return True
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
-
-
-def _traceback(exc: BaseException) -> str:
-    frames = exc.__traceback__.tb_next if exc.__traceback__ is not None else None
-    text = "".join(traceback.format_exception(type(exc), exc, frames))
-    text = text.encode("utf-8", "replace").decode()
-    if len(text) <= LONGEST_ERROR:
-        return text
-    said = "".join(traceback.format_exception_only(exc)).encode("utf-8", "replace").decode()
-    if len(said) > 2 * _HALF_MESSAGE and text.endswith(said):
-        text = f"{text[: -len(said)]}{said[:_HALF_MESSAGE]} ... {said[-_HALF_MESSAGE:]}"
-    return text if len(text) <= LONGEST_ERROR else "...\n" + text[-(LONGEST_ERROR - 4) :]

@@ -110,6 +110,7 @@ class Slot:
         await self.close()
         self._trials, self._code, self.warmth = 0, {}, None
         self._child = await ChildProcess.start(
+            self._tools.orphans,
             threads=self._tools.threads,
             devices=self._devices,
             preload=self._preloads(program),

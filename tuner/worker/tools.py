@@ -10,9 +10,13 @@ from tuner.errors import NotAllowed
 from tuner.wire import LeaseGrant
 from tuner.worker.api import WorkerApi
 from tuner.worker.batcher import Batcher
+from tuner.worker.conduct import Conduct
 from tuner.worker.config import WorkerConfig
 from tuner.worker.link import Link
+from tuner.worker.log_sender import LogSender
+from tuner.worker.masking import Masker
 from tuner.worker.messages import CommandLine, ResumeFrom, Start
+from tuner.worker.process import Orphans
 from tuner.worker.program import Program, refused_command
 
 
@@ -23,7 +27,11 @@ class Tools:
     config: WorkerConfig
     api: WorkerApi
     batcher: Batcher
+    conduct: Conduct
     link: Link
+    logs: LogSender
+    masker: Masker
+    orphans: Orphans
     work: Path
     threads: int
 
