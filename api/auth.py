@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, QueryParams
@@ -16,6 +15,7 @@ from api.credentials import (
     address_of,
     check_token,
     cookie_name,
+    cookie_of,
     digest_of,
     holds,
     is_built_in,
@@ -75,10 +75,10 @@ class Guard:
             return
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            self._check_host(scope["path"], headers)
-            self._check_origin(scope["method"], headers)
             state = scope.setdefault("state", {})
             state["address"] = address_of(scope, headers, self.settings)
+            self._check_host(scope["path"], headers)
+            self._check_origin(scope["method"], headers)
             if scope["path"] not in HEALTH and (scope["method"], scope["path"]) not in OPEN:
                 instead = self._authenticate(scope, headers)
                 if instead is not None:
@@ -125,7 +125,7 @@ class Guard:
         if given:
             return self._by_token(scope, services, given)
         if services is not None:
-            secret = self.cookie(headers)
+            secret = self._cookie(headers)
             session = services.sessions.find(secret) if secret else None
             if session is not None and holds(services, session.digest):
                 self._check_csrf(scope, headers, session)
@@ -156,19 +156,10 @@ class Guard:
         _let_in(scope, found.identity, partial(holds, services, found.digest))
         return None
 
-    def cookie(self, headers: Headers) -> str | None:
+    def _cookie(self, headers: Headers) -> str | None:
         """Return the session's secret that a browser sent, if it did."""
-        raw = headers.get("cookie")
-        if raw is None:
-            return None
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(raw)
-        except CookieError:
-            return None
         host = host_name(headers.get("host", ""))
-        found = jar.get(cookie_name(is_secure(headers, self.settings, host)))
-        return None if found is None else found.value
+        return cookie_of(headers, cookie_name(is_secure(headers, self.settings, host)))
 
     def _check_csrf(self, scope: Scope, headers: Headers, session: Session) -> None:
         """Refuse writes that the session's own page did not send. Raises NotAllowed."""

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from api.services import Services
 from api.settings import Settings
+from api.throttle import neighbourhood
 from tuner.access import BUILT_IN_ADMIN, Identity, Token
 from tuner.errors import NotAuthenticated, TooMany
 
@@ -66,12 +67,13 @@ def check_token(services: Services, secret: str, address: str) -> Credential:
     built_in = is_built_in(services.settings, digest)
     if built_in and len(services.settings.admin_token) >= STRONG:
         return Credential(BUILT_IN_ADMIN, None)
-    wait = services.throttle.wait(address)
+    place = neighbourhood(address)
+    wait = services.throttle.wait(place)
     if wait > 0:
         raise TooMany("too many wrong tokens came from this address", retry_after=math.ceil(wait))
     if built_in:
         return Credential(BUILT_IN_ADMIN, None)
-    services.throttle.fail(address)
+    services.throttle.fail(place)
     raise NotAuthenticated(_WRONG)
 
 
@@ -118,3 +120,16 @@ def is_secure(headers: Headers, settings: Settings, host: str | None) -> bool:
 def cookie_name(secure: bool) -> str:
     """Return the session cookie's name; over TLS one that browsers bind to this very host."""
     return "__Host-tuner_session" if secure else "tuner_session"
+
+
+def cookie_of(headers: Headers, name: str) -> str | None:
+    """Return a cookie's value, the last one's if there are several; None if there is none.
+
+    The standard library's parser finds none at all if one of another program is not to its liking,
+    and takes seconds for some.
+    """
+    for part in reversed(";".join(headers.getlist("cookie")).split(";")):
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return value.strip()
+    return None

@@ -20,7 +20,7 @@ async def services(request: Request) -> Services:
 
 
 async def known_query(request: Request) -> None:
-    """Refuse query parameters the route does not name, and repeated ones.
+    """Refuse query parameters the route does not name, repeated ones, and NUL in them.
 
     Raises:
         InvalidInput: each unknown parameter with the nearest known one.
@@ -31,6 +31,11 @@ async def known_query(request: Request) -> None:
     route = request.scope.get("route")
     known = [p.alias for p in route.dependant.query_params] if isinstance(route, APIRoute) else []
     faults = [_fault(name, known) for name in dict.fromkeys(names) if name not in known]
+    faults += [
+        Fault(where=f"query.{name}", message="holds NUL")
+        for name, value in request.query_params.multi_items()
+        if "\0" in value and name in known
+    ]
     faults += [
         Fault(where=f"query.{name}", message="is given more than once")
         for name in known

@@ -22,8 +22,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, closing what takes too long or too much before any routing.
 
     A connection must send its first request's head within `header_s`, and so each further one from
-    its first byte; a body may not pause for `idle_s`. Idle kept-alive connections are uvicorn's own
-    matter (`timeout_keep_alive`).
+    its first byte; a body may not pause for `idle_s`, and what still comes of one that was answered
+    is read for twice as long at most. Idle kept-alive connections are uvicorn's own matter
+    (`timeout_keep_alive`), but for those whose last body came after its answer.
     """
 
     limits: Limits
@@ -34,6 +35,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head = 0
         self._in_head = False
         self._seen = 0.0
+        self._in_body = self._lingers = False
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,17 +57,25 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused or self.parser is None:
             return
         self._seen = self.loop.time()
-        if not self._in_head and self._timer is None and not self._is_in_body():
+        if not self._in_head and self._timer is None and not self._in_body:
             self._begin_head()
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
+        self._keep_time()
         if self._in_head and self._head > self.limits.max_header:
             most = self.limits.max_header
             self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
 
-    def _is_in_body(self) -> bool:
-        return self.cycle is not None and self.cycle.more_body
+    def _keep_time(self) -> None:
+        """Let a connection end that is idle, where uvicorn forgot its time at the last bytes."""
+        if self._timer is None and self.timeout_keep_alive_task is None and self._is_answered():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _is_answered(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -85,6 +95,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
+        self._in_body, self._lingers = True, False
         if not self._refused:
             self._timer = self.loop.call_later(self.limits.idle_s, self._look_at_body)
 
@@ -95,6 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        self._in_body = False
         self._stop_timer()
         if not self._refused:
             super().on_message_complete()
@@ -132,14 +144,23 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refuse(RequestTimeout(f"the request's head was not here after {seconds:g} s"))
 
     def _look_at_body(self) -> None:
-        """Close the connection if its body pauses, unless we are the one who does not read on."""
+        """Close the connection if its body pauses, unless we are the one who does not read on.
+
+        What comes of a body after its answer is read for a while, so that the answer arrives.
+        """
         self._timer = None
         left = self._seen + self.limits.idle_s - self.loop.time()
         if self.flow.read_paused:
             left = self.limits.idle_s
-        if left > 0:
+        if self._lingers:
+            self._refused = True
+            self.transport.close()
+        elif self._is_answered():
+            self._lingers = True
+            self._timer = self.loop.call_later(self.limits.idle_s, self._look_at_body)
+        elif left > 0:
             self._timer = self.loop.call_later(left, self._look_at_body)
-        elif self._is_in_body():
+        elif self._in_body:
             self._refused = True
             self.reset()
 

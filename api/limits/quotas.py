@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from api import lifecycle
@@ -62,6 +63,12 @@ def check_artifact(
     used = artifact_bytes(reader, project)
     if used - replaced + size > limit:
         raise _reached(project, "artifact_bytes", limit, used, f"{used} bytes of checkpoints")
+
+
+def artifact_room(reader: Reader, limits: Limits, project: str) -> float:
+    """Return the bytes of checkpoints that a project may store beside those it has."""
+    limit = limits.quota(project).artifact_bytes
+    return math.inf if limit is None else limit - artifact_bytes(reader, project)
 
 
 def _reached(project: str, kind: str, limit: int, used: int, has: str) -> QuotaReached:

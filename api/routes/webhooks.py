@@ -115,8 +115,9 @@ async def test_webhook(
     services: ServicesDep,
     webhook: WebhookId,
     body: Json[TryWebhook],
+    actor: ActorDep,
 ) -> DeliveryView:
-    return await service.try_out(services, webhook)
+    return await service.try_out(services, webhook, actor)
 
 
 @router.get(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.listing import Order, cut
+from api.listing import Order, Place, _write, cut
 from tests.api.conftest import Api, external
 from tuner.errors import InvalidInput
 
@@ -54,6 +54,13 @@ def _cursor(*parts: Any) -> str:
 def test_no_other_text_is_a_cursor(text: str) -> None:
     with pytest.raises(InvalidInput, match="next_cursor"):
         cut([(1, 2.0)], order(reverse=False), SCOPE, limit=1, cursor=text)
+
+
+def test_a_forged_cursor_among_what_has_no_value_is_refused() -> None:
+    for value in ("x", 0.5, 7):
+        forged = _write(Place(True, value, 0), SCOPE)
+        with pytest.raises(InvalidInput, match="next_cursor"):
+            cut([(1, None)], order(reverse=False), SCOPE, limit=1, cursor=forged)
 
 
 def test_a_cursor_goes_with_its_list() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tuner.errors import InvalidInput, Malformed
 from tuner.space import Categorical, Numeric, Space, default_space
 from tuner.spec import StudySpec, check, load, parse_json, parse_yaml
+from tuner.spec.read import _no_duplicates
 from tuner.spec.space import space_document
 
 WHOLE = """
@@ -211,6 +212,25 @@ def test_other_than_mappings_are_refused(document: object) -> None:
 def test_bad_json_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
         parse_json(text)
+
+
+class Counted(str):
+    """A key that counts how often any was compared."""
+
+    compared = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        type(self).compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_key_that_stands_twice_among_many_is_found_in_one_walk() -> None:
+    keys = [Counted(n) for n in range(3000)]
+    with pytest.raises(ValueError, match="'2999' stands twice"):
+        _no_duplicates([(key, None) for key in (*keys, Counted(2999))])
+    assert Counted.compared < 2 * len(keys)
 
 
 def test_a_number_of_5000_digits_is_invalid_input() -> None:
