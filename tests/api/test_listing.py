@@ -72,6 +72,23 @@ def test_a_cursor_goes_with_its_list() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/tokens", "/projects", "/workers"])
+async def test_lists_of_names_come_in_pages(api: Api, path: str) -> None:
+    for n in range(5):
+        await api.post("/tokens", {"name": f"t-{n}", "role": "viewer"})
+        await api.post("/studies", external(f"s-{n}", queue={"project": f"p-{n}"}))
+        await api.post("/workers", {"name": f"w-{n}", "host": "h", "slots": 1})
+    whole = await api.get(path)
+    assert (len(whole["items"]), whole["next_cursor"]) == (5, None)
+    seen: list[Any] = []
+    page = await api.get(path, limit=2)
+    while page["next_cursor"] is not None:
+        seen += page["items"]
+        page = await api.get(path, limit=2, cursor=page["next_cursor"])
+    assert seen + page["items"] == whole["items"]
+
+
+@pytest.mark.anyio
 async def test_studies_are_sorted_and_chosen(api: Api) -> None:
     names = ("b1", "a\U0001f600", "b2")
     for priority, name in enumerate(names):

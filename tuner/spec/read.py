@@ -217,7 +217,7 @@ def _summary(faults: list[Fault]) -> str:
 
 
 def _unknown(what: str, given: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given[:100], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {what}; {hint}known are {', '.join(sorted(known))}"
 
