@@ -129,7 +129,7 @@ def cookie_of(headers: Headers, name: str) -> str | None:
     and takes seconds for some.
     """
     for part in reversed(";".join(headers.getlist("cookie")).split(";")):
-        key, _, value = part.partition("=")
-        if key.strip() == name:
+        key, equals, value = part.partition("=")
+        if equals and key.strip() == name:
             return value.strip()
     return None

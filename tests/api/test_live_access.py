@@ -40,12 +40,12 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def until_kind(found: Iterator[Frame], kind: str) -> list[Frame]:
-    """Read up to the event of this kind."""
+def until_over(found: Iterator[Frame]) -> list[Frame]:
+    """Read until a study is told to be cancelled."""
     seen: list[Frame] = []
     for frame in found:
         seen.append(frame)
-        if frame.kind == "event" and json.loads(frame.data)["kind"] == kind:
+        if frame.kind == "study" and json.loads(frame.data)["state"] == "cancelled":
             return seen
     pytest.fail("the stream ended")
 
@@ -71,11 +71,11 @@ def test_a_project_hears_of_its_studies_only(tmp_path: Path) -> None:
             assert next(now).kind == "hello"
             for name in ("blue", "red"):
                 move(server, name)
-            told = until_kind(now, "cancelled")
+            told = until_over(now)
         server.call("DELETE", "/studies/blue")
         with heard(server, "/events?after=0", **red) as resumed:
-            told += until_kind(frames(resumed.iter_lines()), "cancelled")
-        assert {f.kind for f in told} > {"event", "report", "trial"}
+            told += until_over(frames(resumed.iter_lines()))
+        assert {f.kind for f in told} == {"event", "report", "trial", "study"}
         assert {json.loads(f.data).get("study_id", 2) for f in told} == {2}
         assert "blue" not in "".join(f.data for f in told)
         page = httpx.get(f"{server.url}/api/v1/events?limit=1000", headers=red).json()
