@@ -23,8 +23,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     A connection must send its first request's head within `header_s`, and so each further one from
     its first byte; a body may not pause for `idle_s`, and what still comes of one that was answered
-    is read for twice as long at most. Idle kept-alive connections are uvicorn's own matter
-    (`timeout_keep_alive`), but for those whose last body came after its answer.
+    is read for twice as long at most. Trailers are passed over. Idle kept-alive connections are
+    uvicorn's own matter (`timeout_keep_alive`), but for those whose last body came after its
+    answer.
     """
 
     limits: Limits
@@ -33,6 +34,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
+        """Bytes of the head, or of what is between the pieces of a body and behind them."""
         self._in_head = False
         self._seen = 0.0
         self._in_body = self._lingers = False
@@ -59,13 +61,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._seen = self.loop.time()
         if not self._in_head and self._timer is None and not self._in_body:
             self._begin_head()
-        if self._in_head:
+        if self._in_head or self._in_body:
             self._head += len(data)
         super().data_received(data)
         self._keep_time()
-        if self._in_head and self._head > self.limits.max_header:
-            most = self.limits.max_header
-            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+        if (self._in_head or self._in_body) and self._head > self.limits.max_header:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        most = self.limits.max_header
+        self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
 
     def _keep_time(self) -> None:
         """Let a connection end that is idle, where uvicorn forgot its time at the last bytes."""
@@ -84,15 +89,19 @@ class LimitedProtocol(HttpToolsProtocol):
             self._begin_head()
         self.scope["extensions"] = {ABORT: {"abort": self.reset}}
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; not one that comes behind the body, which nobody looked at before."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Let the head be answered, if it is not too large."""
         if sum(len(k) + len(v) + 4 for k, v in self.headers) + len(self.url) > (
             self.limits.max_header
         ):
-            most = self.limits.max_header
-            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+            self._refuse_head()
             return
-        self._in_head = False
+        self._in_head, self._head = False, 0
         self._stop_timer()
         super().on_headers_complete()
         self._in_body, self._lingers = True, False
@@ -101,6 +110,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self._head = 0
         if not self._refused:
             super().on_body(body)
 
@@ -110,6 +120,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if not self._refused:
             super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered as it is, and strangers write no log."""
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from api.limits.protocol import protocol
@@ -17,17 +18,16 @@ from api.limits.settings import Limits
 pytestmark = pytest.mark.anyio
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 SAFETY_S = 30.0
+NO = PlainTextResponse("no", 401)
 SHORT = Limits(idle_s=0.2, header_s=5.0)
 
 
 @asynccontextmanager
 async def connected(
-    limits: Limits, keep_alive_s: float
+    limits: Limits, keep_alive_s: float, app: ASGIApp = NO
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to a server that answers at once and reads no body."""
-    config = uvicorn.Config(
-        PlainTextResponse("no", 401), lifespan="off", log_config=None, ws="none"
-    )
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
     config.load()
     config.timeout_keep_alive = keep_alive_s  # type: ignore[assignment]
     made, state = protocol(limits), ServerState()
@@ -68,6 +68,37 @@ async def test_one_whose_body_trickles_on_is_closed() -> None:
                 await writer.drain()
                 await asyncio.sleep(0.02)
             assert ended.result() == b""
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+
+
+async def test_what_comes_behind_a_body_is_no_header() -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+        await NO(scope, receive, send)
+
+    async with asyncio.timeout(SAFETY_S), connected(Limits(), 60.0, app) as (reader, writer):
+        writer.write(CHUNKED + b"0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: y\r\n\r\n")
+        await answered(reader)
+        assert seen == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("piece", [b"X-N: y\r\n", b"z", b";ext"])
+async def test_what_is_beside_a_body_has_an_end(piece: bytes) -> None:
+    begin = {b"z": b"0\r\nX: ", b";ext": b"1"}.get(piece, b"0\r\n")
+    async with asyncio.timeout(SAFETY_S), connected(Limits(), 60.0) as (reader, writer):
+        writer.write(CHUNKED + begin)
+        await answered(reader)
+        ended = asyncio.create_task(reader.read())
+        with suppress(ConnectionError):
+            while not ended.done():
+                writer.write(piece * 1000)
+                await writer.drain()
+                await asyncio.sleep(0)
+            await ended
 
 
 async def test_a_late_body_is_followed_by_a_further_request() -> None:
