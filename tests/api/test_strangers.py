@@ -87,7 +87,7 @@ async def test_strangers_use_up_no_others_log_in(tmp_path: Path) -> None:
 
 
 async def test_strangers_are_forgotten(tmp_path: Path) -> None:
-    async def nothing(*_: Any) -> None:
+    async def nothing(*_: Any) -> Any:
         return None
 
     limit = RateLimit(nothing, Limits(), lambda: 0.0)

@@ -8,7 +8,7 @@ from tuner.constraints import parse
 from tuner.errors import InvalidInput
 
 KNOWN = ("lr", "width", "kind")
-POINT = {"lr": 0.1, "width": 8, "kind": "sgd"}
+POINT: dict[str, float | int | str | bool] = {"lr": 0.1, "width": 8, "kind": "sgd"}
 
 
 @pytest.mark.parametrize(

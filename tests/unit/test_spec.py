@@ -251,11 +251,20 @@ def test_a_number_of_5000_digits_is_invalid_input() -> None:
             f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n"
             for i in range(8)
         ),  # a billion laughs
+        "a0: &a0 {x: 1}\n"
+        + "".join(
+            f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}], y{i}: 1}}\n" for i in range(1, 60)
+        ),  # the same by merging
     ],
 )
 def test_bad_yaml_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
         parse_yaml(text)
+
+
+def test_yaml_may_merge() -> None:
+    merged = parse_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}")
+    assert merged == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
 
 
 def test_yaml_is_version_1_2() -> None:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
 from tuner.constraints import parse as parse_constraint
@@ -22,8 +23,10 @@ from tuner.errors import Fault, InvalidInput, Malformed
 from tuner.spec.models import StudySpec
 
 M = TypeVar("M", bound=BaseModel)
-MAX_DOCUMENT = 1_000_000
+MAX_DOCUMENT = 250_000
+"""Characters of a YAML document, which takes seconds to read."""
 _MAX_DEPTH = 50
+_MOST_NODES = 200_000
 _UNTELLABLE = re.compile("[\0\ud800-\udfff]")
 _MOST_FAULTS = 50
 _PLAIN = {
@@ -113,6 +116,7 @@ def parse_yaml(text: str | bytes) -> Any:
     if len(text) > MAX_DOCUMENT:
         raise Malformed(f"the document is longer than {MAX_DOCUMENT} characters")
     yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
     yaml.version = (1, 2)
     try:
         value = yaml.load(text)
@@ -125,6 +129,18 @@ def parse_yaml(text: str | bytes) -> Any:
         raise Malformed("the document is not valid YAML: a value does not fit its tag") from exc
     _check_tree(value)
     return value
+
+
+class _Constructor(SafeConstructor):
+    """Makes values of YAML; merge keys (`<<`) may not make one larger than what is taken."""
+
+    entries = 0
+
+    def flatten_mapping(self, node: Any) -> Any:
+        super().flatten_mapping(node)
+        self.entries += len(node.value)
+        if self.entries > _MOST_NODES:
+            raise Malformed("the document's merge keys (<<) make it too large")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -153,7 +169,7 @@ def _short_int(text: str) -> int:
 
 
 def _check_tree(value: object) -> None:
-    budget = 200_000
+    budget = _MOST_NODES
     stack: list[tuple[object, int]] = [(value, 0)]
     while stack:
         node, depth = stack.pop()
