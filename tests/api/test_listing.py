@@ -89,6 +89,18 @@ async def test_lists_of_names_come_in_pages(api: Api, path: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "query",
+    ["limit=1_0", "limit=%2B5", "limit=5.0", "limit=%205", "limit=0x5", "limit=1e1", "limit=",
+     "min_value=1_0", "min_value=%2B1", "min_value=.5", "max_value=inf", "max_value="],
+)  # fmt: skip
+async def test_numbers_are_plain(api: Api, query: str) -> None:
+    await api.post("/studies", external())
+    await api.refused(422, "invalid-input", "GET", f"/studies/loop/trials?{query}")
+    assert await api.get("/studies/loop/trials?limit=5&min_value=-1.5e-3&max_value=7")
+
+
+@pytest.mark.anyio
 async def test_studies_are_sorted_and_chosen(api: Api) -> None:
     names = ("b1", "a\U0001f600", "b2")
     for priority, name in enumerate(names):
