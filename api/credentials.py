@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import secrets
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from starlette.types import Scope
 
 from api.services import Services
 from api.settings import Settings
-from api.throttle import neighbourhood
+from api.throttle import Throttle, neighbourhood
 from tuner.access import BUILT_IN_ADMIN, Identity, Token
 from tuner.errors import NotAuthenticated, TooMany
 
@@ -23,6 +24,8 @@ PREFIX = "tnr_"
 STRONG = 32
 """Characters from which on a token is taken for random: no number of guesses finds it."""
 _LONGEST_ADDRESS = 64
+_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+"""How some proxies write an address: each connection has another port."""
 _WRONG = "the token is not known here, was revoked, or has expired"
 
 
@@ -77,6 +80,20 @@ def check_token(services: Services, secret: str, address: str) -> Credential:
     raise NotAuthenticated(_WRONG)
 
 
+def is_admin_of_standby(settings: Settings, throttle: Throttle, secret: str, address: str) -> bool:
+    """Tell whether a secret is the built-in admin's, where no other token is known.
+
+    One that could be guessed is not told from a wrong one while its address sent too many.
+    """
+    place, guessable = neighbourhood(address), len(settings.admin_token) < STRONG
+    if guessable and throttle.wait(place) > 0:
+        return False
+    found = is_built_in(settings, digest_of(secret))
+    if guessable and not found:
+        throttle.fail(place)
+    return found
+
+
 def holds(services: Services, digest: str | None) -> bool:
     """Tell whether a token that was valid still is."""
     if digest is None:
@@ -96,7 +113,9 @@ def address_of(scope: Scope, headers: Headers, settings: Settings) -> str:
     """Return where a request comes from: behind a proxy, what that one says it heard."""
     forwarded = headers.getlist("x-forwarded-for") if settings.behind_proxy else []
     if forwarded:
-        return forwarded[-1].rpartition(",")[2].strip()[:_LONGEST_ADDRESS]
+        found = forwarded[-1].rpartition(",")[2].strip()[:_LONGEST_ADDRESS]
+        with_port = _WITH_PORT.fullmatch(found)
+        return found if with_port is None else with_port[1] or with_port[2]
     client = scope.get("client")
     return str(client[0]) if client else ""
 

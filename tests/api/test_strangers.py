@@ -12,9 +12,10 @@ import pytest
 from api.limits.rate import RateLimit
 from api.limits.settings import Limits, Quota
 from api.sessions import _MOST_EACH, Sessions
+from api.standby import Front
 from api.throttle import neighbourhood
 from tests.api.conftest import problem
-from tests.api.in_process import API, URL
+from tests.api.in_process import API, TOKEN, URL, settings_in
 from tests.api.node import Node, document, serve
 from tests.api.people import as_who, bearer, send, token
 from tuner.access import BUILT_IN_ADMIN, Role
@@ -110,6 +111,34 @@ async def test_strangers_are_forgotten(tmp_path: Path) -> None:
 )
 def test_neighbourhoods(address: str, place: str) -> None:
     assert neighbourhood(address) == place
+
+
+async def test_a_weak_admin_token_can_not_be_guessed_at_a_standby(tmp_path: Path) -> None:
+    front = Front(settings_in(tmp_path, limits=Limits(wrong_tokens=2, wrong_token_s=1e6)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url=URL) as http:
+
+        async def status(secret: str) -> int:
+            return (await http.get("/metrics", headers=bearer(secret))).status_code
+
+        assert [await status(s) for s in (TOKEN, "a", "b", TOKEN)] == [200, 503, 503, 503]
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1, 203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("unknown", "unknown"),
+    ],
+)
+async def test_the_address_that_a_proxy_tells(tmp_path: Path, said: str, address: str) -> None:
+    async with serve(tmp_path, behind_proxy=True) as node:
+        headers = {"X-Forwarded-For": said, **bearer(TOKEN)}
+        await send(node, "POST", f"{API}/studies", headers, json=document())
+        (entry,) = (await node.http.get(f"{API}/audit")).json()["items"]
+        assert entry["address"] == address
 
 
 async def test_a_hidden_study_is_told_of_as_one_that_is_not_there(tmp_path: Path) -> None:
