@@ -16,11 +16,11 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.services import Services
-from api.studies import find
+from api.studies import find, no_study
 from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner.access import AuditEntry, Identity, Role, allowed
-from tuner.errors import NotAllowed, NotAuthenticated, NotFound
+from tuner.errors import NotAllowed, NotAuthenticated
 from tuner.spec import StudySpec
 from tuner.study import Study
 
@@ -167,8 +167,7 @@ def find_seen(reader: Reader, ref: str, who: Identity) -> Study:
     """Return a study that exists for `who`, by id or name. Raises NotFound."""
     study = find(reader, ref)
     if not who.sees(study.spec.queue.project):
-        by_id = ref.isascii() and ref.isdecimal()
-        raise NotFound(f"no study has the id {ref}" if by_id else f"no study is named {ref!r}")
+        raise no_study(ref)
     return study
 
 

@@ -50,6 +50,7 @@ async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) 
     Raises:
         InvalidInput: the hash differs from what arrived, or the body is empty.
         NotAllowed: the lease was given to another access token.
+        QuotaReached: the project would store more than it may.
         StaleAttempt: the lease is void, before the upload or after it.
         StorageFull: the disk is full.
         TooLarge: it is larger than the server takes.
@@ -59,7 +60,7 @@ async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) 
     name = f"{upload.attempt}-{upload.step}-{upload.sha256[:12]}{SUFFIX}"
     part = folder / f".{secrets.token_hex(8)}.part"
     try:
-        size = await _receive(services, upload, part, body)
+        size = await _receive(services, upload, part, _within_quota(services, trial, body))
         await asyncio.to_thread(_place, part, folder / name)
     finally:
         with suppress(FileNotFoundError):
@@ -80,6 +81,26 @@ async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) 
         raise
     await asyncio.to_thread(_tidy, folder, current)
     return _view(current)
+
+
+async def _within_quota(
+    services: Services, trial: Trial, body: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield the body until it is more than its project may store: it must not fill the disk.
+
+    Raises:
+        QuotaReached: it is.
+    """
+    memory, limits = services.ledger.memory, services.settings.limits
+    project = memory.study(trial.study_id).spec.queue.project
+    replaced = 0 if trial.checkpoint is None else trial.checkpoint.size
+    room, size = quotas.artifact_room(memory, limits, project), 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > room + replaced:
+            quotas.check_artifact(memory, limits, project, size=size, replaced=replaced)
+            room = quotas.artifact_room(memory, limits, project)
+        yield chunk
 
 
 async def _receive(

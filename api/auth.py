@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, QueryParams
@@ -16,9 +16,9 @@ from api.credentials import (
     address_of,
     check_token,
     cookie_name,
-    digest_of,
+    cookie_of,
     holds,
-    is_built_in,
+    is_admin_of_standby,
     is_secure,
 )
 from api.pages import FILES
@@ -26,6 +26,7 @@ from api.problems import response_of
 from api.services import Services
 from api.sessions import Session, same
 from api.settings import Settings
+from api.throttle import Throttle
 from tuner.access import BUILT_IN_ADMIN, Identity
 from tuner.errors import NotAllowed, NotAuthenticated, Unavailable, WrongHost
 
@@ -59,6 +60,8 @@ class Guard:
         self.settings = settings
         self._hosts = settings.hosts
         self._is_loopback = settings.is_loopback
+        limits = settings.limits
+        self._throttle = Throttle(limits.wrong_tokens, limits.wrong_token_s, time.monotonic)
         self._sites = frozenset(h.lower() for h in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,10 +78,10 @@ class Guard:
             return
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            self._check_host(scope["path"], headers)
-            self._check_origin(scope["method"], headers)
             state = scope.setdefault("state", {})
             state["address"] = address_of(scope, headers, self.settings)
+            self._check_host(scope["path"], headers)
+            self._check_origin(scope["method"], headers)
             if scope["path"] not in HEALTH and (scope["method"], scope["path"]) not in OPEN:
                 instead = self._authenticate(scope, headers)
                 if instead is not None:
@@ -125,7 +128,7 @@ class Guard:
         if given:
             return self._by_token(scope, services, given)
         if services is not None:
-            secret = self.cookie(headers)
+            secret = self._cookie(headers)
             session = services.sessions.find(secret) if secret else None
             if session is not None and holds(services, session.digest):
                 self._check_csrf(scope, headers, session)
@@ -147,7 +150,8 @@ class Guard:
         if kind.lower() != "bearer" or not secret:
             raise NotAuthenticated("send the token as 'Authorization: Bearer TOKEN'")
         if services is None:
-            if not is_built_in(self.settings, digest_of(secret)):
+            address = scope["state"]["address"]
+            if not is_admin_of_standby(self.settings, self._throttle, secret, address):
                 # Not raised: the boundary would log each request to a server that stands by.
                 return response_of(Unavailable("the server does not serve yet", retry_after=2))
             _let_in(scope, BUILT_IN_ADMIN, lambda: True)
@@ -156,19 +160,10 @@ class Guard:
         _let_in(scope, found.identity, partial(holds, services, found.digest))
         return None
 
-    def cookie(self, headers: Headers) -> str | None:
+    def _cookie(self, headers: Headers) -> str | None:
         """Return the session's secret that a browser sent, if it did."""
-        raw = headers.get("cookie")
-        if raw is None:
-            return None
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(raw)
-        except CookieError:
-            return None
         host = host_name(headers.get("host", ""))
-        found = jar.get(cookie_name(is_secure(headers, self.settings, host)))
-        return None if found is None else found.value
+        return cookie_of(headers, cookie_name(is_secure(headers, self.settings, host)))
 
     def _check_csrf(self, scope: Scope, headers: Headers, session: Session) -> None:
         """Refuse writes that the session's own page did not send. Raises NotAllowed."""

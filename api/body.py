@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -19,6 +20,10 @@ from tuner.spec.read import validate
 
 M = TypeVar("M", bound=BaseModel)
 JSON = "application/json"
+_LARGE = 200_000
+"""Characters from which on JSON is read in a thread: what is hostile takes up to a second."""
+_slow = ThreadPoolExecutor(max_workers=2, thread_name_prefix="yaml")
+"""Where YAML is read: so many documents at once, that the server's other threads stay free."""
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -104,6 +109,8 @@ class StrictBody(Generic[M]):
 
     async def parse(self, text: str, media: str) -> M:
         """Return the model a body's text says."""
+        if len(text) > _LARGE:
+            return await asyncio.to_thread(self.read_model, text)
         return self.read_model(text)
 
     def read_model(self, text: str) -> M:
@@ -125,8 +132,13 @@ class StudyDocument(StrictBody[StudySpec]):
     async def parse(self, text: str, media: str) -> StudySpec:
         """Return the study document; YAML is read in a thread, since it is slow."""
         if media == JSON:
-            return check(parse_json(text))
-        return check(await asyncio.to_thread(parse_yaml, text))
+            return await super().parse(text, media)
+        loop = asyncio.get_running_loop()
+        return check(await loop.run_in_executor(_slow, parse_yaml, text))
+
+    def read_model(self, text: str) -> StudySpec:
+        """Return the study document a JSON text says."""
+        return check(parse_json(text))
 
 
 SpecBody = Annotated[StudySpec, Depends(StudyDocument())]

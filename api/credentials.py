@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import secrets
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from starlette.types import Scope
 from api.observe.refusals import WRONG_TOKENS
 from api.services import Services
 from api.settings import Settings, WorkerToken
+from api.throttle import Throttle, neighbourhood
 from tuner import home
 from tuner.access import BUILT_IN_ADMIN, Identity, Token, built_in_worker
 from tuner.errors import InvalidInput, NotAuthenticated, TooMany
@@ -27,6 +29,8 @@ STRONG = 32
 """Characters from which on a token is taken for random: no number of guesses finds it."""
 _LONGEST_ADDRESS = 64
 _PROJECT: TypeAdapter[str] = TypeAdapter(Name)
+_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+"""How some proxies write an address: each connection has another port."""
 _WRONG = "the token is not known here, was revoked, or has expired"
 
 
@@ -95,14 +99,29 @@ def check_token(services: Services, secret: str, address: str) -> Credential:
     built_in = is_built_in(services.settings, digest)
     if built_in and len(services.settings.admin_token) >= STRONG:
         return Credential(BUILT_IN_ADMIN, None)
-    wait = services.throttle.wait(address)
+    place = neighbourhood(address)
+    wait = services.throttle.wait(place)
     if wait > 0:
         detail = "too many wrong tokens came from this address"
         raise TooMany(detail, retry_after=math.ceil(wait), of=WRONG_TOKENS)
     if built_in:
         return Credential(BUILT_IN_ADMIN, None)
-    services.throttle.fail(address)
+    services.throttle.fail(place)
     raise NotAuthenticated(_WRONG)
+
+
+def is_admin_of_standby(settings: Settings, throttle: Throttle, secret: str, address: str) -> bool:
+    """Tell whether a secret is the built-in admin's, where no other token is known.
+
+    One that could be guessed is not told from a wrong one while its address sent too many.
+    """
+    place, guessable = neighbourhood(address), len(settings.admin_token) < STRONG
+    if guessable and throttle.wait(place) > 0:
+        return False
+    found = is_built_in(settings, digest_of(secret))
+    if guessable and not found:
+        throttle.fail(place)
+    return found
 
 
 def holds(services: Services, digest: str | None) -> bool:
@@ -124,7 +143,9 @@ def address_of(scope: Scope, headers: Headers, settings: Settings) -> str:
     """Return where a request comes from: behind a proxy, what that one says it heard."""
     forwarded = headers.getlist("x-forwarded-for") if settings.behind_proxy else []
     if forwarded:
-        return forwarded[-1].rpartition(",")[2].strip()[:_LONGEST_ADDRESS]
+        found = forwarded[-1].rpartition(",")[2].strip()[:_LONGEST_ADDRESS]
+        with_port = _WITH_PORT.fullmatch(found)
+        return found if with_port is None else with_port[1] or with_port[2]
     client = scope.get("client")
     return str(client[0]) if client else ""
 
@@ -148,3 +169,16 @@ def is_secure(headers: Headers, settings: Settings, host: str | None) -> bool:
 def cookie_name(secure: bool) -> str:
     """Return the session cookie's name; over TLS one that browsers bind to this very host."""
     return "__Host-tuner_session" if secure else "tuner_session"
+
+
+def cookie_of(headers: Headers, name: str) -> str | None:
+    """Return a cookie's value, the last one's if there are several; None if there is none.
+
+    The standard library's parser finds none at all if one of another program is not to its liking,
+    and takes seconds for some.
+    """
+    for part in reversed(";".join(headers.getlist("cookie")).split(";")):
+        key, equals, value = part.partition("=")
+        if equals and key.strip() == name:
+            return value.strip()
+    return None

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
 
 from api.services import Services
 from tuner.access import Identity
 from tuner.errors import Fault, InvalidInput
+
+
+def _plain(value: object) -> object:
+    """Refuse numbers that Python reads and nobody writes, such as `1_0`."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
+        raise ValueError("is not a number")
+    return value
+
+
+def _whole(value: object) -> object:
+    """Refuse whole numbers that are not digits alone."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value) is None:
+        raise ValueError("is not a whole number")
+    return value
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+Plain = BeforeValidator(_plain)
+Whole = BeforeValidator(_whole)
 
 
 async def services(request: Request) -> Services:
@@ -20,7 +42,7 @@ async def services(request: Request) -> Services:
 
 
 async def known_query(request: Request) -> None:
-    """Refuse query parameters the route does not name, and repeated ones.
+    """Refuse query parameters the route does not name, repeated ones, and NUL in them.
 
     Raises:
         InvalidInput: each unknown parameter with the nearest known one.
@@ -31,6 +53,11 @@ async def known_query(request: Request) -> None:
     route = request.scope.get("route")
     known = [p.alias for p in route.dependant.query_params] if isinstance(route, APIRoute) else []
     faults = [_fault(name, known) for name in dict.fromkeys(names) if name not in known]
+    faults += [
+        Fault(where=f"query.{name}", message="holds NUL")
+        for name, value in request.query_params.multi_items()
+        if "\0" in value and name in known
+    ]
     faults += [
         Fault(where=f"query.{name}", message="is given more than once")
         for name in known
@@ -67,8 +94,10 @@ ServicesDep = Annotated[Services, Depends(services)]
 StudyRef = Annotated[
     str, Path(description="A study's id or its name", min_length=1, max_length=100)
 ]
-TrialNumber = Annotated[int, Path(description="A trial's number in its study", ge=0, lt=2**31)]
-Limit = Annotated[int, Query(description="Items on a page", ge=1, le=1000)]
+TrialNumber = Annotated[
+    int, Path(description="A trial's number in its study", ge=0, lt=2**31), Whole
+]
+Limit = Annotated[int, Query(description="Items on a page", ge=1, le=1000), Whole]
 Cursor = Annotated[
     str | None,
     Query(

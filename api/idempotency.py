@@ -23,7 +23,7 @@ _MEDIA = "application/json"
 
 
 class Key(NamedTuple):
-    """An `Idempotency-Key`, and a digest of the request it came with and of whose it is."""
+    """An `Idempotency-Key` of one token, and a digest of the request it came with."""
 
     value: str
     digest: str
@@ -51,8 +51,10 @@ async def key_of(request: Request, given: Given = None) -> Callable[[], Key | No
         sender = request.state.token_id
         if sender != ADMIN_NAME:
             head = f"{sender} {head}"
+        # A space is in no key that is given, so that nobody's keys meet another's.
+        value = given if sender == ADMIN_NAME else f"{sender} {given}"
         body: bytes = getattr(request.state, "body", b"")
-        return Key(given, hashlib.sha256(head.encode() + body).hexdigest())
+        return Key(value, hashlib.sha256(head.encode() + body).hexdigest())
 
     return key
 

@@ -101,6 +101,8 @@ def _read(cursor: str, scope: Sequence[object], placed: Sequence[tuple[Place, ob
     check, missing, value, ident = found
     if type(missing) is not bool or type(ident) is not int or type(value) not in (int, float, str):
         refuse()
+    if missing and (type(value) is not int or value != 0):
+        refuse()
     place = Place(missing, value, ident)
     texts = {isinstance(p.value, str) for p, _ in placed if not p.missing}
     if check != _check(place, scope) or (not missing and texts - {isinstance(value, str)}):

@@ -12,16 +12,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.loops.auto import auto_loop_factory
 
 from api.app import create_app, program_version
 from api.credentials import worker_token
+from api.limits.files import make_room
+from api.limits.handshake import loop_factory
 from api.limits.protocol import protocol
 from api.limits.settings import Limits, read_quotas
 from api.observe import logs
@@ -79,6 +81,7 @@ def serve(
         if tls is not None:
             tls_context(tls)
         chosen = Limits(**(limits or {}), quotas=read_quotas(quotas))
+        chosen = replace(chosen, connections=make_room(chosen.connections))
         folder = (artifacts or artifact_folder(url)).absolute()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
@@ -99,7 +102,7 @@ def serve(
                 keep_alive_s=max(75.0, 3 * heartbeat_s),
                 limits=chosen,
             )
-            with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory(chosen.header_s)) as runner:
                 runner.run(run(settings, listener, fresh=fresh, standby=standby))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from tuner.access import Identity
 
 _MOST = 10_000
+_MOST_EACH = 100
+"""Sessions of one token: the one unused for longest ends before others' do."""
 
 
 @dataclass(kw_only=True)
@@ -43,6 +45,7 @@ class Sessions:
     def start(self, identity: Identity, digest: str | None) -> tuple[str, Session]:
         """Return a new session, and the secret for its cookie."""
         self._sweep()
+        self._make_room(digest)
         secret, now = secrets.token_urlsafe(32), self.monotonic()
         session = Session(
             identity=identity,
@@ -72,6 +75,11 @@ class Sessions:
         """End a session at once."""
         session.ends_at = -math.inf
         self._sweep()
+
+    def _make_room(self, digest: str | None) -> None:
+        own = [s for s in self._found.values() if s.digest == digest]
+        if len(own) >= _MOST_EACH:
+            self.end(min(own, key=lambda s: s.heard_at))
 
     def _sweep(self) -> None:
         for key in [k for k, s in self._found.items() if not self.is_live(s)]:

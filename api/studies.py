@@ -28,11 +28,22 @@ def find(reader: Reader, ref: str) -> Study:
     Raises:
         NotFound: there is none.
     """
-    if ref.isascii() and ref.isdecimal():
-        if len(ref) > 18:
-            raise NotFound("no study has an id this large")
-        return reader.study(int(ref))
-    return reader.study_named(ref)
+    if not _is_id(ref):
+        return reader.study_named(ref)
+    if len(ref) > 18:
+        raise NotFound("no study has an id this large")
+    return reader.study(int(ref))
+
+
+def no_study(ref: str) -> NotFound:
+    """Return what `find` raises where there is none, for a study that the caller may not see."""
+    return NotFound(
+        f"no study has the id {int(ref)}" if _is_id(ref) else f"no study is named {ref!r}"
+    )
+
+
+def _is_id(ref: str) -> bool:
+    return ref.isascii() and ref.isdecimal()
 
 
 def show(

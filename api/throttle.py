@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 
 _MOST = 10_000
+_NETWORK_BITS = 64
+"""Of an IPv6 address: its owner has all those that begin so."""
+
+
+def neighbourhood(address: str) -> str:
+    """Return what stands for all addresses that who has this one has, too."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    network = int(found) >> (128 - _NETWORK_BITS) << (128 - _NETWORK_BITS)
+    return f"{ipaddress.IPv6Address(network)}/{_NETWORK_BITS}"
 
 
 class Throttle:

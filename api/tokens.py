@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from api.access import Actor
 from api.credentials import digest_of, new_secret
-from api.listing import refuse
+from api.listing import Order, cut, refuse
 from api.services import Services
 from storage.audit import AuditFilter, audit_entries
 from storage.memory import Reader
@@ -51,10 +51,15 @@ async def create(services: Services, body: CreateToken, actor: Actor) -> Created
     return CreatedToken(**_view(token, now).model_dump(), secret=secret)
 
 
-def listed(services: Services) -> TokenList:
-    """Show all tokens, oldest first."""
+def page(services: Services, *, limit: int, cursor: str | None) -> TokenList:
+    """Show a page of tokens, oldest first. Raises InvalidInput for a foreign cursor."""
     now = services.clock()
-    return TokenList(items=[_view(t, now) for t in services.ledger.memory.tokens()])
+    oldest: Order[Token] = Order(
+        value=lambda t: f"{t.created_at.isoformat()} {t.token_id}", ident=lambda _: 0
+    )
+    tokens = services.ledger.memory.tokens()
+    found, more = cut(tokens, oldest, ("tokens",), limit=limit, cursor=cursor)
+    return TokenList(items=[_view(t, now) for t in found], next_cursor=more)
 
 
 async def revoke(services: Services, ref: str, actor: Actor) -> TokenView:

@@ -109,7 +109,9 @@ def _own(reader: Reader, worker_id: str, who: Identity) -> Worker:
 
 
 def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -> WorkerPage:
-    """Show a page of workers, the latest first, with those of their trials that `who` may see.
+    """Show a page of the workers that `who` may see, the latest first, with such trials of theirs.
+
+    A token of one project sees that project's workers, and those that serve all.
 
     Raises:
         InvalidInput: the cursor is none of this list's.
@@ -127,7 +129,8 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
         ident=lambda _: 0,
         reverse=True,
     )
-    found, more = cut(memory.workers(), latest, ("workers",), limit=limit, cursor=cursor)
+    known = [w for w in memory.workers() if w.project is None or who.sees(w.project)]
+    found, more = cut(known, latest, ("workers",), limit=limit, cursor=cursor)
     items = [_view(services, w, running.get(w.worker_id, [])) for w in found]
     return WorkerPage(items=items, next_cursor=more)
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from simpleeval import InvalidExpression, SimpleEval
+from simpleeval import DEFAULT_OPERATORS, InvalidExpression, SimpleEval
 
 from tuner.errors import InvalidInput
 from tuner.space import Params
@@ -22,6 +22,8 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min,
     "sqrt": math.sqrt,
 }
+_DEEPEST = 50
+"""Levels of an expression: the evaluator calls itself for each."""
 _NODES = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Load,
     ast.Constant, ast.Call, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
@@ -36,6 +38,21 @@ _BARRED = (
     ast.BitXor,
     ast.MatMult,
 )
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return a power in floats: one of whole numbers may have millions of digits."""
+    return float(float(base) ** float(exponent))
+
+
+def _remainder(left: float, right: float) -> float:
+    """Return a remainder of numbers: for a text `%` means formatting, to any length."""
+    if isinstance(left, str):
+        raise TypeError("a text has no remainder")
+    return left % right
+
+
+_OPERATORS = {**DEFAULT_OPERATORS, ast.Pow: _power, ast.Mod: _remainder}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +70,7 @@ class Constraint:
         if not self.names <= params.keys():
             return True
         try:
-            evaluator = SimpleEval(names=dict(params), functions=FUNCTIONS)
+            evaluator = SimpleEval(operators=_OPERATORS, names=dict(params), functions=FUNCTIONS)
             return bool(evaluator.eval(self.text))
         except (ArithmeticError, ValueError, TypeError, InvalidExpression):
             return False
@@ -71,6 +88,8 @@ def parse(text: str, known: Collection[str]) -> Constraint:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         raise InvalidInput(f"{text!r} is not an expression") from exc
+    if _depth(tree) > _DEEPEST:
+        raise InvalidInput(f"{text!r} is nested too deeply")
     called = {n.func for n in ast.walk(tree) if isinstance(n, ast.Call)}
     for node in ast.walk(tree):
         _check(node, text, known, called)
@@ -80,6 +99,14 @@ def parse(text: str, known: Collection[str]) -> Constraint:
     if not names:
         raise InvalidInput(f"{text!r} names no parameter")
     return Constraint(text=text.strip(), names=frozenset(names))
+
+
+def _depth(tree: ast.AST) -> int:
+    levels, level = 0, [tree]
+    while level:
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+        levels += 1
+    return levels
 
 
 def _check(node: ast.AST, text: str, known: Collection[str], called: set[ast.expr]) -> None:

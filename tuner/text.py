@@ -52,6 +52,6 @@ def headline(text: str) -> str:
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """Say that a name is not known, and which near one is."""
     names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given[:100], names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {what}; {hint}known are {', '.join(names)}"

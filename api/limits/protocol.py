@@ -25,8 +25,10 @@ class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, closing what takes too long or too much before any routing.
 
     A connection must send its first request's head within `header_s`, and so each further one from
-    its first byte; a body may not pause for `idle_s`. Idle kept-alive connections are uvicorn's own
-    matter (`timeout_keep_alive`).
+    its first byte; a body may not pause for `idle_s`, and what still comes of one that was answered
+    is read for twice as long at most. Trailers are passed over. Idle kept-alive connections are
+    uvicorn's own matter (`timeout_keep_alive`), but for those whose last body came after its
+    answer.
     """
 
     limits: Limits
@@ -36,8 +38,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
+        """Bytes of the head, or of what is between the pieces of a body and behind them."""
         self._in_head = False
         self._seen = 0.0
+        self._in_body = self._lingers = False
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,17 +64,28 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused or self.parser is None:
             return
         self._seen = self.loop.time()
-        if not self._in_head and self._timer is None and not self._is_in_body():
+        if not self._in_head and self._timer is None and not self._in_body:
             self._begin_head()
-        if self._in_head:
+        if self._in_head or self._in_body:
             self._head += len(data)
         super().data_received(data)
-        if self._in_head and self._head > self.limits.max_header:
-            most = self.limits.max_header
-            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+        self._keep_time()
+        if (self._in_head or self._in_body) and self._head > self.limits.max_header:
+            self._refuse_head()
 
-    def _is_in_body(self) -> bool:
-        return self.cycle is not None and self.cycle.more_body
+    def _refuse_head(self) -> None:
+        most = self.limits.max_header
+        self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+
+    def _keep_time(self) -> None:
+        """Let a connection end that is idle, where uvicorn forgot its time at the last bytes."""
+        if self._timer is None and self.timeout_keep_alive_task is None and self._is_answered():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _is_answered(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -79,30 +94,40 @@ class LimitedProtocol(HttpToolsProtocol):
             self._begin_head()
         self.scope["extensions"] = {ABORT: {"abort": self.reset}}
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; not one that comes behind the body, which nobody looked at before."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Let the head be answered, if it is not too large."""
         if sum(len(k) + len(v) + 4 for k, v in self.headers) + len(self.url) > (
             self.limits.max_header
         ):
-            most = self.limits.max_header
-            self.refuse(HeaderTooLarge(f"a request's head has at most {most} bytes", limit=most))
+            self._refuse_head()
             return
-        self._in_head = False
+        self._in_head, self._head = False, 0
         self._stop_timer()
         super().on_headers_complete()
+        self._in_body, self._lingers = True, False
         if not self._refused:
             self._timer = self.loop.call_later(self.limits.idle_s, self._look_at_body)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self._head = 0
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
+        self._in_body = False
         self._stop_timer()
         if not self._refused:
             super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered as it is, and strangers write no log."""
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
@@ -142,14 +167,23 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refuse(RequestTimeout(f"the request's head was not here after {seconds:g} s"))
 
     def _look_at_body(self) -> None:
-        """Close the connection if its body pauses, unless we are the one who does not read on."""
+        """Close the connection if its body pauses, unless we are the one who does not read on.
+
+        What comes of a body after its answer is read for a while, so that the answer arrives.
+        """
         self._timer = None
         left = self._seen + self.limits.idle_s - self.loop.time()
         if self.flow.read_paused:
             left = self.limits.idle_s
-        if left > 0:
+        if self._lingers:
+            self._refused = True
+            self.transport.close()
+        elif self._is_answered():
+            self._lingers = True
+            self._timer = self.loop.call_later(self.limits.idle_s, self._look_at_body)
+        elif left > 0:
             self._timer = self.loop.call_later(left, self._look_at_body)
-        elif self._is_in_body():
+        elif self._in_body:
             self._refused = True
             self.reset()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from api import lifecycle
 from api.limits.settings import Limits
+from api.listing import Order, cut
 from storage.memory import Reader
 from tuner.errors import QuotaReached
 from tuner.study import Study
@@ -64,6 +66,12 @@ def check_artifact(
         raise _reached(project, "artifact_bytes", limit, used, f"{used} bytes of checkpoints")
 
 
+def artifact_room(reader: Reader, limits: Limits, project: str) -> float:
+    """Return the bytes of checkpoints that a project may store beside those it has."""
+    limit = limits.quota(project).artifact_bytes
+    return math.inf if limit is None else limit - artifact_bytes(reader, project)
+
+
 def _reached(project: str, kind: str, limit: int, used: int, has: str) -> QuotaReached:
     return QuotaReached(
         f"project {project!r} has {has}; its quota is {limit}",
@@ -102,11 +110,25 @@ class Parallel:
             self._running[project] += 1
 
 
-def page(reader: Reader, limits: Limits, seen: Collection[str] | None) -> ProjectPage:
-    """Show projects with what they use and may use; `seen` are those shown, None is all."""
+def page(
+    reader: Reader,
+    limits: Limits,
+    seen: Collection[str] | None,
+    *,
+    limit: int,
+    cursor: str | None,
+) -> ProjectPage:
+    """Show a page of projects with what they use and may use; `seen` are shown, None is all.
+
+    Raises:
+        InvalidInput: the cursor is none of this list's.
+    """
     names = {s.spec.queue.project for s in reader.studies()} | set(limits.quotas) - {"*"}
-    chosen = sorted(n for n in names if seen is None or n in seen)
-    return ProjectPage(items=[_view(reader, limits, name) for name in chosen])
+    chosen = [n for n in names if seen is None or n in seen]
+    by_name: Order[str] = Order(value=lambda n: n, ident=lambda _: 0)
+    found, more = cut(chosen, by_name, ("projects",), limit=limit, cursor=cursor)
+    items = [_view(reader, limits, name) for name in found]
+    return ProjectPage(items=items, next_cursor=more)
 
 
 def _view(reader: Reader, limits: Limits, project: str) -> ProjectView:

@@ -1,4 +1,8 @@
-"""Requests a second: a bucket of tokens for each caller, one more for the worker protocol."""
+"""Requests a second: a bucket of tokens for each caller, one more for the worker protocol.
+
+Who needs no token (the log-in, `/docs`) has the bucket of its address, so that no stranger can use
+up what others log in with.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.limits.settings import Limits
 from api.observe import refusals
 from api.problems import response_of
+from api.throttle import neighbourhood
 from tuner.errors import TooMany
 
 _WORKER_ROUTES = (
@@ -20,6 +25,7 @@ _WORKER_ROUTES = (
 _ASK = "/ask"
 _FREE = ("/healthz", "/readyz")
 _MOST_BUCKETS = 10_000
+"""Callers that are remembered, of those with a token and of those without."""
 
 
 @dataclass(slots=True)
@@ -46,7 +52,7 @@ class Bucket:
 
 
 class RateLimit:
-    """ASGI middleware: answer 429 to a token that asks faster than it may.
+    """ASGI middleware: answer 429 to a token, or an address, that asks faster than it may.
 
     It stands behind what finds out who asks.
     """
@@ -59,6 +65,7 @@ class RateLimit:
             (limits.worker_rate, limits.worker_burst),
         )
         self._buckets: dict[tuple[str, bool], Bucket] = {}
+        self._strangers: dict[tuple[str, bool], Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -71,11 +78,15 @@ class RateLimit:
             await self.app(scope, receive, send)
             return
         now = self._monotonic()
-        bucket = self._bucket(scope.get("state", {}).get("token_id", ""), is_worker, now)
+        state = scope.get("state", {})
+        if "token_id" in state:
+            who, bucket = "token", self._bucket(state["token_id"], is_worker, now)
+        else:
+            who, bucket = "address", self._stranger(state.get("address", ""), is_worker, now)
         wait = bucket.take(now)
         if wait:
             # Not raised: a flood is no reason to unwind the stack or to log.
-            detail = f"this token may send {bucket.rate:g} requests a second"
+            detail = f"this {who} may send {bucket.rate:g} requests a second"
             of = refusals.WORKER_REQUESTS if is_worker else refusals.REQUESTS
             error = TooMany(detail, retry_after=math.ceil(wait), limit=bucket.rate, of=of)
             refusals.note(scope, error)
@@ -92,10 +103,22 @@ class RateLimit:
         if found is None:
             if len(self._buckets) >= _MOST_BUCKETS:
                 self._forget(now)
-            rate, burst = self._rates[is_worker]
-            found = Bucket(rate, max(1.0, burst), max(1.0, burst), now)
-            self._buckets[key] = found
+            found = self._buckets[key] = self._full(is_worker, now)
         return found
+
+    def _stranger(self, address: str, is_worker: bool, now: float) -> Bucket:
+        """Return an address's bucket; where there are too many, the oldest is forgotten."""
+        key = (neighbourhood(address), is_worker)
+        found = self._strangers.get(key)
+        if found is None:
+            if len(self._strangers) >= _MOST_BUCKETS:
+                del self._strangers[next(iter(self._strangers))]
+            found = self._strangers[key] = self._full(is_worker, now)
+        return found
+
+    def _full(self, is_worker: bool, now: float) -> Bucket:
+        rate, burst = self._rates[is_worker]
+        return Bucket(rate, max(1.0, burst), max(1.0, burst), now)
 
     def _forget(self, now: float) -> None:
         self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now)}

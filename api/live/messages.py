@@ -60,9 +60,12 @@ def read_position(text: str) -> Position | None:
 
 
 def written(kind: str, data: BaseModel, position: Position | None = None) -> bytes:
-    """Return a message as it is sent; JSON has no line breaks of its own."""
+    """Return a message as it is sent.
+
+    In ASCII, since readers take more for a line's end than the format does, such as U+2028.
+    """
     head = "" if position is None else f"id: {position}\n"
-    return f"{head}event: {kind}\ndata: {data.model_dump_json()}\n\n".encode()
+    return f"{head}event: {kind}\ndata: {data.model_dump_json(ensure_ascii=True)}\n\n".encode()
 
 
 def event_message(event: Event, project: str) -> Message:

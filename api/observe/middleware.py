@@ -17,6 +17,7 @@ _FREQUENT = frozenset({"/reports", "/heartbeats", "/healthz", "/readyz", "/metri
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SHOWN = ("study", "number", "worker")
 _CLIENT_LEFT = 499
+_OF_WHO = frozenset({401, 403, 421, 429})
 _log = logging.getLogger("api.requests")
 
 
@@ -94,4 +95,11 @@ def _fields(scope: Scope, status: int, seconds: float) -> dict[str, object]:
         "status": status,
         "ms": round(1000 * seconds, 1),
         "user": scope["state"].get("user", "-"),
+        **_origin(scope, status),
     }
+
+
+def _origin(scope: Scope, status: int) -> dict[str, object]:
+    """Return where a request came from, if it was refused for who sent it."""
+    address = scope["state"].get("address") if status in _OF_WHO else None
+    return {} if address is None else {"address": address}

@@ -33,10 +33,16 @@ async def create_token(
     return await tokens.create(services, body, actor)
 
 
-@router.get("/tokens", operation_id="list_tokens", summary="List tokens, without their secrets")
+@router.get(
+    "/tokens",
+    operation_id="list_tokens",
+    summary="List tokens, oldest first, without their secrets",
+)
 @needs(Role.ADMIN)
-async def list_tokens(services: ServicesDep) -> TokenList:
-    return tokens.listed(services)
+async def list_tokens(
+    services: ServicesDep, limit: Limit = 1000, cursor: Cursor = None
+) -> TokenList:
+    return tokens.page(services, limit=limit, cursor=cursor)
 
 
 @router.delete("/tokens/{token}", operation_id="revoke_token", summary="Make a token void at once")

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from api import artifacts
 from api.access import needs
 from api.body import chunks, media_type
-from api.deps import ServicesDep, WhoDep
+from api.deps import ServicesDep, WhoDep, Whole
 from api.routes.leases import LeaseToken
 from tuner.access import Role
 from tuner.errors import UnsupportedMedia
@@ -38,8 +38,8 @@ async def put_checkpoint(  # noqa: PLR0917 - FastAPI passes them by name
     services: ServicesDep,
     who: WhoDep,
     lease: LeaseToken,
-    step: Annotated[int, Path(description="Finished steps", ge=0, lt=2**31)],
-    attempt: Annotated[int, Query(description="The lease's attempt", ge=1, lt=2**31)],
+    step: Annotated[int, Path(description="Finished steps", ge=0, lt=2**31), Whole],
+    attempt: Annotated[int, Query(description="The lease's attempt", ge=1, lt=2**31), Whole],
     sha256: Annotated[
         str, Query(description="SHA-256 of the body in hexadecimal", pattern=r"^[0-9a-f]{64}$")
     ],

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api import history, studies
 from api.access import needs
-from api.deps import Limit, ServicesDep, StudyRef
+from api.deps import Limit, ServicesDep, StudyRef, Whole
 from api.live.access import view_of
 from api.live.messages import Position, read_position
 from api.live.stream import MEDIA, EventStream, Start
@@ -25,7 +25,9 @@ _AS_STREAM: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA: {"schema": {"type": "string"}}},
     }
 }
-After = Annotated[int | None, Query(description="Only events after this `seq`", ge=0, lt=2**62)]
+After = Annotated[
+    int | None, Query(description="Only events after this `seq`", ge=0, lt=2**62), Whole
+]
 LastId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", description="Resume a stream after this id", max_length=40),

@@ -12,7 +12,7 @@ from api import login_page
 from api.access import Actor, ActorDep, needs, open_to_all
 from api.auth import LOGIN, host_name
 from api.body import JSON, media_type, read, text_of
-from api.credentials import Credential, check_token, cookie_name, is_secure
+from api.credentials import Credential, check_token, cookie_name, cookie_of, is_secure
 from api.deps import ServicesDep
 from api.services import Services
 from api.sessions import Session
@@ -25,6 +25,7 @@ from tuner.wire import LogIn, SessionView
 router = APIRouter(tags=["session"])
 FORM = "application/x-www-form-urlencoded"
 _MOST = 10_000
+_MOST_FIELDS = 10
 _EVERYONE = (Role.VIEWER, Role.WORKER)
 
 
@@ -86,7 +87,10 @@ async def log_in(request: Request, services: ServicesDep) -> Response:
 
 
 async def _from_form(request: Request, services: Services, text: str) -> Response:
-    fields = parse_qs(text, max_num_fields=10)
+    try:
+        fields = parse_qs(text, max_num_fields=_MOST_FIELDS)
+    except ValueError as exc:
+        raise InvalidInput(f"the form has more than {_MOST_FIELDS} fields") from exc
     target = login_page.safe_target(fields.get("next", [None])[0])
     try:
         secret, _ = await _start(request, services, fields.get("token", [""])[0].strip())
@@ -102,7 +106,17 @@ async def _start(request: Request, services: Services, token: str) -> tuple[str,
     found: Credential = check_token(services, token, address)
     actor = Actor(identity=found.identity, address=address)
     await services.ledger.write(lambda tx: actor.note(tx, services, "log-in"))
+    _end_former(request, services)
     return services.sessions.start(found.identity, found.digest)
+
+
+def _end_former(request: Request, services: Services) -> None:
+    """End the session that a new log-in takes the place of in this browser."""
+    name, _ = _cookie_kind(request, services)
+    secret = cookie_of(request.headers, name)
+    former = services.sessions.find(secret) if secret else None
+    if former is not None:
+        services.sessions.end(former)
 
 
 @router.get("/session", operation_id="show_session", summary="Whose session this is")
@@ -145,10 +159,9 @@ def _session(request: Request) -> Session:
 
 def _set_cookie(reply: Response, request: Request, services: Services, secret: str) -> None:
     """Set the session's cookie; with an empty secret take it away."""
-    host = host_name(request.headers.get("host", ""))
-    secure = is_secure(request.headers, services.settings, host)
+    name, secure = _cookie_kind(request, services)
     reply.set_cookie(
-        cookie_name(secure),
+        name,
         secret,
         max_age=None if secret else 0,
         path="/",
@@ -156,6 +169,13 @@ def _set_cookie(reply: Response, request: Request, services: Services, secret: s
         httponly=True,
         samesite="strict",
     )
+
+
+def _cookie_kind(request: Request, services: Services) -> tuple[str, bool]:
+    """Return the cookie's name, and whether it is bound to TLS."""
+    host = host_name(request.headers.get("host", ""))
+    secure = is_secure(request.headers, services.settings, host)
+    return cookie_name(secure), secure
 
 
 def _view(session: Session) -> SessionView:

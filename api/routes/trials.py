@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api import history, studies, trials, views
 from api.access import ActorDep, needs
 from api.body import Json
-from api.deps import Cursor, Limit, ServicesDep, StudyRef, TrialNumber
+from api.deps import Cursor, Limit, Plain, ServicesDep, StudyRef, TrialNumber
 from api.enqueue import enqueue, keep
 from api.idempotency import KeyDep, write
 from storage.transaction import Transaction
@@ -25,6 +25,7 @@ Bound = Annotated[
     Query(
         description="Only trials with a value on this side, itself included", allow_inf_nan=False
     ),
+    Plain,
 ]
 
 

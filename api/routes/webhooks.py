@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.access import ActorDep, needs
 from api.body import Json
-from api.deps import ServicesDep
+from api.deps import ServicesDep, Whole
 from api.idempotency import KeyDep, write
 from api.webhooks import service
 from storage.transaction import Transaction
@@ -115,8 +115,9 @@ async def test_webhook(
     services: ServicesDep,
     webhook: WebhookId,
     body: Json[TryWebhook],
+    actor: ActorDep,
 ) -> DeliveryView:
-    return await service.try_out(services, webhook)
+    return await service.try_out(services, webhook, actor)
 
 
 @router.get(
@@ -128,6 +129,6 @@ async def test_webhook(
 async def list_deliveries(
     services: ServicesDep,
     webhook: WebhookId,
-    limit: Annotated[int, Query(description="Attempts to list", ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(description="Attempts to list", ge=1, le=100), Whole] = 20,
 ) -> DeliveryPage:
     return await service.deliveries(services, webhook, limit)

@@ -4,12 +4,12 @@
 const entry = document.getElementById("entry");
 const notice = document.getElementById("notice");
 
-function show(description, token) {
+function show(description, headers) {
   entry.hidden = true;
   // Added after the request is shown, so that the command line on the page has no token in it.
   const authorize = (request) => {
-    if (token && new URL(request.url, location.href).origin === location.origin) {
-      request.headers.Authorization = `Bearer ${token}`;
+    if (new URL(request.url, location.href).origin === location.origin) {
+      Object.assign(request.headers, headers);
     }
     return request;
   };
@@ -29,11 +29,17 @@ async function open(token) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const reply = await fetch("openapi.json", { headers, credentials: "same-origin" });
   if (reply.ok) {
-    show(await reply.json(), token);
+    show(await reply.json(), token ? headers : await sessionHeaders());
     return;
   }
   entry.hidden = false;
   notice.textContent = token ? (await reply.json()).detail : "";
+}
+
+// A session's writes need what only its own pages can read.
+async function sessionHeaders() {
+  const reply = await fetch("session", { credentials: "same-origin" });
+  return reply.ok ? { "X-CSRF-Token": (await reply.json()).csrf } : {};
 }
 
 entry.addEventListener("submit", (event) => {

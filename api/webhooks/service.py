@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from api import studies
+from api.access import Actor
 from api.services import Services
 from api.webhooks import dispatch
 from api.webhooks.message import new_secret, sample_message
@@ -98,7 +99,7 @@ def study_dropped(tx: Transaction, study_id: int) -> None:
             tx.put_webhook(webhook.evolve(active=False, reason="its study was deleted"))
 
 
-async def try_out(services: Services, webhook_id: str) -> DeliveryView:
+async def try_out(services: Services, webhook_id: str, actor: Actor) -> DeliveryView:
     """Send a message that tells of nothing, once, and answer what became of it.
 
     Raises:
@@ -110,6 +111,7 @@ async def try_out(services: Services, webhook_id: str) -> DeliveryView:
 
     def command(tx: Transaction) -> Delivery:
         now = tx.webhook(webhook_id)
+        actor.note(tx, services, "webhook-test", webhook=webhook_id, status=answer.status)
         return dispatch.record(tx, now, message, answer, attempt=1, services=services)
 
     return delivery_view(await services.ledger.write(command))

@@ -263,4 +263,4 @@ async def test_a_reply_stored_for_one_token_is_not_given_to_another(tmp_path: Pa
         other = {"Idempotency-Key": "k", **bearer(secrets[Role.ADMIN])}
         assert (
             await send(node, "POST", f"{API}/studies", other, json=document())
-        ).status_code == 422
+        ).status_code == 409  # the name is taken: it acted, and got no stored reply

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.listing import Order, cut
+from api.listing import Order, Place, _write, cut
 from tests.api.conftest import Api, external
 from tuner.errors import InvalidInput
 
@@ -56,12 +56,48 @@ def test_no_other_text_is_a_cursor(text: str) -> None:
         cut([(1, 2.0)], order(reverse=False), SCOPE, limit=1, cursor=text)
 
 
+def test_a_forged_cursor_among_what_has_no_value_is_refused() -> None:
+    for value in ("x", 0.5, 7):
+        forged = _write(Place(True, value, 0), SCOPE)
+        with pytest.raises(InvalidInput, match="next_cursor"):
+            cut([(1, None)], order(reverse=False), SCOPE, limit=1, cursor=forged)
+
+
 def test_a_cursor_goes_with_its_list() -> None:
     items = [(1, 1.0), (2, 2.0)]
     _, cursor = cut(items, order(reverse=False), SCOPE, limit=1, cursor=None)
     assert cut(items, order(reverse=False), SCOPE, limit=1, cursor=cursor) == ([(2, 2.0)], None)
     with pytest.raises(InvalidInput):
         cut(items, order(reverse=False), ("others",), limit=1, cursor=cursor)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/tokens", "/projects", "/workers"])
+async def test_lists_of_names_come_in_pages(api: Api, path: str) -> None:
+    for n in range(5):
+        await api.post("/tokens", {"name": f"t-{n}", "role": "viewer"})
+        await api.post("/studies", external(f"s-{n}", queue={"project": f"p-{n}"}))
+        await api.post("/workers", {"name": f"w-{n}", "host": "h", "slots": 1})
+    whole = await api.get(path)
+    assert (len(whole["items"]), whole["next_cursor"]) == (5, None)
+    seen: list[Any] = []
+    page = await api.get(path, limit=2)
+    while page["next_cursor"] is not None:
+        seen += page["items"]
+        page = await api.get(path, limit=2, cursor=page["next_cursor"])
+    assert seen + page["items"] == whole["items"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "query",
+    ["limit=1_0", "limit=%2B5", "limit=5.0", "limit=%205", "limit=0x5", "limit=1e1", "limit=",
+     "min_value=1_0", "min_value=%2B1", "min_value=.5", "max_value=inf", "max_value="],
+)  # fmt: skip
+async def test_numbers_are_plain(api: Api, query: str) -> None:
+    await api.post("/studies", external())
+    await api.refused(422, "invalid-input", "GET", f"/studies/loop/trials?{query}")
+    assert await api.get("/studies/loop/trials?limit=5&min_value=-1.5e-3&max_value=7")
 
 
 @pytest.mark.anyio

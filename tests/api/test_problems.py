@@ -83,7 +83,7 @@ async def test_bad_queries_are_refused(api: Api, query: str) -> None:
 async def test_unknown_parameters_come_with_the_nearest_known(api: Api) -> None:
     body = await api.refused(422, "invalid-input", "GET", "/studies?limt=5")
     assert body["detail"] == "query.limt: unknown parameter; did you mean 'limit'?"
-    body = await api.refused(422, "invalid-input", "GET", "/tokens?limit=5")
+    body = await api.refused(422, "invalid-input", "POST", "/tokens?limit=5")
     assert "takes none" in body["detail"]
 
 

@@ -25,6 +25,7 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 LIST = "#operations-studies-list_studies"
+CREATE = "#operations-access-create_token"
 
 
 @pytest.fixture
@@ -70,6 +71,19 @@ def test_the_page_shows_operations_and_sends_one(server: ServerProcess, page: Pa
     assert [url for url in asked if not url.startswith((server.url, "data:"))] == []
     # Two looks at the description without a valid token; nothing breaks the page's policy.
     assert [text for text in complaints if "401" not in text] == []
+
+
+@pytest.mark.browser
+def test_who_is_logged_in_may_write(server: ServerProcess, page: Page) -> None:
+    page.goto(f"{server.url}/login?next=/docs")
+    page.fill("#token", TOKEN)
+    page.click("button")
+    page.click(f"{CREATE} .opblock-summary-control")
+    page.click(f"{CREATE} .try-out__btn")
+    page.fill(f"{CREATE} textarea", '{"name": "from-the-page", "role": "viewer"}')
+    page.click(f"{CREATE} .execute")
+    reply = page.locator(f"{CREATE} .live-responses-table")
+    expect(reply).to_contain_text('"created_by": "admin"')
 
 
 def server_schema(server: ServerProcess) -> dict[str, dict[str, dict[str, object]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests.serving import ServerProcess, completed, environment, refused
 
+WAIT_S = 30.0
 DOCUMENT = """
 name: over-tls
 objective: {metric: loss}
@@ -100,3 +103,11 @@ def test_files_that_will_not_do(
 
 def test_a_network_without_tls_is_refused(tmp_path: Path) -> None:
     assert "--tls-cert" in refused(tmp_path, "--host", "0.0.0.0")
+
+
+def test_a_handshake_that_does_not_come_is_closed(tmp_path: Path, papers: Path) -> None:
+    with ServerProcess(tmp_path, *options(papers), "--header-timeout", "0.5") as server:
+        host, _, port = server.url.removeprefix("https://").partition(":")
+        silent = socket.create_connection((host, int(port)), timeout=WAIT_S)
+        with silent, contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""

@@ -10,6 +10,7 @@ import pytest
 from tuner.errors import InvalidInput, Malformed
 from tuner.space import Categorical, Numeric, Space, default_space
 from tuner.spec import StudySpec, check, load, parse_json, parse_yaml
+from tuner.spec.read import _no_duplicates
 from tuner.spec.space import space_document
 
 WHOLE = """
@@ -213,6 +214,25 @@ def test_bad_json_is_refused(text: str) -> None:
         parse_json(text)
 
 
+class Counted(str):
+    """A key that counts how often any was compared."""
+
+    compared = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        type(self).compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_key_that_stands_twice_among_many_is_found_in_one_walk() -> None:
+    keys = [Counted(n) for n in range(3000)]
+    with pytest.raises(ValueError, match="'2999' stands twice"):
+        _no_duplicates([(key, None) for key in (*keys, Counted(2999))])
+    assert Counted.compared < 2 * len(keys)
+
+
 def test_a_number_of_5000_digits_is_invalid_input() -> None:
     with pytest.raises(InvalidInput, match="more than 20 digits"):
         parse_json('{"a": ' + "9" * 5000 + "}")
@@ -231,11 +251,20 @@ def test_a_number_of_5000_digits_is_invalid_input() -> None:
             f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n"
             for i in range(8)
         ),  # a billion laughs
+        "a0: &a0 {x: 1}\n"
+        + "".join(
+            f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}], y{i}: 1}}\n" for i in range(1, 60)
+        ),  # the same by merging
     ],
 )
 def test_bad_yaml_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
         parse_yaml(text)
+
+
+def test_yaml_may_merge() -> None:
+    merged = parse_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}")
+    assert merged == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
 
 
 def test_yaml_is_version_1_2() -> None:

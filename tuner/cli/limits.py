@@ -9,14 +9,21 @@ import typer
 RateLimit = Annotated[
     float,
     typer.Option(
-        min=0.0, metavar="N", help="Requests a second of one token; 0 is without a limit."
+        min=0.0,
+        metavar="N",
+        help="Requests a second of one token, or of an address without; 0: no limit.",
     ),
 ]
 WorkerRateLimit = Annotated[
     float, typer.Option(min=0.0, metavar="N", help="The same for the routes that workers use.")
 ]
 HeaderTimeout = Annotated[
-    float, typer.Option(min=0.05, metavar="SECONDS", help="Time for a request's head to arrive.")
+    float,
+    typer.Option(
+        min=0.05,
+        metavar="SECONDS",
+        help="Time for a request's head, or a TLS handshake, to arrive.",
+    ),
 ]
 IdleTimeout = Annotated[
     float, typer.Option(min=0.05, metavar="SECONDS", help="Time a body may pause while it arrives.")

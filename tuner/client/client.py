@@ -187,7 +187,7 @@ class Client:
 
     def tokens(self) -> list[TokenView]:
         """Return the tokens, oldest first, without their secrets."""
-        return self._transport.get(TokenList, "/tokens").items
+        return list(self._transport.pages(TokenList, "/tokens"))
 
     def revoke_token(self, token: str) -> TokenView:
         """Make a token, by id or name, void at once. Raises NotFound."""
@@ -239,7 +239,7 @@ class Client:
 
     def projects(self) -> list[ProjectView]:
         """Return the projects with what they use, and may use."""
-        return self._transport.get(ProjectPage, "/projects").items
+        return list(self._transport.pages(ProjectPage, "/projects"))
 
     @property
     def webhooks(self) -> Webhooks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -13,6 +14,7 @@ from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
 from tuner.constraints import parse as parse_constraint
@@ -23,8 +25,10 @@ from tuner.spec.models import StudySpec
 from tuner.text import unknown
 
 M = TypeVar("M", bound=BaseModel)
-MAX_DOCUMENT = 1_000_000
+MAX_DOCUMENT = 250_000
+"""Characters of a YAML document, which takes seconds to read."""
 _MAX_DEPTH = 50
+_MOST_NODES = 200_000
 _UNTELLABLE = re.compile("[\0\ud800-\udfff]")
 _MOST_FAULTS = 50
 _PLAIN = {
@@ -117,6 +121,7 @@ def parse_yaml(text: str | bytes) -> Any:
     if len(text) > MAX_DOCUMENT:
         raise Malformed(f"the document is longer than {MAX_DOCUMENT} characters")
     yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
     yaml.version = (1, 2)
     try:
         value = yaml.load(text)
@@ -131,11 +136,22 @@ def parse_yaml(text: str | bytes) -> Any:
     return value
 
 
+class _Constructor(SafeConstructor):
+    """Makes values of YAML; merge keys (`<<`) may not make one larger than what is taken."""
+
+    entries = 0
+
+    def flatten_mapping(self, node: Any) -> Any:
+        super().flatten_mapping(node)
+        self.entries += len(node.value)
+        if self.entries > _MOST_NODES:
+            raise Malformed("the document's merge keys (<<) make it too large")
+
+
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [k for k, _ in pairs]
-        twice = next(k for k in keys if keys.count(k) > 1)
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"key {twice[:100]!r} stands twice in one object")
     return result
 
@@ -158,7 +174,7 @@ def _short_int(text: str) -> int:
 
 
 def _check_tree(value: object) -> None:
-    budget = 200_000
+    budget = _MOST_NODES
     stack: list[tuple[object, int]] = [(value, 0)]
     while stack:
         node, depth = stack.pop()

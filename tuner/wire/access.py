@@ -43,9 +43,10 @@ class CreatedToken(TokenView):
 
 
 class TokenList(Reply):
-    """GET /tokens."""
+    """GET /tokens, oldest first."""
 
     items: list[TokenView]
+    next_cursor: str | None = None
 
 
 class LogIn(Request):

@@ -26,3 +26,4 @@ class ProjectPage(Reply):
     """GET /projects."""
 
     items: list[ProjectView]
+    next_cursor: str | None = None
