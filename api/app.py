@@ -15,6 +15,7 @@ from api.access import permitted, require_declared
 from api.auth import OPEN, Guard
 from api.daytime import DayTime
 from api.deadlines import Deadlines
+from api.drains import Drains
 from api.deps import known_query
 from api.direct import Shortcut
 from api.limits.places import Places
@@ -60,6 +61,7 @@ async def open_services(
             monotonic=time.monotonic,
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
+            drains=Drains(time.monotonic),
             day=DayTime(),
             sessions=Sessions(
                 monotonic=time.monotonic,

@@ -138,6 +138,7 @@ class Trial:
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
     `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
+    `share` is the least part of a GPU it gets, after it ran out of memory on less.
     """
 
     trial_id: int
@@ -158,6 +159,7 @@ class Trial:
     marks: tuple[RungMark, ...] = ()
     lease: Lease | None = None
     checkpoint: Checkpoint | None = None
+    share: float | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     memo: object = field(default=None, compare=False, repr=False)

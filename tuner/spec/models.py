@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
+from tuner.spec.placement import Gpus, GpuShare, Processes, check_processes
 from tuner.spec.space import SpaceSpec, build_space
 from tuner.spec.steering import Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
@@ -76,6 +77,8 @@ class RunTask(Document):
     """Whether CUDA may use only kernels that give the same bits each time; slower."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    gpus: GpuShare | None = None
+    """A trial's share of a GPU, such as 0.25; 0 for none. What its slot sees if absent."""
 
 
 class RunEntrypoint(Document):
@@ -91,6 +94,15 @@ class RunEntrypoint(Document):
     """`package.module:function`. Workers run it only if their `--allow` matches."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    gpus: Gpus | None = None
+    """A trial's share of a GPU, such as 0.25, or whole ones; 0 for none. See `--gpus` if absent."""
+    processes: Processes | None = None
+    """Processes that train a trial together, by torch.distributed. One a GPU if absent."""
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        check_processes(self.gpus, self.processes)
+        return self
 
 
 def _run_kind(run: Any) -> str | None:
