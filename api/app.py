@@ -15,9 +15,9 @@ from api.access import permitted, require_declared
 from api.auth import OPEN, Guard
 from api.daytime import DayTime
 from api.deadlines import Deadlines
-from api.drains import Drains
 from api.deps import known_query
 from api.direct import Shortcut
+from api.drains import Drains
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub

@@ -125,3 +125,8 @@ def asked(need: Need, *, learned: float | None = None, floor: float | None = Non
         return need
     share = need if learned is None else learned
     return min(1.0, max(share, floor or 0.0))
+
+
+def process_count(gpus: Need, processes: int | None) -> int:
+    """Return how many processes train a trial: one a GPU if none are named."""
+    return processes if processes is not None else max(1, int(gpus or 0))

@@ -38,8 +38,3 @@ def check_processes(gpus: float | None, processes: int | None) -> None:
     raise ValueError(
         f"{processes} processes train on {processes} GPUs, one each, or on the CPU; not on {gpus:g}"
     )
-
-
-def process_count(gpus: float | None, processes: int | None) -> int:
-    """Return how many processes train a trial: one a GPU if none are named."""
-    return processes if processes is not None else max(1, int(gpus or 0))

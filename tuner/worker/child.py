@@ -19,6 +19,7 @@ from tuner.worker import runner
 from tuner.worker.channel import ChannelClosed, ChildEnd
 from tuner.worker.handle import ChildHandle
 from tuner.worker.linux import die_with_parent
+from tuner.worker.memory import peak_here
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
 from tuner.worker.reset import Baseline, release_memory
 
@@ -60,13 +61,14 @@ class Child:
         handle = ChildHandle(self._line, start)
         done = runner.run(handle, start)
         del handle
+        peak = peak_here()
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
         release_memory()
         self._note_code()
         clean = done.clean and not self._baseline.leaves_threads()
-        return done.model_copy(update={"clean": clean, "code": self._code})
+        return done.model_copy(update={"clean": clean, "code": self._code, "gpu_peak": peak})
 
     def _note_code(self) -> None:
         new = sys.modules.keys() - self._seen

@@ -26,7 +26,8 @@ class Ending:
 
     `left`: the trial was asked to leave and goes back to the queue. `lost`: the lease is gone.
     `clean`: the child lives and may take another trial; `code` are the user's files it loaded, with
-    modification times in nanoseconds.
+    modification times in nanoseconds. `gpu_full`: a GPU's memory ran out, not the host's; with
+    `share` the trial is tried again with that part of a GPU. `gpu_peak` is in bytes of one GPU.
     """
 
     outcome: Literal["complete", "diverged", "oom", "failed", "left", "lost"]
@@ -35,6 +36,9 @@ class Ending:
     retry: bool = True
     clean: bool = False
     code: Mapping[str, int] = field(default_factory=dict)
+    gpu_full: bool = False
+    gpu_peak: int = 0
+    share: float | None = None
 
     def finish(self, attempt: int) -> FinishTrial:
         """Return what the server is told of an end that is neither `left` nor `lost`."""
@@ -75,6 +79,8 @@ def over(done: Done, *, asked: bool, alive: bool) -> Ending:
         retry=done.retry,
         clean=alive,
         code=done.code,
+        gpu_full=done.gpu_full,
+        gpu_peak=done.gpu_peak,
     )
 
 

@@ -109,7 +109,8 @@ class Done(Message):
     """Child: the trial's function is over.
 
     `left` says that it was asked to leave and did; `clean` that the child may take another trial;
-    `code` are the user's files it loaded, with their modification times in nanoseconds.
+    `code` are the user's files it loaded, with their modification times in nanoseconds. `gpu_full`
+    says that a GPU's memory ran out; `gpu_peak` is the most it held of one, in bytes.
     """
 
     type: Literal["done"] = "done"
@@ -119,6 +120,8 @@ class Done(Message):
     retry: bool = True
     clean: bool = True
     code: dict[str, int] = {}
+    gpu_full: bool = False
+    gpu_peak: int = 0
 
 
 ToChild = Warm | Start | Decided | Later | Leave

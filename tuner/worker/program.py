@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from tuner.packing import process_count
 from tuner.train import KNOWN_OPTIONS, TASKS
 
 PROGRESS_TIMEOUT_S = 1800.0
@@ -15,12 +16,20 @@ PROGRESS_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Name what a trial runs. `progress_timeout` is in seconds without a report."""
+    """Name what a trial runs.
+
+    Args:
+        progress_timeout: seconds without a report after which it is killed.
+        gpus: GPUs it gets, as in `tuner.packing.Need`.
+        processes: how many train it together.
+    """
 
     kind: Literal["task", "entrypoint"]
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     progress_timeout: float = PROGRESS_TIMEOUT_S
+    gpus: float | None = None
+    processes: int = 1
 
     @property
     def warmth(self) -> str:
@@ -36,12 +45,18 @@ def read_program(run: object) -> Program | None:
     if not isinstance(run, Mapping):
         return None
     timeout = float(run.get("progress_timeout", PROGRESS_TIMEOUT_S))
-    task, entrypoint = run.get("task"), run.get("entrypoint")
+    task, entrypoint, gpus = run.get("task"), run.get("entrypoint"), run.get("gpus")
     if isinstance(task, str):
         options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
-        return Program(kind="task", name=task, options=options, progress_timeout=timeout)
+        return Program(kind="task", name=task, options=options, progress_timeout=timeout, gpus=gpus)
     if isinstance(entrypoint, str):
-        return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
+        return Program(
+            kind="entrypoint",
+            name=entrypoint,
+            progress_timeout=timeout,
+            gpus=gpus,
+            processes=process_count(gpus, run.get("processes")),
+        )
     return None
 
 

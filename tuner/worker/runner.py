@@ -19,6 +19,7 @@ from tuner.worker.reset import reset_libraries
 LONGEST_ERROR = 8192
 """Characters of a traceback that are kept: its end, with the error's name and message."""
 _HALF_MESSAGE = 1000
+_GPU_FULL = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
 def run(handle: ChildHandle, start: Start) -> Done:
@@ -111,25 +112,32 @@ def _number(value: object) -> float | None:
 
 
 def _raised(exc: BaseException) -> Done:
-    outcome: Literal["oom", "failed"] = "oom" if _is_out_of_memory(exc) else "failed"
+    gpu_full = _is_gpu_full(exc)
+    outcome: Literal["oom", "failed"] = "oom" if gpu_full or _is_host_full(exc) else "failed"
     return Done(
         outcome=outcome,
+        gpu_full=gpu_full,
         error=_traceback(exc),
         retry=not isinstance(exc, InvalidInput),
         clean=False,
     )
 
 
-def _is_out_of_memory(exc: BaseException) -> bool:
-    if isinstance(exc, MemoryError):
-        return True
+def _is_host_full(exc: BaseException) -> bool:
+    # torch's CPU allocator raises a plain RuntimeError.
+    return isinstance(exc, MemoryError) or (
+        isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+    )
+
+
+def _is_gpu_full(exc: BaseException) -> bool:
     torch = sys.modules.get("torch")
-    if torch is None:
+    if torch is None or not isinstance(exc, RuntimeError):
         return False
     if isinstance(exc, torch.OutOfMemoryError):
         return True
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+    # What takes memory beside torch's allocator: CUDA's context, and the libraries' workspaces.
+    return any(said in str(exc) for said in _GPU_FULL)
 
 
 def _traceback(exc: BaseException) -> str:
