@@ -24,7 +24,7 @@ from tuner.wire import (
     TrialAfter,
 )
 from tuner.worker.checkpoints import Uploader
-from tuner.worker.endings import Ending, crashed, hung, over
+from tuner.worker.endings import Ending, crashed, hung, over, vanished
 from tuner.worker.linux import oom_kills
 from tuner.worker.memory import CONTEXT_BYTES
 from tuner.worker.messages import (
@@ -186,7 +186,7 @@ class Attempt:
                 # Forks may hold the channel open; what was said before the end is still in it.
                 await asyncio.wait({listening}, timeout=0.2)
             if listening.done() and listening.exception() is None:
-                return await self._over(child, listening.result())
+                return await self._over(child, listening.result(), kills)
             if listening.done() or exited.done():
                 return await self._vanished(child, kills)
             return await self._killed(child, watching.result())
@@ -210,12 +210,14 @@ class Attempt:
             return Ending(outcome="lost" if self._lost else "left")
         return crashed(status, oom_kills() > kills, self._output)
 
-    async def _over(self, child: ChildProcess, done: Done) -> Ending:
+    async def _over(self, child: ChildProcess, done: Done, kills: int) -> Ending:
         forks = await child.forks()
         if forks or not done.clean:
             if forks:
                 _LOG.info("%s left %d processes behind; killed", self.name, len(forks))
             await child.end()
+        if done.vanished:
+            return vanished(done.error, oom_kills() > kills, self._output)
         return over(done, asked=self._leave_by is not None, alive=child.alive)
 
     async def _listen(self, child: ChildProcess) -> Done:

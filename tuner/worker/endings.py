@@ -105,6 +105,13 @@ def crashed(status: int, oom_killed: bool, output: Output) -> Ending:
     return Ending(outcome="failed", error=_with_tail(describe(status), output))
 
 
+def vanished(why: str, oom_killed: bool, output: Output) -> Ending:
+    """Return the ending of a trial of several processes, one of which died without a word."""
+    if oom_killed:
+        why = f"{why}; the kernel killed for memory meanwhile"
+    return Ending(outcome="oom" if oom_killed else "failed", error=_with_tail(why, output))
+
+
 def describe(status: int) -> str:
     """Return a sentence on an exit status."""
     if status >= 0:

@@ -31,7 +31,10 @@ class ResumeFrom(Message):
 
 
 class Start(Message):
-    """Parent: run this trial. `lr_factor` is the level in force after the resumed step."""
+    """Parent: run this trial. `lr_factor` is the level in force after the resumed step.
+
+    `threads` are shared by all `processes`; these wait for each other for `patience` at most.
+    """
 
     type: Literal["start"] = "start"
     study: str
@@ -49,6 +52,8 @@ class Start(Message):
     work: str
     threads: int = 1
     report_timeout: float = 5.0
+    processes: int = 1
+    patience: float = 1800.0
 
 
 class Decided(Message):
@@ -110,7 +115,8 @@ class Done(Message):
 
     `left` says that it was asked to leave and did; `clean` that the child may take another trial;
     `code` are the user's files it loaded, with their modification times in nanoseconds. `gpu_full`
-    says that a GPU's memory ran out; `gpu_peak` is the most it held of one, in bytes.
+    says that a GPU's memory ran out; `gpu_peak` is the most it held of one, in bytes. `vanished`
+    says that a process of the trial's died without a word.
     """
 
     type: Literal["done"] = "done"
@@ -122,6 +128,7 @@ class Done(Message):
     code: dict[str, int] = {}
     gpu_full: bool = False
     gpu_peak: int = 0
+    vanished: bool = False
 
 
 ToChild = Warm | Start | Decided | Later | Leave

@@ -33,7 +33,12 @@ class Program:
 
     @property
     def warmth(self) -> str:
-        """Which trials may follow each other in one child: all tasks, or one entrypoint's."""
+        """Which trials may follow each other in one child: all tasks, or one entrypoint's.
+
+        Processes that train together are new for each trial.
+        """
+        if self.processes > 1:
+            return ""
         return "task" if self.kind == "task" else self.name
 
 

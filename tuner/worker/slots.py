@@ -119,7 +119,7 @@ class Slot:
             devices=self.devices,
             preload=self._tools.config.preload and has_torch(),
         )
-        if program is not None:
+        if program is not None and program.processes == 1:
             self._child.line.send(Warm(kind=program.kind, name=program.name))
         return self._child
 

@@ -45,4 +45,6 @@ class Tools:
             work=str(work),
             threads=self.threads,
             report_timeout=self.config.report_timeout,
+            processes=program.processes,
+            patience=program.progress_timeout,
         )
