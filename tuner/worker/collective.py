@@ -70,7 +70,6 @@ class CollectiveTrial:
         assert isinstance(joined, Joined)
         self.start = joined.start
         self._decision = Decision(lr_factor=joined.start.lr_factor)
-        threading.Thread(target=self._die_with_hub, name="tuner-rank", daemon=True).start()
 
     @property
     def processes(self) -> int:
@@ -239,8 +238,14 @@ class CollectiveTrial:
             raise RanksApart("the trial is over, or this rank is there already")
         return FROM_HUB.validate_json(line)
 
-    def _die_with_hub(self) -> None:
-        """End this process when the trial's other end is gone: the worker was killed."""
+    def die_with_hub(self) -> None:
+        """From now on, end this process when the trial's other end is gone: the worker was killed.
+
+        A rank that computes would not notice before its next call.
+        """
+        threading.Thread(target=self._watch, name="tuner-rank", daemon=True).start()
+
+    def _watch(self) -> None:
         poll = select.poll()
         poll.register(self._socket, select.POLLRDHUP)
         poll.poll()

@@ -51,7 +51,9 @@ class Ending:
 
     def sentence(self, outcome: Outcome | None, step: int, metric: str, value: float | None) -> str:
         """Return the log's sentence; `outcome` is where the trial stands at the server."""
-        how = str(outcome) if outcome is not None else _HOW.get(self.outcome, self.outcome)
+        given_back = outcome is None and self.share is not None
+        told = "left" if given_back else self.outcome
+        how = str(outcome) if outcome is not None else _HOW.get(told, told)
         at = f" at step {step}" if step else ""
         shown = f", last {metric} {value:.6g}" if value is not None else ""
         return how + at + shown

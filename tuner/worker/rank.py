@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     (path,) = arguments
     die_with_parent(os.getppid())
     trial = CollectiveTrial(Path(path), int(os.environ["RANK"]))
+    trial.die_with_hub()
     with being(trial):
         done = runner.run(trial, trial.start)
     with contextlib.suppress(Exception):

@@ -46,5 +46,5 @@ class Tools:
             threads=self.threads,
             report_timeout=self.config.report_timeout,
             processes=program.processes,
-            patience=program.progress_timeout,
+            patience=program.progress_timeout / 2,
         )
