@@ -3,10 +3,10 @@
     python benchmarks/gpu_sharing_check.py            # needs CUDA; the NCCL check needs two GPUs
     python benchmarks/gpu_sharing_check.py --pretend  # the same flow on the CPU: GPUs by name only
 
-Runs a real server and a real worker. Checks that four trials of a quarter run on one GPU at a time and
-that their measured peak takes the declared share's place; that a trial that runs out of memory beside
-another is tried again alone; that two processes train on two GPUs by NCCL, with equal weights. Ends
-with status 1 if a check fails, 2 if there is no CUDA device. It has not been run on real GPUs yet.
+Runs a real server and a real worker. Checks that trials of a quarter share one GPU; that a trial
+that runs out of memory beside another is tried again alone; that two processes train on two GPUs by
+NCCL, with equal weights. Ends with status 1 if a check fails, 2 if there is no CUDA device. It has
+not been run on real GPUs yet.
 """
 
 from __future__ import annotations
@@ -50,11 +50,15 @@ def quarter(trial):
     trial.report(1, 1.0)
     tell(trial, began=began, ended=time.monotonic())
 
+def most_of_the_memory():
+    size = int(torch.cuda.mem_get_info()[1] * 0.6)
+    return torch.empty(size, dtype=torch.uint8, device="cuda")
+
 def hungry(trial):
     if trial.number == 0:
         Path("holding").touch()
         if CUDA:
-            held = torch.empty(int(torch.cuda.mem_get_info()[1] * 0.6), dtype=torch.uint8, device="cuda")
+            held = most_of_the_memory()
         while not Path("released").exists():
             time.sleep(0.05)
     else:
@@ -62,7 +66,7 @@ def hungry(trial):
             time.sleep(0.05)
         if CUDA:
             time.sleep(3.0)
-            held = torch.empty(int(torch.cuda.mem_get_info()[1] * 0.6), dtype=torch.uint8, device="cuda")
+            held = most_of_the_memory()
         elif trial.attempt == 1:
             raise torch.OutOfMemoryError("pretended")
     trial.report(1, 1.0)
