@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -65,6 +66,8 @@ def gang(
         found = Gang(parent, folder, ranks, patience)
         stack.enter_context(found.hub)
         found.join()
+        for rank in found.ranks:
+            stack.callback(rank.close)
         yield found
 
 
@@ -171,7 +174,7 @@ def test_a_refusal_of_the_servers_is_raised_in_all(tmp_path: Path) -> None:
             lambda t: t.end(Done(outcome="failed", error="x")),
             "rank 1 has failed",
         ),
-        (lambda t: t.report(1, 1.0), lambda t: t._socket.shutdown(2), "rank 1 is gone"),
+        (lambda t: t.report(1, 1.0), lambda t: t._socket.shutdown(socket.SHUT_RDWR), "rank 1 is gone"),
     ],
 )
 def test_who_comes_apart_is_told_to_the_others(
@@ -238,7 +241,7 @@ def test_how_the_trial_ended(tmp_path: Path, ends: list[Act], outcome: str, erro
 
 def test_the_first_that_fails_by_itself_tells_why(tmp_path: Path) -> None:
     with gang(FakeParent(halve), tmp_path, ranks=3) as found:
-        found.ranks[2]._socket.shutdown(2)
+        found.ranks[2]._socket.shutdown(socket.SHUT_RDWR)
         wait_until(lambda: found.hub.failed, "the hub knows")
         (raised, *_) = found.all(lambda t: t.report(1, 1.0), lambda _: None, lambda _: None)
         assert isinstance(raised, RanksApart)

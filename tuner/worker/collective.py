@@ -59,14 +59,13 @@ class CollectiveTrial:
         self._wants_stop = False
         self._stop = self._leave = False
         self.last_step: int | None = None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with address_of(path) as address:
-                self._socket.connect(address)
-        except OSError as exc:
-            raise RanksApart(f"the trial is over: {exc}") from exc
+        self._socket = _connected(path)
         self._lines = self._socket.makefile("rb")
-        joined = self._ask(Join(rank=rank, pid=os.getpid()))
+        try:
+            joined = self._ask(Join(rank=rank, pid=os.getpid()))
+        except RanksApart:
+            self.close()
+            raise
         assert isinstance(joined, Joined)
         self.start = joined.start
         self._decision = Decision(lr_factor=joined.start.lr_factor)
@@ -201,6 +200,11 @@ class CollectiveTrial:
                 self._socket.sendall(line_of(Ended(done=done, apart=self.apart)))
                 self._socket.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Drop the connection: this rank takes no part any more."""
+        self._lines.close()
+        self._socket.close()
+
     @property
     def _rank(self) -> int:
         return self.rank
@@ -251,6 +255,17 @@ class CollectiveTrial:
         poll.poll()
         if not self._over:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _connected(path: Path) -> socket.socket:
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with address_of(path) as address:
+            found.connect(address)
+    except OSError as exc:
+        found.close()
+        raise RanksApart(f"the trial is over: {exc}") from exc
+    return found
 
 
 def _whole(step: int) -> int:
