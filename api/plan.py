@@ -119,31 +119,32 @@ class _Board:
     def take(self, studies: Iterator[Study]) -> Pick | None:
         """Pick the next trial that has room; keep GPUs for those before it that have none.
 
-        What is kept is kept from the studies behind, and from nothing that ends.
+        New trials are of one study.
         """
         left = self.room
         self.kept.clear()
         for study in studies:
+            others_propose = bool(self.proposing - {study.study_id})
             for trial, need in self._next(study):
                 spots = left.spots(need) if left is not None else None
-                if spots is None or spots:
+                if left is not None and not spots and self._may_keep(study):
+                    self.kept.add(study.study_id)
+                    left = left.reserve(need)
+                elif spots != () and not (trial is None and others_propose):
                     if spots and self.room is not None:
                         self.room = self.room.take(spots[0])
                     return self._picked(study, trial)
-                if left is not None and self._may_keep(study):
-                    self.kept.add(study.study_id)
-                    left = left.reserve(need)
         return None
 
     def _next(self, study: Study) -> Iterator[tuple[Trial | None, Need]]:
-        """Yield a study's next trials, one for each need; new ones from one study at a time."""
+        """Yield a study's next trials, one for each need; None for one still to be proposed."""
         count, seen = self.tally(study), set()
         for trial in self.waiting[study.study_id]:
             need = self._need(study, trial)
             if need not in seen:
                 seen.add(need)
                 yield trial, need
-        if count.searched < study.spec.budget.trials and not self.proposing - {study.study_id}:
+        if count.searched < study.spec.budget.trials:
             yield None, self._need(study, None)
 
     def _need(self, study: Study, trial: Trial | None) -> Need:

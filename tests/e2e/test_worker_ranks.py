@@ -93,12 +93,15 @@ def wait_for(bench: Bench, *names: str) -> None:
 
 
 def test_two_ranks_report_once_and_train_at_one_rate(bench: Bench) -> None:
-    bench.server.decide = lambda item: wire.DecisionView(
-        lr_factor=0.5 if item.step >= 2 else 1.0, reason="halved"
+    bench.server.decide = lambda item: wire.DecisionView.model_validate(
+        {
+            "action": "stop" if item.step == 4 else "continue",
+            "lr_factor": 0.5 if item.step >= 2 else 1.0,
+        }
     )
     bench.code(DDP)
     (bench.folder / "on").touch()
-    trial = bench.server.add(TWO, steps=4)
+    trial = bench.server.add(TWO, steps=9)
     log = bench.run(slots=1, gpus=["4"], env={"OMP_NUM_THREADS": "4"})
     first, second = told(bench)
     assert [r.step for r in trial.reports] == [1, 2, 3, 4]
@@ -139,21 +142,8 @@ def test_two_ranks_saved_by_a_sigterm_end_as_if_undisturbed(tmp_path: Path) -> N
     assert found[0] == found[1]
 
 
-def test_a_stop_reaches_all_ranks(bench: Bench) -> None:
-    bench.server.decide = lambda item: wire.DecisionView.model_validate(
-        {"action": "stop" if item.step == 2 else "continue", "reason": "rung"}
-    )
-    bench.code(DDP)
-    trial = bench.server.add(TWO, steps=6)
-    bench.run()
-    assert [r.step for r in trial.reports] == [1, 2]
-    assert all(len(one["losses"]) == 2 for one in told(bench))
-    assert [f.outcome for f in trial.finishes] == ["complete"]  # the server decided
-
-
 ENDS = """
-import ctypes, os, signal, time
-from pathlib import Path
+import os, signal, time
 def main(trial):
     print(os.getpid(), os.getppid(), file=open(f"pids-{trial.rank}", "w"))
     trial.report(1, 1.0)
@@ -164,26 +154,19 @@ def main(trial):
 
 
 @pytest.mark.parametrize(
-    ("body", "outcome", "said", "retry"),
+    ("body", "said"),
     [
-        ("raise ValueError('broken')", "failed", ["rank 1: ", "ValueError: broken"], True),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "failed", ["rank 1 (process", "SIGKILL"], True),
-        ("ctypes.string_at(0)", "failed", ["rank 1 (process", "SIGSEGV"], True),
-        ("raise MemoryError", "oom", ["rank 1: ", "MemoryError"], True),
-        ("return", "failed", ["rank 1 has returned", "report(step 2)"], True),
-        ("trial.report(3, 1.0)", "failed", ["report(step 3)", "report(step 2)"], True),
-        ("trial.meet()", "failed", ["rank 1 calls meet()", "report(step 2)"], True),
-        ("trial.checkpoint(2, Path('x'))", "failed", ["checkpoint(step 2)"], True),
+        ("raise ValueError('broken')", ["rank 1: ", "ValueError: broken"]),
+        ("os.kill(os.getpid(), signal.SIGKILL)", ["rank 1 (process", "SIGKILL"]),
+        ("trial.report(3, 1.0)", ["report(step 3)", "report(step 2)"]),
     ],
 )
-def test_a_rank_that_comes_apart_ends_the_trial(
-    bench: Bench, body: str, outcome: str, said: list[str], retry: bool
-) -> None:
+def test_a_rank_that_comes_apart_ends_the_trial(bench: Bench, body: str, said: list[str]) -> None:
     bench.code(ENDS.replace("BODY", body))
     trial = bench.server.add(TWO)
     bench.run()
     (finish,) = trial.finishes
-    assert (finish.outcome, finish.retry) == (outcome, retry)
+    assert (finish.outcome, finish.retry) == ("failed", True)
     assert all(one in finish.error for one in said), finish.error
     assert len(trial.reports) == 1
     _nothing_is_left(bench)
@@ -209,23 +192,6 @@ def test_ranks_die_with_a_worker_that_is_killed(bench: Bench) -> None:
     _nothing_is_left(bench)
 
 
-def test_a_rank_may_ask_all_to_stop(bench: Bench) -> None:
-    trial, finish = _one(
-        bench,
-        """
-def main(trial):
-    for step in range(1, 10):
-        if step == 2 and trial.rank == 1:
-            trial.ask_to_stop()
-        trial.report(step, 1.0 if trial.rank == 0 else 100.0)
-        if trial.should_stop:
-            return
-""",
-    )
-    assert [(r.step, r.value) for r in trial.reports] == [(1, 1.0), (2, 1.0)]
-    assert finish.outcome == "complete"
-
-
 def test_an_entrypoint_must_be_allowed_and_there(bench: Bench) -> None:
     refused = bench.server.add({"entrypoint": "other:main", "processes": 2})
     absent = bench.server.add({"entrypoint": "code_main:absent", "processes": 2})
@@ -235,26 +201,6 @@ def test_an_entrypoint_must_be_allowed_and_there(bench: Bench) -> None:
     assert "code_main has no function absent" in absent.finishes[0].error
     assert not refused.finishes[0].retry
     assert not absent.finishes[0].retry
-
-
-def test_ranks_gather_what_each_has(bench: Bench) -> None:
-    _, finish = _one(
-        bench,
-        """
-def main(trial):
-    assert trial._gather({"rank": trial.rank}) == [{"rank": 0}, {"rank": 1}]
-    return float(trial.processes)
-""",
-    )
-    assert (finish.outcome, finish.value) == ("complete", 2.0)
-
-
-def _one(bench: Bench, code: str) -> tuple[Any, wire.FinishTrial]:
-    bench.code(code)
-    trial = bench.server.add(TWO)
-    bench.run()
-    (finish,) = trial.finishes
-    return trial, finish
 
 
 def _nothing_is_left(bench: Bench) -> None:

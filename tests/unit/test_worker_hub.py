@@ -174,7 +174,11 @@ def test_a_refusal_of_the_servers_is_raised_in_all(tmp_path: Path) -> None:
             lambda t: t.end(Done(outcome="failed", error="x")),
             "rank 1 has failed",
         ),
-        (lambda t: t.report(1, 1.0), lambda t: t._socket.shutdown(socket.SHUT_RDWR), "rank 1 is gone"),
+        (
+            lambda t: t.report(1, 1.0),
+            lambda t: t._socket.shutdown(socket.SHUT_RDWR),
+            "rank 1 is gone",
+        ),
     ],
 )
 def test_who_comes_apart_is_told_to_the_others(
@@ -185,7 +189,6 @@ def test_who_comes_apart_is_told_to_the_others(
         first, _ = found.all(one, other)
         assert isinstance(first, RanksApart)
         assert said in first.detail
-        assert found.ranks[0].apart
         # from now on nothing is waited for
         with pytest.raises(RanksApart):
             found.ranks[0].report(9, 1.0)
@@ -252,3 +255,32 @@ def test_the_first_that_fails_by_itself_tells_why(tmp_path: Path) -> None:
     assert done is not None
     assert (done.outcome, done.vanished) == ("failed", True)
     assert done.error.startswith("rank 2 (process ")
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_ranks_that_came_apart_fail_whatever_they_say(tmp_path: Path, caught: bool) -> None:
+    with gang(FakeParent(halve), tmp_path) as found:
+        found.all(lambda t: t.report(1 + t.rank, 1.0))
+        for rank in found.ranks:
+            rank.end(
+                Done(outcome="complete" if caught else "failed", error="" if caught else "why")
+            )
+        found.hub.settle(30.0)
+        done = found.hub.done()
+    assert done is not None
+    assert (done.outcome, done.clean) == ("failed", False)
+    assert (
+        ("all ranks make the same calls" in done.error) if caught else (done.error == "rank 0: why")
+    )
+
+
+def test_a_rank_killed_for_not_coming_is_not_said_to_have_died(tmp_path: Path) -> None:
+    with gang(FakeParent(halve), tmp_path, patience=0.2) as found:
+        (raised, _) = found.all(lambda t: t.report(1, 1.0), lambda _: None)
+        found.ranks[0].end(Done(outcome="failed", error=str(raised)))
+        found.ranks[1]._socket.shutdown(socket.SHUT_RDWR)
+        found.hub.settle(30.0)
+        done = found.hub.done()
+    assert done is not None
+    assert "rank 1 did not come within" in done.error
+    assert not done.vanished

@@ -55,7 +55,6 @@ class CollectiveTrial:
         self.rank = rank
         self._lock = threading.Lock()
         self._over = False
-        self.apart = False
         self._wants_stop = False
         self._stop = self._leave = False
         self.last_step: int | None = None
@@ -197,7 +196,7 @@ class CollectiveTrial:
         with self._lock:
             self._over = True
             with contextlib.suppress(OSError):
-                self._socket.sendall(line_of(Ended(done=done, apart=self.apart)))
+                self._socket.sendall(line_of(Ended(done=done)))
                 self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -220,7 +219,6 @@ class CollectiveTrial:
         with self._lock:
             reply = self._ask(call.model_copy(update={"stop": self._wants_stop}))
         if isinstance(reply, Refused):
-            self.apart |= reply.problem == RanksApart.slug
             raise BY_SLUG.get(reply.problem, TunerError)(reply.detail)
         assert isinstance(reply, Met)
         view = reply.decision
@@ -235,10 +233,8 @@ class CollectiveTrial:
             self._socket.sendall(line_of(message))
             line = read_line(self._lines)
         except OSError as exc:
-            self.apart = True
             raise RanksApart("the trial is over") from exc
         if line is None:
-            self.apart = True
             raise RanksApart("the trial is over, or this rank is there already")
         return FROM_HUB.validate_json(line)
 

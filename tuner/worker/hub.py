@@ -80,7 +80,7 @@ class Hub:
         self._apart: Refused | None = None
         self._ended: dict[int, Ended] = {}
         self._gone: dict[int, int] = {}
-        self._order: list[int] = []
+        self._guilty: int | None = None
         self._pids: dict[int, int] = {}
         self._clients: dict[socket.socket, threading.Thread] = {}
         self._closed = False
@@ -113,9 +113,9 @@ class Hub:
 
     @property
     def failed(self) -> bool:
-        """Whether a rank has failed or is gone."""
+        """Whether a rank has failed or is gone, or the ranks came apart."""
         with self._state:
-            return bool(self._order)
+            return self._apart is not None
 
     def settle(self, seconds: float) -> None:
         """Wait until each rank that joined has ended or is gone, so long at most."""
@@ -127,22 +127,22 @@ class Hub:
     def done(self) -> Done | None:
         """Return how the trial ended, None where no rank has said anything that tells.
 
-        The first rank that failed by itself tells why; the others fail with it.
+        What came first tells why: a rank that failed or died by itself, or ranks that came apart.
+        The others fail with it.
         """
         with self._state:
-            for rank in self._order:
-                if rank in self._gone:
-                    why = f"rank {rank} (process {self._gone[rank]}) died without a word"
-                    return Done(outcome="failed", error=why, clean=False, vanished=True)
-                return self._named(rank)
-            apart = sorted(rank for rank, one in self._ended.items() if one.apart)
-            if apart:
-                return self._named(apart[0])
-            return self._ended[0].done if 0 in self._ended else None
-
-    def _named(self, rank: int) -> Done:
-        done = self._ended[rank].done
-        return done.model_copy(update={"error": f"rank {rank}: {done.error}", "clean": False})
+            if self._apart is None:
+                return self._ended[0].done if 0 in self._ended else None
+            rank = self._guilty
+            if rank in self._gone:
+                why = f"rank {rank} (process {self._gone[rank]}) died without a word"
+                return Done(outcome="failed", error=why, clean=False, vanished=True)
+            if rank is None:
+                rank = next((r for r, one in sorted(self._ended.items()) if _failed(one)), None)
+            if rank is None:
+                return Done(outcome="failed", error=self._apart.detail, clean=False)
+            done = self._ended[rank].done
+            return done.model_copy(update={"error": f"rank {rank}: {done.error}", "clean": False})
 
     # A rank's connection
 
@@ -201,18 +201,14 @@ class Hub:
         if rank in self._ended or self._closed:
             return
         self._gone[rank] = self._pids[rank]
-        self._order.append(rank)
-        self._come_apart(f"rank {rank} is gone")
+        self._come_apart(f"rank {rank} is gone", guilty=rank)
 
     def _end(self, rank: int, ended: Ended) -> None:
         with self._state:
             self._ended[rank] = ended
             self._state.notify_all()
-            bad = ended.done.outcome in ("failed", "oom")
-            if bad and not ended.apart:
-                self._order.append(rank)
-            if bad:
-                self._come_apart(f"rank {rank} has failed")
+            if _failed(ended):
+                self._come_apart(f"rank {rank} has failed", guilty=rank)
             elif self._round.calls:
                 self._come_apart(f"rank {rank} has returned and {self._waiting()}")
 
@@ -262,9 +258,10 @@ class Hub:
         rank, call = min(self._round.calls.items())
         return f"rank {rank} waits in {call}"
 
-    def _come_apart(self, why: str) -> None:
+    def _come_apart(self, why: str, *, guilty: int | None = None) -> None:
         if self._apart is None:
             self._apart = Refused(problem=RanksApart.slug, detail=why)
+            self._guilty = guilty
         self._state.notify_all()
 
     def _perform(self, calls: dict[int, Call]) -> Met | Refused:
@@ -292,3 +289,7 @@ class Hub:
             outcome=decision.outcome,
         )
         return Met(decision=view, stop=stop or leave, leave=leave, gathered=gathered)
+
+
+def _failed(ended: Ended) -> bool:
+    return ended.done.outcome in ("failed", "oom")

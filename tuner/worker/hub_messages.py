@@ -39,11 +39,10 @@ class Call(Message):
 
 
 class Ended(Message):
-    """Rank: its function is over. `apart`: because of another rank. Not answered."""
+    """Rank: its function is over. Not answered."""
 
     type: Literal["ended"] = "ended"
     done: Done
-    apart: bool = False
 
 
 class Joined(Message):
