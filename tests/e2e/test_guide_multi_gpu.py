@@ -29,6 +29,6 @@ def test_the_guides_training(tmp_path: Path) -> None:
         assert view["state"] == "finished"
         trials = server.call("GET", f"/studies/{study}/trials")["items"]
         assert {trial["outcome"] for trial in trials} <= {"complete", "pruned"}
-        assert len(trials) == 3
+        assert len(trials) == 2
         reports = server.call("GET", f"/studies/{study}/trials/{view['best']['number']}")["reports"]
         assert [report["step"] for report in reports] == [1, 2, 3, 4, 5]

@@ -10,6 +10,7 @@ import contextlib
 import math
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -18,7 +19,6 @@ from pydantic import ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import Malformed, TunerError
-from tuner.wire import DecisionView
 from tuner.worker.broker_messages import (
     TO_BROKER,
     Describe,
@@ -28,6 +28,7 @@ from tuner.worker.broker_messages import (
     Look,
     Note,
     Refused,
+    ResumeFrom,
     Standing,
     Tell,
     ToBroker,
@@ -37,7 +38,6 @@ from tuner.worker.broker_messages import (
 )
 from tuner.worker.channel import ChannelClosed
 from tuner.worker.handle import ChildHandle
-from tuner.worker.messages import ResumeFrom
 
 _NAME = "trial.sock"
 _MOST = 256
@@ -52,12 +52,16 @@ class Broker:
 
     Args:
         handle: the trial.
-        folder: its own folder; the socket is made here at once, and listens from `start` on.
+        folder: its own folder; the socket is made here at once, and served from `start` on.
+        on_report: called after each report, before it is answered.
     """
 
-    def __init__(self, handle: ChildHandle, folder: Path) -> None:
+    def __init__(
+        self, handle: ChildHandle, folder: Path, *, on_report: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = folder / _NAME
         self._handle = handle
+        self._on_report = on_report
         self._clients: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_MOST)
@@ -153,6 +157,7 @@ class Broker:
             case Tell():
                 value = math.nan if message.value is None else message.value
                 decision = handle.report(message.step, value, message.metrics)
+                self._on_report()
                 return _standing(decision, handle.leaving)
             case HandOver():
                 handle.checkpoint(message.step, Path(message.path))
@@ -176,13 +181,13 @@ class Broker:
 
 
 def _standing(decision: Decision, should_stop: bool) -> Standing:
-    view = DecisionView(
+    return Standing(
         action=decision.action,
         lr_factor=decision.lr_factor,
         reason=decision.reason,
         outcome=decision.outcome,
+        should_stop=should_stop,
     )
-    return Standing(decision=view, should_stop=should_stop)
 
 
 def _refusal(error: TunerError) -> Refused:

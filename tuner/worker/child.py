@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tuner.worker import gang, runner
+from tuner.worker import gang, runner, supervisor
 from tuner.worker.broker import Broker
 from tuner.worker.channel import ChannelClosed, ChildEnd
 from tuner.worker.current import SOCKET, being
@@ -86,6 +86,8 @@ def train(handle: ChildHandle, start: Start) -> Done:
     """Run a trial; while the user's own code runs, its other processes reach `handle`, too."""
     if start.kind == "task":
         return runner.run(handle, start)
+    if start.kind == "command":
+        return supervisor.run(handle, start)
     if start.processes > 1:
         return gang.run(handle, start)
     broker = Broker(handle, Path(start.work))

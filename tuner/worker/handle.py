@@ -122,11 +122,11 @@ class ChildHandle:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to leave: checkpoint, then return."""
+        """Whether to end: the decision was to stop, or the trial was asked to leave."""
         with self._lock:
             self._drain()
             self.left |= self._leave
-            return self._leave
+            return self._leave or self._newest.stop
 
     def report(
         self, step: int, value: float, metrics: Mapping[str, float] | None = None

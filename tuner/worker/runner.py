@@ -44,6 +44,7 @@ def run(handle: Runnable, start: Start) -> Done:
     Raises:
         ChannelClosed: the parent is gone.
     """
+    assert start.kind != "command"
     try:
         function = load(start.kind, start.name)
     except NotFound as exc:
