@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import MethodType
 from typing import Any, Protocol
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+from tuner.decision import BASE_LR
 from tuner.errors import InvalidInput
 
 
@@ -38,19 +35,19 @@ class LRController:
         Raises:
             InvalidInput: it is no torch optimizer, or `decision.apply` was used on it before.
         """
-        groups = getattr(optimizer, "param_groups", None)
-        if not groups or any(group.get("lr") is None for group in groups):
-            kind = type(optimizer).__name__
-            raise InvalidInput(f"LRController steers a torch optimizer with a rate, not {kind}")
-        if any("tuner_base_lr" in group for group in groups):
-            raise InvalidInput(
-                "decision.apply was used on this optimizer; use either it or an LRController"
-            )
-        self._optimizer = optimizer
+        self._optimizer = _checked(optimizer)
         self._trial = trial
-        if getattr(optimizer, "tuner_controller", None) is None:
-            optimizer.step = MethodType(_levelled(optimizer.step), optimizer)  # type: ignore[method-assign]
-        optimizer.tuner_controller = self  # type: ignore[attr-defined]
+        self._numbers: list[tuple[dict[str, Any], float]] = []
+        self._tensors: list[tuple[Tensor, Tensor]] = []
+        older = getattr(self._optimizer, "tuner_controller", None)
+        if older is not None:
+            older.detach()
+        self._optimizer.tuner_controller = self  # type: ignore[attr-defined]
+        self._hooks = (
+            self._optimizer.register_step_pre_hook(lambda *_: self._scale()),
+            self._optimizer.register_step_post_hook(lambda *_: self._put_back()),
+            self._optimizer.register_state_dict_pre_hook(lambda *_: self._put_back()),
+        )
 
     @property
     def lr(self) -> list[float]:
@@ -58,39 +55,45 @@ class LRController:
         level = self._trial.lr_factor
         return [float(group["lr"]) * level for group in self._optimizer.param_groups]
 
-    @contextmanager
-    def _at_level(self) -> Iterator[None]:
+    def detach(self) -> None:
+        """Leave the optimizer's steps alone again."""
+        self._put_back()
+        for hook in self._hooks:
+            hook.remove()
+        self._optimizer.tuner_controller = None  # type: ignore[attr-defined]
+
+    def _scale(self) -> None:
+        # A step that raised had no end, and a subclass's step may call its parent's.
+        self._put_back()
         level = self._trial.lr_factor
         if level == 1.0:
-            yield
             return
-        tensors: dict[int, tuple[Tensor, Tensor]] = {}  # groups may share a tensor
-        numbers: list[tuple[dict[str, Any], float]] = []
-        for group in self._optimizer.param_groups:
-            lr = group["lr"]
-            if isinstance(lr, Tensor):
-                tensors[id(lr)] = (lr, lr.detach().clone())
-            else:
-                numbers.append((group, lr))
-        try:
-            for tensor, _ in tensors.values():
-                tensor.detach().mul_(level)
-            for group, lr in numbers:
-                group["lr"] = lr * level
-            yield
-        finally:
-            for tensor, before in tensors.values():
-                tensor.detach().copy_(before)
-            for group, lr in numbers:
-                group["lr"] = lr
+        groups = self._optimizer.param_groups
+        tensors = {id(g["lr"]): g["lr"] for g in groups if isinstance(g["lr"], Tensor)}
+        self._tensors = [(lr, lr.detach().clone()) for lr in tensors.values()]
+        self._numbers = [(g, g["lr"]) for g in groups if not isinstance(g["lr"], Tensor)]
+        for lr in tensors.values():  # in place, for graphs; groups may share one
+            lr.detach().mul_(level)
+        for group, number in self._numbers:
+            group["lr"] = number * level
+
+    def _put_back(self) -> None:
+        for lr, before in self._tensors:
+            lr.detach().copy_(before)
+        for group, number in self._numbers:
+            group["lr"] = number
+        self._tensors, self._numbers = [], []
 
 
-def _levelled(step: Callable[..., Any]) -> Callable[..., Any]:
-    # Not by torch's step hooks: they are left out after a step that raises, and run twice where a
-    # subclass's step calls its parent's.
-    @functools.wraps(step)
-    def levelled(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        with optimizer.tuner_controller._at_level():
-            return step(*args, **kwargs)
-
-    return levelled
+def _checked(optimizer: Any) -> Optimizer:
+    while isinstance(getattr(optimizer, "optimizer", None), Optimizer):
+        optimizer = optimizer.optimizer  # what Accelerate and Lightning wrap
+    groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
+    if not groups or any(group.get("lr") is None for group in groups):
+        kind = type(optimizer).__name__
+        raise InvalidInput(f"LRController steers a torch optimizer with a rate, not {kind}")
+    if any(BASE_LR in group for group in groups):
+        raise InvalidInput(
+            "decision.apply was used on this optimizer; use either it or an LRController"
+        )
+    return optimizer  # type: ignore[no-any-return]
