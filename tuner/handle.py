@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -115,9 +116,11 @@ class TrialHandle(Protocol):
 class Checkpointing:
     """Give a handle `checkpoint` and `restore`. It brings `resume`, `lr_factor` and `_hand_over`.
 
-    A handle shared by processes that train together brings `_rank` and `_gather`, too.
+    It may bring `_folder`, where files are written; a handle shared by processes that train
+    together brings `_rank` and `_gather`, too.
     """
 
+    _folder: Path | None = None
     _rank = 0
 
     if TYPE_CHECKING:
@@ -139,8 +142,7 @@ class Checkpointing:
         """
         step = whole_step(step)
         if path is None:
-            path = self._new_file(step)
-            checkpoint.save(path, step, state, gather=self._gather)
+            path = self._written(step, state)
         elif state:
             raise InvalidInput("a checkpoint is a file or a state, not both")
         path = Path(path)
@@ -167,9 +169,16 @@ class Checkpointing:
         """Take a complete checkpoint file, which is the handle's from now on."""
         raise NotImplementedError
 
-    def _new_file(self, step: int) -> Path:
-        """Return where the checkpoint of a step may be written."""
-        return Path(tempfile.mkdtemp(prefix="tuner-")) / f"step-{step}.safetensors"
+    def _written(self, step: int, state: Mapping[str, Any]) -> Path:
+        handle, name = tempfile.mkstemp(prefix="tuner-", suffix=".safetensors", dir=self._folder)
+        os.close(handle)
+        path = Path(name)
+        try:
+            checkpoint.save(path, step, state, gather=self._gather)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
 
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all processes that train together, given this one's."""

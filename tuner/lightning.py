@@ -121,6 +121,7 @@ class _TrialIO(CheckpointIO):
             self.inner.save_checkpoint(checkpoint, path, storage_options)
             return
         kept = {name: one for name, one in checkpoint.items() if not name.startswith(_NOT_NEEDED)}
+        _end_epoch(kept["loops"]["fit_loop"]["epoch_progress"])
         self._trial.checkpoint(int(step), lightning=kept)
 
     def load_checkpoint(
@@ -134,3 +135,12 @@ class _TrialIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         self.inner.remove_checkpoint(path)
+
+
+def _end_epoch(progress: dict[str, dict[str, int]]) -> None:
+    """Let a checkpoint be of the end of an epoch, not of the start of the next.
+
+    Lightning would take the last epoch's count of batches for that of the next, and skip it.
+    """
+    for count in progress.values():
+        count["ready"] = count["started"]

@@ -31,7 +31,7 @@ def leaving_at(poll: int) -> Callable[[], bool]:
 
 def trial(**more: Any) -> LocalTrial:
     """Return a trial that is halved on its way."""
-    return LocalTrial(params={"lr": 0.1}, seed=3, steps=STEPS, **{"decide": halving, **more})
+    return LocalTrial(params={"lr": 0.1}, seed=3, **{"steps": STEPS, "decide": halving, **more})
 
 
 def resumed(left: LocalTrial) -> LocalTrial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,11 @@ def test_a_numpy_array(array: Any, tmp_path: Path) -> None:
 
 
 def test_tied_tensors_are_stored_once_and_are_one_again(tmp_path: Path) -> None:
-    whole = torch.arange(1000.0)
+    whole = torch.arange(10_000.0)
     found = back(tmp_path, {"a": whole, "b": whole, "part": whole[:10]})
     assert found["a"] is found["b"]
     assert found["part"].tolist() == list(range(10))
-    assert (tmp_path / "a").stat().st_size < 16_000
+    assert (tmp_path / "a").stat().st_size < 79_000
 
 
 def test_the_file_can_be_read_by_safetensors(tmp_path: Path) -> None:
@@ -161,27 +162,29 @@ def recursive() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("make", "why"),
     [
-        (Strange(), r"it is a .*Strange, which can't be saved\. A checkpoint can hold modules"),
-        ({"a": [1, Strange()]}, "it/a/1 is a "),
-        (lambda: 1, "function"),
-        (recursive(), "nested too deeply, or holds itself"),
-        (torch.empty(2, device="meta"), "on the device 'meta'"),
-        (torch.eye(2).to_sparse(), "sparse .*to_dense"),
-        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "quantised"),
-        (torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]), "nested"),
-        (nn.LazyLinear(2), "it/state/weight .*first batch"),
-        (np.array(["a"]), "numpy array of <U1"),
-        (np.array([None]), "numpy array of object"),
-        (np.datetime64("2026-01-01"), "datetime64"),
-        ({"model": nn.Linear(1, 1), "best": 1}, "both objects and plain values"),
+        (Strange, r"it is a .*Strange, which can't be saved\. A checkpoint can hold modules"),
+        (lambda: {"a": [1, Strange()]}, "it/a/1 is a "),
+        (lambda: bits, "function"),
+        (recursive, "nested too deeply, or holds itself"),
+        (lambda: torch.empty(2, device="meta"), "on the device 'meta'"),
+        (lambda: torch.eye(2).to_sparse(), "sparse .*to_dense"),
+        (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "quantised"),
+        (lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]), "nested"),
+        (lambda: nn.LazyLinear(2), "it/state/weight .*first batch"),
+        (lambda: np.array(["a"]), "numpy array of <U1"),
+        (lambda: np.array([None]), "numpy array of object"),
+        (lambda: np.datetime64("2026-01-01"), "datetime64"),
+        (lambda: {"model": nn.Linear(1, 1), "best": 1}, "both objects and plain values"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # quantised and nested tensors warn that they are old or new
-def test_what_can_not_be_saved_is_refused(value: Any, why: str, tmp_path: Path) -> None:
+def test_what_can_not_be_saved_is_refused(
+    make: Callable[[], Any], why: str, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidInput, match=why):
-        back(tmp_path, value)
+        back(tmp_path, make())
     assert list(tmp_path.iterdir()) == []
 
 

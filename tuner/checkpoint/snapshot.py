@@ -51,8 +51,11 @@ def save(
     Raises:
         InvalidInput: something can't be saved; the message says where it is and what can be.
     """
-    for name, value in state.items():
-        _refuse_mixed(value, name)
+    try:
+        for name, value in state.items():
+            _refuse_mixed(value, name)
+    except RecursionError as problem:
+        raise InvalidInput("the state is nested too deeply, or holds itself") from problem
     write_tree(path, {"step": step, "state": dict(state), "random": gather(streams.capture())})
 
 

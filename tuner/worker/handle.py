@@ -56,6 +56,7 @@ class ChildHandle(Checkpointing):
         self._leave = False
         self._warned = False
         self._saved = 0
+        self._folder = Path(start.work)
         self.last_step: int | None = None
         self.left = False
 
@@ -149,12 +150,9 @@ class ChildHandle(Checkpointing):
     def _hand_over(self, step: int, path: Path) -> None:
         with self._lock:
             self._saved += 1
-            kept = Path(self._start.work) / f"handed-{self._saved}-{step}.ckpt"
+            kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
             shutil.move(path, kept)
             self._line.send(Saved(step=step, path=str(kept)))
-
-    def _new_file(self, step: int) -> Path:
-        return Path(self._start.work) / f"step-{step}.safetensors"
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""
