@@ -11,6 +11,7 @@ from tuner.errors import InvalidInput
 BASE_LR = "tuner_base_lr"
 """The key of a parameter group under which `apply` keeps the rate at level 1."""
 
+
 class Outcome(StrEnum):
     """How a trial ended. A trial ends once."""
 

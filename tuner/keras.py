@@ -13,7 +13,7 @@ from tuner.handle import TrialHandle
 from tuner.steering import Steering
 
 
-class TunerCallback(keras.callbacks.Callback):
+class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Report each validation, apply what is decided, keep a checkpoint of each.
 
     A step is an epoch with the metric in its logs. While a batch is trained on, the optimizer's

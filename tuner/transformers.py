@@ -100,7 +100,7 @@ class TunerCallback(TrainerCallback):
         if state.global_step != self._evaluated_at or steering.step <= steering.saved:
             return
         steering.saved = steering.step
-        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        folder = Path(args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if state.is_world_process_zero or getattr(self._trial, "collective", False):
             self._trial.checkpoint(steering.step, transformers=_pack(folder))
         if args.save_strategy == SaveStrategy.NO and state.is_world_process_zero:
@@ -130,7 +130,7 @@ def _pack(folder: Path) -> dict[str, Any]:
         if not path.is_file() or name in _NOT_NEEDED:
             continue
         if path.suffix in _PICKLES:
-            with safe_globals():
+            with safe_globals():  # type: ignore[no-untyped-call]
                 values[name] = torch.load(path, map_location="cpu", weights_only=True)
         else:
             content = bytearray(path.read_bytes())

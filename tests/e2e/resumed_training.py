@@ -30,7 +30,8 @@ def main(trial: Any) -> None:
     x = torch.randn(96, 8)
     rows = TensorDataset(x, x.sum(1, keepdim=True))
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
-    average = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
+    keep: Any = swa_utils.get_ema_multi_avg_fn(0.9)  # type: ignore[no-untyped-call]
+    average = swa_utils.AveragedModel(model, multi_avg_fn=keep)
     optimizer = torch.optim.Adam(model.parameters(), lr=trial.params["lr"])
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.7)
     LRController(optimizer, trial)
@@ -51,7 +52,7 @@ def main(trial: Any) -> None:
             jitter = noise.normal() + random.random() + np.random.random()
             loss = nn.functional.mse_loss(model(features + 0.01 * jitter), target)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             average.update_parameters(model)
             hurdle()
@@ -59,7 +60,9 @@ def main(trial: Any) -> None:
         average.eval()
         with torch.no_grad():
             losses.append(float(nn.functional.mse_loss(average(x), rows.tensors[1])))
-        decision = trial.report(step, losses[-1], {"best": min(losses), "lr": scheduler.get_last_lr()[0]})
+        decision = trial.report(
+            step, losses[-1], {"best": min(losses), "lr": scheduler.get_last_lr()[0]}
+        )
         if decision.stop:
             break
         trial.checkpoint(step, losses=losses, **objects)

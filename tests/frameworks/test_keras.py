@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras: Any = pytest.importorskip("keras", reason="the extra `keras` is not installed")
+pytest.importorskip("keras", reason="the extra `keras` is not installed")
+import keras
 
 from tests.frameworks.trials import STEPS, curve, leaving_at, resumed, stopping_at, trial
 from tuner.errors import InvalidInput, TrialInterrupted

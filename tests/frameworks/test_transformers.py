@@ -57,7 +57,7 @@ def train(
 ) -> Net:
     arguments = TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=trial.steps,
+        num_train_epochs=trial.steps or 1,
         per_device_train_batch_size=8,
         learning_rate=0.1,
         lr_scheduler_type="cosine",
@@ -71,9 +71,7 @@ def train(
     data: Any = rows()
     callback = TunerCallback(trial, metric)
     callbacks = [callback] + ([watcher] if watcher is not None else [])
-    trainer = Trainer(
-        net, arguments, train_dataset=data, eval_dataset=data, callbacks=callbacks
-    )
+    trainer = Trainer(net, arguments, train_dataset=data, eval_dataset=data, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
     return net
 
@@ -128,7 +126,7 @@ def test_no_folder_is_left_that_the_trainer_was_not_told_to_keep(tmp_path: Path)
 
 
 def test_several_evaluations_an_epoch_resume_in_its_middle(tmp_path: Path) -> None:
-    options = {"eval_strategy": "steps", "eval_steps": 3}
+    options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 3}
     whole = trial()
     last = weights(train(whole, tmp_path / "whole", **options))
     left = trial(leave=leaving_at(7))

@@ -46,7 +46,7 @@ def train(model: nn.Module, optimizer: Any, steps: int = 3) -> list[float]:
         def closure(x: torch.Tensor = x) -> torch.Tensor:
             optimizer.zero_grad()
             loss: torch.Tensor = model(x).square().mean()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
         losses.append(optimizer.step(closure).item())
@@ -93,7 +93,8 @@ def test_a_module_inside_a_wrapper_is_the_same_module(tmp_path: Path) -> None:
 
 def test_an_average_of_weights(tmp_path: Path) -> None:
     model = Tied()
-    average = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
+    keep: Any = swa_utils.get_ema_multi_avg_fn(0.9)  # type: ignore[no-untyped-call]
+    average = swa_utils.AveragedModel(model, multi_avg_fn=keep)
     for _ in range(2):
         train(model, torch.optim.SGD(model.parameters(), 0.1))
         average.update_parameters(model)
@@ -144,7 +145,7 @@ def order(loader: Any) -> list[Any]:
 def loader_of(kind: str) -> Any:
     rows = TensorDataset(torch.arange(10))
     if kind == "distributed":
-        sampler = DistributedSampler(rows, num_replicas=2, rank=0, seed=3)
+        sampler: Any = DistributedSampler(rows, num_replicas=2, rank=0, seed=3)
         return DataLoader(rows, batch_size=2, sampler=sampler)
     return DataLoader(rows, batch_size=2, shuffle=True, generator=torch.Generator())
 
@@ -199,7 +200,11 @@ class Renamed(nn.Module):
         ({"model": nn.Linear(1, 1)}, {"model": random.Random()}, "module; this is a random.Random"),
         ({"model": nn.Linear(1, 1)}, {"model": 3}, "module; this is a int"),
         ({"model": Tied()}, {"model": Renamed()}, "no 'innner.weight'; the nearest name is 'inner"),
-        ({"model": nn.Linear(1, 1)}, {"model": nn.Linear(1, 1, bias=False)}, "'bias', which is not"),
+        (
+            {"model": nn.Linear(1, 1)},
+            {"model": nn.Linear(1, 1, bias=False)},
+            "'bias', which is not",
+        ),
         ({"model": nn.Linear(1, 1)}, {"model": nn.Linear(1, 2)}, "size mismatch for weight"),
         ({"best": 1.5}, {"best": 0.0}, r"as \.state\['best'\]"),
         ({"both": [random.Random()]}, {"both": []}, "list of other length"),

@@ -24,7 +24,8 @@ def rates(optimizer: Any) -> list[float]:
 
 def two_groups() -> torch.optim.SGD:
     first, second = parameters(2)
-    return torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.02}], lr=0.1)
+    groups: list[dict[str, Any]] = [{"params": [first]}, {"params": [second], "lr": 0.02}]
+    return torch.optim.SGD(groups, lr=0.1)
 
 
 def test_each_group_keeps_its_own_base() -> None:

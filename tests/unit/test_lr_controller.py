@@ -35,7 +35,7 @@ def rates(optimizer: Optimizer) -> list[float]:
 
 def watched(**options: Any) -> Watched:
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    groups = [{"params": [first]}, {"params": [second], "lr": 0.02}]
+    groups: list[dict[str, Any]] = [{"params": [first]}, {"params": [second], "lr": 0.02}]
     optimizer = Watched(groups, lr=0.1, momentum=0.9, **options)
     optimizer.seen = []
     for parameter in (first, second):

@@ -131,7 +131,9 @@ def test_a_file_of_the_first_format_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(safetensors.torch.save(tensors, metadata))
     tree = state.load(path)
-    assert _flat(tree["model"]) == _flat({"a.weight": torch.ones(2), "deep": {"b": torch.tensor(3)}})
+    assert _flat(tree["model"]) == _flat(
+        {"a.weight": torch.ones(2), "deep": {"b": torch.tensor(3)}}
+    )
     assert (tree["epoch"], tree["training"], tree["optimizer"]) == (3, {"lr": 0.1}, {})
 
 

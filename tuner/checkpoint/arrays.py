@@ -107,7 +107,7 @@ def moved(tensor: Any, device: str) -> Any:
     import torch
 
     kind, _, index = device.partition(":")
-    module = getattr(torch, kind, None)
+    module: Any = getattr(torch, kind, None)
     count = module.device_count() if hasattr(module, "device_count") else 0
     return tensor.to(device) if int(index or 0) < count else tensor
 

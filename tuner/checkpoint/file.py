@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[str, Any, dict[str, Array]]:
 
     try:
         content = path.read_bytes()  # once: safetensors' own reader opens a file twice
-        parts = safetensors.deserialize(content)
+        parts = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
         values = json.loads(metadata["values"])

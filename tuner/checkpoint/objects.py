@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import random
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from tuner.checkpoint.tree import Saved
@@ -26,25 +26,33 @@ def capture(value: Any, where: str) -> Saved | None:
 
 def kind_of(value: Any) -> str | None:
     """Return the name of what kind of object it is, None if it is none that can be saved."""
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    if isinstance(value, random.Random):
-        return "random.Random"
-    if numpy is not None and isinstance(value, numpy.random.Generator):
-        return "numpy.Generator"
-    if numpy is not None and isinstance(value, numpy.random.RandomState):
-        return "numpy.RandomState"
-    if torch is not None:
-        if isinstance(value, torch.Generator):
-            return "torch.Generator"
-        if isinstance(value, torch.nn.Module):
-            return "module"
-        if isinstance(value, torch.optim.Optimizer):
-            return "optimizer"
-    if all(callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict")):
-        return "state_dict"
-    if torch is not None and isinstance(value, torch.utils.data.DataLoader):
-        return "DataLoader"
-    return None
+    return next((kind for kind, holds in _KINDS.items() if holds(value)), None)
+
+
+def _is(library: str, name: str) -> Callable[[Any], bool]:
+    """Return a test for instances of a class of a library, which is not loaded for it."""
+
+    def holds(value: Any) -> bool:
+        module = sys.modules.get(library)
+        return module is not None and isinstance(value, attrgetter(name)(module))
+
+    return holds
+
+
+def _has_state_dict(value: Any) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict"))
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "random.Random": _is("random", "Random"),
+    "numpy.Generator": _is("numpy", "random.Generator"),
+    "numpy.RandomState": _is("numpy", "random.RandomState"),
+    "torch.Generator": _is("torch", "Generator"),
+    "module": _is("torch", "nn.Module"),
+    "optimizer": _is("torch", "optim.Optimizer"),
+    "state_dict": _has_state_dict,
+    "DataLoader": _is("torch", "utils.data.DataLoader"),
+}
 
 
 def put_back(target: Any, saved: Saved, where: str) -> None:

@@ -59,9 +59,7 @@ def save(
     write_tree(path, {"step": step, "state": dict(state), "random": gather(streams.capture())})
 
 
-def restore(
-    path: Path, step: int, targets: Mapping[str, Any], *, rank: int = 0
-) -> dict[str, Any]:
+def restore(path: Path, step: int, targets: Mapping[str, Any], *, rank: int = 0) -> dict[str, Any]:
     """Give `targets` the state they were saved with, and put the random streams where they were.
 
     Args:
@@ -169,16 +167,18 @@ def _items(value: Any) -> Iterable[Any]:
 def _put_back(target: Any, saved: Any, where: str) -> None:
     if isinstance(saved, Saved):
         objects.put_back(target, saved, where)
-    elif not _holds_objects(saved):
+        return
+    if not _holds_objects(saved):
         raise InvalidInput(
             f"{where} was saved as a plain value, which can't be put back into something: leave it "
             f"out here and take it from what restore returns, as .state[{where!r}]"
         )
-    elif isinstance(saved, Mapping) and isinstance(target, Mapping) and saved.keys() == target.keys():
-        for name, one in target.items():
-            _put_back(one, saved[name], f"{where}/{name}")
-    elif isinstance(saved, list | tuple) and isinstance(target, list | tuple) and len(saved) == len(target):
-        for number, one in enumerate(target):
-            _put_back(one, saved[number], f"{where}/{number}")
-    else:
+    there, here = _named(saved), _named(target)
+    if there.keys() != here.keys():
         raise InvalidInput(f"{where} was saved as a {type(saved).__name__} of other length or keys")
+    for name, one in here.items():
+        _put_back(one, there[name], f"{where}/{name}")
+
+
+def _named(value: Any) -> dict[Any, Any]:
+    return dict(value) if isinstance(value, Mapping) else dict(enumerate(_items(value)))

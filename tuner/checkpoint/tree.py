@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import math
 import sys
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,16 +75,13 @@ class Packer:
             return self._tensor(value, where)
         if numbers.is_numpy(value):
             return self._numpy(value, where)
-        if value is None or isinstance(value, bool):
-            return value
         for kind, plain in _PLAIN:
             if isinstance(value, kind):
                 return plain(value)
         if isinstance(value, Mapping):
             return self._mapping(value, where)
-        if isinstance(value, list | tuple | deque | set | frozenset):
-            return self._sequence(value, where)
-        return self._other(value, where)
+        sequence = isinstance(value, list | tuple | deque | set | frozenset)
+        return self._sequence(value, where) if sequence else self._other(value, where)
 
     def _tensor(self, value: Any, where: str) -> Any:
         numbers.refuse_odd(value, where)
@@ -148,6 +145,8 @@ def _float(value: float) -> Any:
 
 
 _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (type(None), lambda value: value),
+    (bool, bool),
     (str, str.__str__),
     (int, int),
     (float, _float),

@@ -150,7 +150,7 @@ class ChildHandle(Checkpointing):
     def _hand_over(self, step: int, path: Path) -> None:
         with self._lock:
             self._saved += 1
-            kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
+            kept = Path(self._start.work) / f"handed-{self._saved}-{step}.ckpt"
             shutil.move(path, kept)
             self._line.send(Saved(step=step, path=str(kept)))
 
