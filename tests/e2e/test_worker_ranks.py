@@ -28,16 +28,11 @@ def main(trial):
     torch.manual_seed(trial.seed)
     model = DistributedDataParallel(torch.nn.Linear(4, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
-    start = 0
-    if trial.resume is not None:
-        state = torch.load(trial.resume.path)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = trial.resume.step
+    torch.manual_seed(trial.seed + 1 + trial.rank)
+    start = trial.restore(model=model, optimizer=optimizer)
     rates, losses = [], []
     for step in range(start + 1, trial.steps + 1):
-        data = torch.Generator().manual_seed(100 * step + trial.rank)
-        x = torch.randn(8, 4, generator=data)
+        x = torch.randn(8, 4)
         for group in optimizer.param_groups:
             group["lr"] = 0.05 * trial.lr_factor
         rates.append(group["lr"])
@@ -55,10 +50,7 @@ def main(trial):
             while not os.path.exists("on") and not trial.meet():
                 time.sleep(0.01)
         if trial.should_stop:
-            path = Path(f"state-{step}")
-            if trial.rank == 0:
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
-            trial.checkpoint(step, path)
+            trial.checkpoint(step, model=model, optimizer=optimizer)
             break
     told = {
         "rates": rates, "losses": losses, "pid": os.getpid(), "launcher": os.getppid(),

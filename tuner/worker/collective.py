@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import math
-import operator
 import os
 import pickle
 import select
@@ -17,9 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tuner.checkpoint import streams
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, RanksApart, TunerError
-from tuner.handle import ParamValue, Resume
+from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
 from tuner.worker.broker_messages import address_of, line_of
 from tuner.worker.hub_messages import (
     FROM_HUB,
@@ -36,7 +36,7 @@ from tuner.worker.hub_messages import (
 from tuner.worker.messages import Done
 
 
-class CollectiveTrial:
+class CollectiveTrial(Checkpointing):
     """One rank's handle of a trial. All ranks make the same calls in the same order.
 
     Guarantees: `report`, `checkpoint` and `meet` return on all ranks or on none, with the same
@@ -52,7 +52,7 @@ class CollectiveTrial:
     """
 
     def __init__(self, path: Path, rank: int) -> None:
-        self.rank = rank
+        self.rank = self._rank = rank
         self._lock = threading.Lock()
         self._over = False
         self._wants_stop = False
@@ -67,6 +67,7 @@ class CollectiveTrial:
             raise
         assert isinstance(joined, Joined)
         self.start = joined.start
+        self._folder = Path(joined.start.work)
         self._decision = Decision(lr_factor=joined.start.lr_factor)
 
     @property
@@ -162,21 +163,31 @@ class CollectiveTrial:
                 raise InvalidInput(f"a report at step {step} holds no number: {exc}") from exc
             number = number if math.isfinite(number) else None
             floats = {name: one for name, one in floats.items() if math.isfinite(one)}
-        self._meet(Call(what="report", step=_whole(step), value=number, metrics=floats))
+        self._meet(Call(what="report", step=whole_step(step), value=number, metrics=floats))
         self.last_step = max(self.last_step or 0, step)
         return self._decision
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Hand over the complete checkpoint file that rank 0 has written. All ranks call.
+    def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
+        """Keep the state after `step` finished steps: see `TrialHandle.checkpoint`. All ranks call.
 
-        It is moved away from rank 0's `path`; what the others name is not looked at.
+        The file or the state of rank 0 is kept, with the random streams of all ranks if it is a
+        state; what the others give is not looked at.
 
         Raises:
-            InvalidInput: there is no such file, or the step is not valid.
+            InvalidInput: there is no such file, the step is not valid, or the state holds something
+                that can't be saved.
             RanksApart: the ranks did not come to the same call.
         """
-        mine = str(Path(path).absolute()) if self.rank == 0 else None
-        self._meet(Call(what="checkpoint", step=_whole(step), path=mine))
+        step = whole_step(step)
+        if path is not None and state:
+            raise InvalidInput("a checkpoint is a file or a state, not both")
+        if path is not None:
+            self._hand_over(step, Path(path))
+        elif self.rank == 0:
+            super().checkpoint(step, **state)
+        else:
+            self._gather(streams.capture())
+            self._meet(Call(what="checkpoint", step=step))
 
     def meet(self) -> bool:
         """Wait for all ranks, and bring `should_stop` up to date between reports; return it.
@@ -204,9 +215,9 @@ class CollectiveTrial:
         self._lines.close()
         self._socket.close()
 
-    @property
-    def _rank(self) -> int:
-        return self.rank
+    def _hand_over(self, step: int, path: Path) -> None:
+        mine = str(path.absolute()) if self.rank == 0 else None
+        self._meet(Call(what="checkpoint", step=step, path=mine))
 
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, given this one's."""
@@ -262,9 +273,3 @@ def _connected(path: Path) -> socket.socket:
         found.close()
         raise RanksApart(f"the trial is over: {exc}") from exc
     return found
-
-
-def _whole(step: int) -> int:
-    if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= step < 2**31:
-        raise InvalidInput(f"a step is a whole number from 0 to {2**31 - 1}, not {step!r}")
-    return operator.index(step)
