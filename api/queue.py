@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from tuner.allow import allows_command, allows_entrypoint, allows_variable
 from tuner.command import outline, shown
+from tuner.packing import Need
 from tuner.spec import RunCommand, RunEntrypoint, RunTask
 from tuner.study import Study
 from tuner.trial import StudyState, Worker
@@ -69,6 +71,10 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
     able = [w for w in near if _can_run(run, w)]
     if not able:
         return _why_unable(run, near, project)
+    gpus = math.ceil(gpus_of(study) or 0)
+    seen, able = able, [w for w in able if len(w.gpus) >= gpus]
+    if not able:
+        return _why_no_room(gpus, near, seen)
     wanted = study.spec.queue.labels
     if not any(wanted.items() <= w.labels.items() for w in able):
         labels = ", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))
@@ -89,6 +95,27 @@ def _why_unable(
         return f"no worker allows the command {shown(run.items)}"
     names = ", ".join(sorted(run.env))
     return f"no worker that allows the command lets studies set {names}"
+
+
+def gpus_of(study: Study) -> Need:
+    """Return the GPUs that a study's trials get, None where they name none."""
+    run = study.spec.run
+    return None if run == "external" else run.gpus
+
+
+def is_plain(study: Study) -> bool:
+    """Tell whether a study's trials name neither GPUs nor processes, so that any worker may run it.
+
+    A worker of an earlier version would train them on whatever its slot sees.
+    """
+    return gpus_of(study) is None and getattr(study.spec.run, "processes", None) is None
+
+
+def _why_no_room(gpus: int, near: Sequence[Worker], able: Sequence[Worker]) -> str:
+    elsewhere = any(len(w.gpus) >= gpus for w in near if w not in able)
+    who = "no worker that could run it has" if elsewhere else "no worker has"
+    what = "a GPU" if gpus == 1 else f"{gpus} GPUs"
+    return f"{who} {what} (those that `tuner worker --gpus` names)"
 
 
 def _can_run(run: RunTask | RunEntrypoint | RunCommand, worker: Worker) -> bool:

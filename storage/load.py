@@ -170,6 +170,7 @@ def _trial(row: RowMapping, params: Mapping[str, ParamValue], lease: Lease | Non
         lease=lease,
         held_by=row["held_by"] and sys.intern(row["held_by"]),
         checkpoint=rows.read_checkpoint(row["checkpoint"]),
+        share=row["share"],
         started_at=rows.aware_or_none(row["started_at"]),
         ended_at=rows.aware_or_none(row["ended_at"]),
     )

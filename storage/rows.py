@@ -134,6 +134,7 @@ def trial_changes(trial: Trial) -> Row:
         "lr_factor": trial.lr_factor,
         "marks": to_json(trial.marks),
         "checkpoint": None if trial.checkpoint is None else to_json(trial.checkpoint),
+        "share": trial.share,
         "started_at": naive_or_none(trial.started_at),
         "ended_at": naive_or_none(trial.ended_at),
     }

@@ -68,6 +68,7 @@ trials = Table(
     Column("lr_factor", Double, nullable=False),
     Column("marks", Text, nullable=False),
     Column("checkpoint", Text),
+    Column("share", Double),
     Column("note", Text, nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("started_at", DateTime),

@@ -213,6 +213,12 @@ class OutsideTrial(TunerError):
     slug, title = "outside-trial", "No trial is under way here"
 
 
+class RanksApart(TunerError):
+    """Processes that train a trial together did not come to the same call, or one is gone."""
+
+    slug, title = "ranks-apart", "The processes of a trial came apart"
+
+
 def _tree(cls: type[TunerError]) -> list[type[TunerError]]:
     return [cls, *(leaf for child in cls.__subclasses__() for leaf in _tree(child))]
 

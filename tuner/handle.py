@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import operator
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tuner.decision import Decision
+from tuner import checkpoint
+from tuner.checkpoint import Restored
+from tuner.decision import Decision, relevel
+from tuner.errors import InvalidInput
 
 ParamValue = float | int | str | bool
+
+_LAST_STEP = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +81,118 @@ class TrialHandle(Protocol):
         A non-finite `value` says that the trial diverged. Non-finite `metrics` are dropped.
         """
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Hand over a complete checkpoint file; it counts once the server has it whole."""
+    def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
+        """Keep the state after `step` finished steps; it counts once the server has it whole.
+
+        Args:
+            step: finished steps; they were reported before.
+            path: a complete file of one's own format, which is moved away.
+            state: in place of a file: modules, optimizers, schedulers, anything else with
+                `state_dict` and `load_state_dict`, random generators, DataLoaders, tensors, numpy
+                arrays, plain values, and lists and dicts of these. The random streams of Python,
+                numpy and torch are added. All is copied before this returns.
+
+        Raises:
+            InvalidInput: there is no such file, or the state holds something that can't be saved.
+        """
+
+    def restore(self, **targets: Any) -> Restored:
+        """Put the state of the last checkpoint back into objects made anew.
+
+        Args:
+            targets: objects by the names they were saved under; all of them.
+
+        Returns:
+            The step to go on from, 0 if there is no checkpoint; its `state` holds the plain values.
+
+        Raises:
+            InvalidInput: the checkpoint can't be read, or does not fit the targets.
+        """
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""
+
+
+class Checkpointing:
+    """Give a handle `checkpoint` and `restore`. It brings `resume`, `lr_factor` and `_hand_over`.
+
+    It may bring `_folder`, where files are written; a handle shared by processes that train
+    together brings `_rank` and `_gather`, too.
+    """
+
+    _folder: Path | None = None
+    _rank = 0
+
+    if TYPE_CHECKING:
+
+        @property
+        def resume(self) -> Resume | None:
+            """The checkpoint to go on from."""
+
+        @property
+        def lr_factor(self) -> float:
+            """The level in force now."""
+
+    def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
+        """Keep the state after `step` finished steps: see `TrialHandle.checkpoint`.
+
+        Raises:
+            InvalidInput: the step is not valid, there is no such file, or the state holds something
+                that can't be saved.
+        """
+        step = whole_step(step)
+        if path is None:
+            path = self._written(step, state)
+        elif state:
+            raise InvalidInput("a checkpoint is a file or a state, not both")
+        path = Path(path)
+        if not path.is_file():
+            raise InvalidInput(f"there is no checkpoint file at {path}")
+        self._hand_over(step, path)
+
+    def restore(self, **targets: Any) -> Restored:
+        """Put the state of the last checkpoint back: see `TrialHandle.restore`.
+
+        Raises:
+            InvalidInput: the checkpoint can't be read, or does not fit the targets.
+        """
+        resume = self.resume
+        if resume is None:
+            return Restored(0)
+        state = checkpoint.restore(resume.path, resume.step, targets, rank=self._rank)
+        for target in targets.values():
+            if hasattr(target, "param_groups"):
+                relevel(target, self.lr_factor)
+        return Restored(resume.step, state)
+
+    def _hand_over(self, step: int, path: Path) -> None:
+        """Take a complete checkpoint file, which is the handle's from now on."""
+        raise NotImplementedError
+
+    def _written(self, step: int, state: Mapping[str, Any]) -> Path:
+        handle, name = tempfile.mkstemp(prefix="tuner-", suffix=".safetensors", dir=self._folder)
+        os.close(handle)
+        path = Path(name)
+        try:
+            checkpoint.save(path, step, state, gather=self._gather)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def _gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes that train together, given this one's."""
+        return [value]
+
+
+def whole_step(step: int) -> int:
+    """Return a step as an int.
+
+    Raises:
+        InvalidInput: it is no whole number in range.
+    """
+    with suppress(TypeError):
+        number = operator.index(step)
+        if 0 <= number <= _LAST_STEP and not isinstance(step, bool):
+            return number
+    raise InvalidInput(f"a step is a whole number from 0 to {_LAST_STEP}, not {step!r}")

@@ -138,7 +138,8 @@ class Trial:
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
     `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
-    `held_by` names the access token of the last attempt's lease.
+    `held_by` names the access token of the last attempt's lease. `share` is the least part of a GPU
+    it gets, after it ran out of memory on less.
     """
 
     trial_id: int
@@ -160,6 +161,7 @@ class Trial:
     lease: Lease | None = None
     held_by: str | None = None
     checkpoint: Checkpoint | None = None
+    share: float | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     failed_on: str | None = field(default=None, compare=False)

@@ -30,7 +30,7 @@ async def connected(
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
     config.load()
     config.timeout_keep_alive = keep_alive_s  # type: ignore[assignment]
-    made, state = protocol(limits), ServerState()
+    made, state = protocol(limits, lambda _: None), ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: made(config=config, server_state=state, app_state={}), "127.0.0.1", 0

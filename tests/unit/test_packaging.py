@@ -36,9 +36,10 @@ def _direct() -> list[Requirement]:
     """Return the requirements the project names itself."""
     groups = [
         PROJECT["dependencies"],
-        *(EXTRAS[name] for name in ("server", "otel", "parquet", "torch", "test")),
+        *(EXTRAS[name] for name in EXTRAS if name != "all"),
     ]
-    return [Requirement(text) for group in groups for text in group]
+    found = [Requirement(text) for group in groups for text in group]
+    return [requirement for requirement in found if requirement.name != "tuner"]
 
 
 def _needed() -> set[NormalizedName]:

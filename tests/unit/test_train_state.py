@@ -98,13 +98,13 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     "metadata",
     [
         None,
-        {"format": state.FORMAT},
-        {"format": state.FORMAT, "values": "{"},
-        {"format": state.FORMAT, "values": "[" * 100_000},
-        {"format": state.FORMAT, "values": "[]"},
+        {"format": state.OLD_FORMAT},
+        {"format": state.OLD_FORMAT, "values": "{"},
+        {"format": state.OLD_FORMAT, "values": "[" * 100_000},
+        {"format": state.OLD_FORMAT, "values": "[]"},
         {"format": "other", "values": "{}"},
         {"values": "{}"},
-        {"format": state.FORMAT, "values": json.dumps({"a": 1})},  # a is also a folder
+        {"format": state.OLD_FORMAT, "values": json.dumps({"a": 1})},  # a is also a folder
     ],
 )
 def test_a_safetensors_file_that_is_no_checkpoint_is_refused(
@@ -122,6 +122,19 @@ def test_any_other_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InvalidInput):
         state.load(path)
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path: Path) -> None:
+    values = {"epoch": 3, "training": {"lr": 0.1}, "optimizer": {}, "seconds": float("nan")}
+    metadata = {"format": "tuner-1", "values": json.dumps(values)}
+    tensors = {"model/a.weight": torch.ones(2), "model/deep/b": torch.tensor(3)}
+    path = tmp_path / "a"
+    path.write_bytes(safetensors.torch.save(tensors, metadata))
+    tree = state.load(path)
+    assert _flat(tree["model"]) == _flat(
+        {"a.weight": torch.ones(2), "deep": {"b": torch.tensor(3)}}
+    )
+    assert (tree["epoch"], tree["training"], tree["optimizer"]) == (3, {"lr": 0.1}, {})
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

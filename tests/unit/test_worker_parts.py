@@ -22,35 +22,15 @@ from tuner.problems import raise_for_problem, retry_after
 from tuner.worker.channel import ChannelClosed, ChildEnd, encode
 from tuner.worker.config import WorkerConfig
 from tuner.worker.endings import crashed, describe, over
-from tuner.worker.gpus import Gpu, pin, resolve
+from tuner.worker.gpus import resolve
 from tuner.worker.messages import Done, Leave, Ready
 from tuner.worker.output import RING, Output, log_path, prune_logs
 from tuner.worker.process import child_environment
 from tuner.worker.program import Program, read_program, refusal, refused_command
 
-FOUR = tuple(Gpu(ident=str(n), name="g") for n in range(4))
-
 
 def config(**changes: Any) -> WorkerConfig:
     return WorkerConfig(url="http://server.test", **changes)
-
-
-@pytest.mark.parametrize(
-    ("asked", "gpus", "slots", "slot", "seen"),
-    [
-        ((), (), 2, 0, None),  # not asked: the environment stays
-        (("none",), (), 2, 0, ""),  # hidden
-        (("0", "1"), FOUR[:2], 2, 1, "1"),  # one each
-        (("0", "1"), FOUR[:2], 4, 3, "1"),  # two slots share one
-        (("all",), FOUR, 2, 0, "0,2"),  # two each
-        (("all",), FOUR, 2, 1, "1,3"),
-        (("all",), FOUR, 3, 0, "0,3"),  # one left over
-    ],
-)
-def test_pinning(
-    asked: tuple[str, ...], gpus: tuple[Gpu, ...], slots: int, slot: int, seen: str | None
-) -> None:
-    assert pin(asked, gpus, slots, slot) == seen
 
 
 def test_named_gpus_are_taken_as_they_are() -> None:
@@ -77,6 +57,14 @@ def test_what_is_no_gpu_is_refused(asked: str) -> None:
             ),
         ),
         ({"entrypoint": "a.b:c"}, Program(kind="entrypoint", name="a.b:c")),
+        (
+            {"entrypoint": "a.b:c", "gpus": 2, "processes": None},
+            Program(kind="entrypoint", name="a.b:c", gpus=2, processes=2),
+        ),
+        (
+            {"entrypoint": "a.b:c", "gpus": 0.5},
+            Program(kind="entrypoint", name="a.b:c", gpus=0.5),
+        ),
     ],
 )
 def test_programs_are_read(run: Any, program: Program | None) -> None:

@@ -7,6 +7,7 @@ import math
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
@@ -15,7 +16,7 @@ from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.decision import Decision
 from tuner.errors import ServerUnreachable, StaleAttempt, TunerError, Unavailable
-from tuner.handle import ParamValue
+from tuner.handle import Checkpointing, ParamValue
 from tuner.problems import error_of
 from tuner.spec.read import validate
 from tuner.trial import TrialState
@@ -37,7 +38,7 @@ _BATCH = 1000
 _AWAY = (ServerUnreachable, Unavailable)
 
 
-class LeasedTrial:
+class LeasedTrial(Checkpointing):
     """A trial to train now; a `tuner.handle.TrialHandle`.
 
     A thread renews the lease until the trial is finished, failed or released. As a context manager
@@ -170,7 +171,7 @@ class LeasedTrial:
         body = ReleaseTrial(attempt=self.attempt, reason=reason[:500])
         return self._close(lambda: self._post(TrialAfter, "release", body))
 
-    def checkpoint(self, step: int, path: object) -> None:
+    def _hand_over(self, step: int, path: Path) -> None:
         """Do nothing: an own loop keeps its own checkpoints."""
 
     def log(self, text: str) -> None:

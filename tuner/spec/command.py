@@ -13,6 +13,7 @@ from tuner.lines import Reader, from_pattern, from_template
 from tuner.size import Size
 from tuner.space import Space
 from tuner.spec.base import Document
+from tuner.spec.placement import Gpus
 from tuner.text import unknown
 
 
@@ -88,6 +89,8 @@ class RunCommand(Document):
     """Seconds without a report after which a trial is killed as failed."""
     memory: Size | None = None
     """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
+    gpus: Gpus | None = None
+    """A trial's share of a GPU, such as 0.25, or whole ones; 0 for none. See `--gpus` if absent."""
 
     @property
     def items(self) -> tuple[commands.Item, ...]:

@@ -10,6 +10,7 @@ from tuner.size import Size
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
+from tuner.spec.placement import Gpus, GpuShare, Processes, check_processes
 from tuner.spec.space import SpaceSpec, build_space
 from tuner.spec.steering import Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
@@ -80,6 +81,8 @@ class RunTask(Document):
     """Seconds without a report after which a trial is killed as failed."""
     memory: Size | None = None
     """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
+    gpus: GpuShare | None = None
+    """A trial's share of a GPU, such as 0.25; 0 for none. What its slot sees if absent."""
 
 
 class RunEntrypoint(Document):
@@ -97,6 +100,15 @@ class RunEntrypoint(Document):
     """Seconds without a report after which a trial is killed as failed."""
     memory: Size | None = None
     """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
+    gpus: Gpus | None = None
+    """A trial's share of a GPU, such as 0.25, or whole ones; 0 for none. See `--gpus` if absent."""
+    processes: Processes | None = None
+    """Processes that train a trial together, by torch.distributed. One a GPU if absent."""
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        check_processes(self.gpus, self.processes)
+        return self
 
 
 def _run_kind(run: Any) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuner.decision import Decision
-from tuner.handle import ParamValue, Resume
+from tuner.handle import Checkpointing, ParamValue, Resume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ def _stay() -> bool:
 
 
 @dataclass(kw_only=True)
-class LocalTrial:
-    """A `TrialHandle` that keeps in memory what it is told.
+class LocalTrial(Checkpointing):
+    """A `TrialHandle` that keeps in memory what it is told, and on disk its checkpoints.
 
     Args:
         decide: maps the reports so far to the decision on the last; by default always to go on.
@@ -64,8 +64,7 @@ class LocalTrial:
         self.lr_factor = decision.lr_factor
         return decision
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Keep where a checkpoint is."""
+    def _hand_over(self, step: int, path: Path) -> None:
         self.checkpoints.append(Resume(step=step, path=path))
 
     def log(self, text: str) -> None:

@@ -40,10 +40,33 @@ class Registered(Reply):
     heartbeat_s: float
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class StudyShare(Request):
+    """What a study's trials turned out to need of a GPU, on this worker."""
+
+    study_id: Annotated[int, Field(ge=1, lt=2**63)]
+    share: Share
+
+
+class Free(Request):
+    """What is free on a worker that places each trial on its GPUs.
+
+    `gpus` is the free share of each, in the order it registered them; `homes` are the slots, from
+    0, whose own GPUs no trial holds that names none.
+    """
+
+    gpus: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=64)]
+    homes: Annotated[list[Annotated[int, Field(ge=0, lt=1024)]], Field(max_length=1024)]
+    shares: Annotated[list[StudyShare], Field(max_length=1000)] = Field(default_factory=list)
+
+
 class AcquireLeases(Request):
     """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`.
 
-    Trials of the studies `avoid` are not taken.
+    Trials of the studies `avoid` are not taken. Without `free`, only trials are leased that name
+    neither GPUs nor processes.
     """
 
     worker_id: Token
@@ -52,6 +75,7 @@ class AcquireLeases(Request):
     avoid: Annotated[list[Annotated[int, Field(ge=0, lt=2**53)]], Field(max_length=1000)] = Field(
         default_factory=list
     )
+    free: Free | None = None
 
 
 class AskTrial(Request):
@@ -72,7 +96,8 @@ class CheckpointView(Reply):
 class LeaseGrant(Reply):
     """A leased trial: all a worker needs to run it.
 
-    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`.
+    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`. `share`
+    is the least part of a GPU that this trial needs, after it ran out of memory on less.
     """
 
     lease: str
@@ -88,6 +113,7 @@ class LeaseGrant(Reply):
     run: Any
     lr_factor: float = 1.0
     resume: CheckpointView | None = None
+    share: float | None = None
 
 
 class Leases(Reply):
@@ -181,10 +207,14 @@ class FinishTrial(Request):
 
 
 class ReleaseTrial(Request):
-    """POST /leases/{lease}/release: give the trial back, unharmed."""
+    """POST /leases/{lease}/release: give the trial back, unharmed.
+
+    `share`: it ran out of a GPU's memory beside others, and is to get at least so much of one.
+    """
 
     attempt: Annotated[int, Field(ge=1)]
     reason: Annotated[str, Field(max_length=500)] = ""
+    share: Share | None = None
 
 
 class TrialAfter(Reply):

@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 from tuner.errors import InvalidInput, TunerError
+from tuner.packing import homes
 from tuner.wire import Heartbeat, HeartbeatReply, HeldLease, RegisterWorker
 from tuner.worker import linux, process
 from tuner.worker.api import WorkerApi
@@ -24,7 +25,8 @@ from tuner.worker.batcher import Batcher
 from tuner.worker.conduct import Conduct
 from tuner.worker.config import WorkerConfig
 from tuner.worker.endings import Ending
-from tuner.worker.gpus import Gpu, pin, resolve
+from tuner.worker.gpu_memory import GpuMemory
+from tuner.worker.gpus import Gpu, resolve, visible
 from tuner.worker.leasing import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -74,6 +76,7 @@ class Agent:
     def __init__(self, config: WorkerConfig, gpus: tuple[Gpu, ...]) -> None:
         self._config = config
         self._gpus = gpus
+        self._memory = GpuMemory.open(gpus)
         self._link = Link(config.url)
         self._attempts: set[Attempt] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -126,7 +129,13 @@ class Agent:
         if found:
             _LOG.info("%d writes of an earlier worker are sent first", found)
         leasing = self._leasing = Leasing(
-            tools, self._slots, self._about(), attempts=self._attempts, on_end=self._end
+            tools,
+            self._slots,
+            self._about(),
+            attempts=self._attempts,
+            on_end=self._end,
+            gpus=self._gpus,
+            memory=self._memory.total if self._memory is not None else None,
         )
         loops = [tools.batcher.run(), tools.logs.run(), leasing.run(), self._keep_house()]
         running = [asyncio.create_task(self._guarded(loop)) for loop in loops]
@@ -144,9 +153,10 @@ class Agent:
 
     def _slot(self, tools: Tools, index: int) -> Slot:
         config = self._config
+        own = homes(config.slots, len(self._gpus))[index]
         return Slot(
             tools,
-            pin(config.gpus, self._gpus, config.slots, index),
+            visible(config.gpus, self._gpus, own),
             on_free=self._on_free,
             on_attempt=self._began,
             on_over=self._over,
@@ -176,6 +186,8 @@ class Agent:
             attempt.leave()
 
     def _over(self, attempt: Attempt, ending: Ending) -> None:
+        if self._leasing is not None:
+            ending = self._leasing.judge(attempt, ending)
         before = self._conduct.trouble
         self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
         if (trouble := self._conduct.trouble) != before:
@@ -215,12 +227,21 @@ class Agent:
         await asyncio.to_thread(prune_logs, self._config.logs, self._config.log_files)
         while True:
             await look(self._orphans, self._attempts)
+            await self._sample()
             until = self._config.until_idle
             if until is None or self._attempts:
                 continue
             if self._link.away_for >= max(until, self._config.unreachable):
                 _LOG.error("the server can't be reached")
                 self._end(EXIT_UNREACHABLE)
+
+    async def _sample(self) -> None:
+        packed = [attempt for attempt in self._attempts if attempt.packed]
+        if self._memory is not None and packed:
+            held = await asyncio.to_thread(self._memory.held)
+            all_of = await asyncio.to_thread(linux.processes)
+            for attempt in packed:
+                attempt.sampled(held, all_of)
 
     async def _leave(self, tools: Tools, stopping: asyncio.Task[None]) -> None:
         config = self._config

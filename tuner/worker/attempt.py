@@ -22,8 +22,9 @@ from tuner.wire import (
     TrialAfter,
 )
 from tuner.worker.checkpoints import Uploader
-from tuner.worker.endings import Ending, crashed, hung, over, too_large
-from tuner.worker.linux import Process, oom_kills
+from tuner.worker.endings import Ending, crashed, hung, over, too_large, vanished
+from tuner.worker.gpu_memory import CONTEXT_BYTES
+from tuner.worker.linux import Process, belongings, oom_kills
 from tuner.worker.memory import Meter, limit_of
 from tuner.worker.messages import (
     Decided,
@@ -44,6 +45,7 @@ from tuner.worker.tools import Tools
 from tuner.worker.watch import Watch, Why
 
 _LOG = logging.getLogger("tuner.worker")
+_CROWDED = "a GPU's memory ran out beside other trials"
 _STOP = DecisionView.model_validate({"action": "stop", "reason": "the trial has ended"})
 
 
@@ -68,6 +70,7 @@ class Attempt:
         self._child: ChildProcess | None = None
         self._value: float | None = None
         self._step = 0
+        self._sampled = 0
         self._printed = Printed(tools.masker, None, head=0, stream=None)
 
     @property
@@ -86,6 +89,24 @@ class Attempt:
             self._watch.leave(self._tools.config.stop_grace)
             if self._child is not None:
                 self._child.line.send(Leave())
+
+    @property
+    def packed(self) -> bool:
+        """Whether it runs on a share of a GPU."""
+        return self.training and 0 < (self._program.gpus or 0) < 1
+
+    def sampled(self, held: Mapping[int, int], all_of: Mapping[int, Process]) -> None:
+        """Note what processes hold of a GPU, in bytes by pid; the trial's own count."""
+        if self._child is not None:
+            pids = (self._child.pid, *belongings(self._child.pid, all_of))
+            mine = sum(held.get(pid, 0) for pid in pids)
+            self._sampled = max(self._sampled, mine)
+
+    def peak(self, ending: Ending) -> int:
+        """Return the most the trial held of one GPU, in bytes; 0 if that is not known."""
+        if self._sampled:
+            return max(self._sampled, ending.gpu_peak)
+        return ending.gpu_peak + CONTEXT_BYTES if ending.gpu_peak else 0
 
     def lost(self) -> None:
         """Kill the trial: its lease is no longer held."""
@@ -152,8 +173,9 @@ class Attempt:
             if ending.outcome in ("left", "failed", "oom") and not self._stopped:
                 away = self._tools.link.away
                 await self._uploader.drain(0.0 if away else config.upload_grace)
-            if ending.outcome == "left" and not self._stopped:
-                body = ReleaseTrial(attempt=self.grant.attempt, reason="the worker leaves")
+            if not self._stopped and (ending.outcome == "left" or ending.share is not None):
+                why = "the worker leaves" if ending.share is None else _CROWDED
+                body = ReleaseTrial(attempt=self.grant.attempt, reason=why, share=ending.share)
                 after = await self._tools.batcher.release(self.grant.lease, body)
             else:
                 after = await self._finished(ending)
@@ -185,7 +207,7 @@ class Attempt:
                 # Forks may hold the channel open; what was said before the end is still in it.
                 await asyncio.wait({listening}, timeout=0.2)
             if listening.done() and listening.exception() is None:
-                return await self._over(child, listening.result())
+                return await self._over(child, listening.result(), kills)
             if listening.done() or exited.done():
                 return await self._vanished(child, kills)
             return await self._killed(child, watching.result())
@@ -211,13 +233,15 @@ class Attempt:
             return Ending(outcome="lost" if self._watch.is_lost else "left")
         return crashed(status, oom_kills() > kills, self._printed)
 
-    async def _over(self, child: ChildProcess, done: Done) -> Ending:
+    async def _over(self, child: ChildProcess, done: Done, kills: int) -> Ending:
         child.drain()
         forks = await child.forks()
         if forks or not done.clean:
             if forks:
                 _LOG.info("%s left %d processes behind; killed", self.name, len(forks))
             await child.end()
+        if done.vanished:
+            return vanished(done.error, oom_kills() > kills, self._printed)
         return over(done, asked=self._watch.leaves, alive=child.alive)
 
     async def _listen(self, child: ChildProcess) -> Done:

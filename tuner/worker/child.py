@@ -15,10 +15,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tuner.worker import runner, supervisor
+from tuner.worker import gang, runner, supervisor
 from tuner.worker.broker import Broker
 from tuner.worker.channel import ChannelClosed, ChildEnd
 from tuner.worker.current import SOCKET, being
+from tuner.worker.gpu_memory import peak_here
 from tuner.worker.handle import ChildHandle
 from tuner.worker.linux import become_subreaper, die_with_parent, rank_for_oom
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
@@ -64,13 +65,14 @@ class Child:
         handle = ChildHandle(self._line, start)
         done = train(handle, start)
         del handle
+        peak = peak_here()
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
         release_memory()
         self._note_code()
         clean = done.clean and not self._baseline.leaves_threads()
-        return done.model_copy(update={"clean": clean, "code": self._code})
+        return done.model_copy(update={"clean": clean, "code": self._code, "gpu_peak": peak})
 
     def _note_code(self) -> None:
         new = sys.modules.keys() - self._seen
@@ -88,6 +90,8 @@ def train(handle: ChildHandle, start: Start) -> Done:
         return runner.run(handle, start)
     if start.kind == "command":
         return supervisor.run(handle, start)
+    if start.processes > 1:
+        return gang.run(handle, start)
     broker = Broker(handle, Path(start.work))
     os.environ[SOCKET] = str(broker.path)
     with broker, being(handle):

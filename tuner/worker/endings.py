@@ -32,7 +32,9 @@ class Ending:
 
     `left`: the trial was asked to leave and goes back to the queue. `lost`: the lease is gone.
     `clean`: the child lives and may take another trial; `code` are the user's files it loaded, with
-    modification times in nanoseconds. `node` says that the failure may be the node's.
+    modification times in nanoseconds. `node` says that the failure may be the node's. `gpu_full`:
+    a GPU's memory ran out, not the host's; with `share` the trial is tried again with that part of
+    a GPU. `gpu_peak` is in bytes of one GPU.
     """
 
     outcome: Literal["complete", "diverged", "oom", "failed", "left", "lost"]
@@ -42,6 +44,9 @@ class Ending:
     clean: bool = False
     node: bool = False
     code: Mapping[str, int] = field(default_factory=dict)
+    gpu_full: bool = False
+    gpu_peak: int = 0
+    share: float | None = None
 
     def finish(self, attempt: int) -> FinishTrial:
         """Return what the server is told of an end that is neither `left` nor `lost`."""
@@ -54,7 +59,9 @@ class Ending:
 
     def sentence(self, outcome: Outcome | None, step: int, metric: str, value: float | None) -> str:
         """Return the log's sentence; `outcome` is where the trial stands at the server."""
-        how = str(outcome) if outcome is not None else _HOW.get(self.outcome, self.outcome)
+        given_back = outcome is None and self.share is not None
+        told = "left" if given_back else self.outcome
+        how = str(outcome) if outcome is not None else _HOW.get(told, told)
         at = f" at step {step}" if step else ""
         shown = f", last {metric} {value:.6g}" if value is not None else ""
         return how + at + shown
@@ -83,6 +90,8 @@ def over(done: Done, *, asked: bool, alive: bool) -> Ending:
         clean=alive,
         node=done.node,
         code=done.code,
+        gpu_full=done.gpu_full,
+        gpu_peak=done.gpu_peak,
     )
 
 
@@ -110,6 +119,13 @@ def crashed(status: int, oom_killed: bool, output: Told) -> Ending:
         why = "killed by the kernel: the host's memory ran out"
         return Ending(outcome="oom", error=_with_tail(why, output), node=True)
     return Ending(outcome="failed", error=_with_tail(describe(status), output), node=True)
+
+
+def vanished(why: str, oom_killed: bool, output: Told) -> Ending:
+    """Return the ending of a trial of several processes, one of which died without a word."""
+    if oom_killed:
+        why = f"{why}; the kernel killed for memory meanwhile"
+    return Ending(outcome="oom" if oom_killed else "failed", error=_with_tail(why, output))
 
 
 def describe(status: int) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -17,12 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, TrialInterrupted, TunerError
-from tuner.handle import ParamValue, Resume
+from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
 from tuner.wire import Metrics
 from tuner.worker.messages import Decided, Later, Leave, Reported, Saved, Start, ToChild, ToParent
 
 _METRICS: TypeAdapter[dict[str, float]] = TypeAdapter(Metrics)
-_LAST_STEP = 2**31 - 1
 
 
 class Line(Protocol):
@@ -35,7 +32,7 @@ class Line(Protocol):
         """Return the next message, None after `timeout` seconds."""
 
 
-class ChildHandle:
+class ChildHandle(Checkpointing):
     """A trial under way in this process. Safe for threads.
 
     Guarantees: `report` waits for its decision at most `report_timeout` seconds, and after a wait
@@ -59,6 +56,7 @@ class ChildHandle:
         self._leave = False
         self._warned = False
         self._saved = 0
+        self._folder = Path(start.work)
         self.last_step: int | None = None
         self.left = False
 
@@ -172,16 +170,7 @@ class ChildHandle:
             self._decision = self._newest
             return self._decision
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Hand over a complete checkpoint file; it is moved away from `path`.
-
-        Raises:
-            InvalidInput: there is no such file, or the step is not valid.
-        """
-        step = _step(step)
-        path = Path(path)
-        if not path.is_file():
-            raise InvalidInput(f"there is no checkpoint file at {path}")
+    def _hand_over(self, step: int, path: Path) -> None:
         with self._lock:
             self._saved += 1
             kept = Path(self._start.work) / f"handed-{self._saved}-{step}.ckpt"
@@ -193,7 +182,7 @@ class ChildHandle:
         print(text, flush=True)
 
     def _item(self, step: int, value: float, metrics: Mapping[str, float]) -> Reported:
-        step = _step(step)
+        step = whole_step(step)
         try:
             value = float(value)
             finite = {name: float(one) for name, one in metrics.items()}
@@ -248,11 +237,3 @@ class ChildHandle:
                 reason=view.reason,
                 outcome=view.outcome,
             )
-
-
-def _step(step: int) -> int:
-    with suppress(TypeError):
-        number = operator.index(step)
-        if 0 <= number <= _LAST_STEP and not isinstance(step, bool):
-            return number
-    raise InvalidInput(f"a step is a whole number from 0 to {_LAST_STEP}, not {step!r}")

@@ -47,7 +47,10 @@ class CommandLine(Message):
 
 
 class Start(Message):
-    """Parent: run this trial. `lr_factor` is the level in force after the resumed step."""
+    """Parent: run this trial. `lr_factor` is the level in force after the resumed step.
+
+    `threads` are shared by all `processes`; these wait for each other for `patience` at most.
+    """
 
     type: Literal["start"] = "start"
     study: str
@@ -66,6 +69,8 @@ class Start(Message):
     work: str
     threads: int = 1
     report_timeout: float = 5.0
+    processes: int = 1
+    patience: float = 1800.0
 
 
 class Decided(Message):
@@ -127,7 +132,9 @@ class Done(Message):
 
     `left` says that it was asked to leave and did; `clean` that the child may take another trial;
     `code` are the user's files it loaded, with their modification times in nanoseconds. `node` says
-    that the failure may be the node's.
+    that the failure may be the node's; `gpu_full` that a GPU's memory ran out; `gpu_peak` is the
+    most it held of one, in bytes. `vanished` says that a process of the trial's died without a
+    word.
     """
 
     type: Literal["done"] = "done"
@@ -138,6 +145,9 @@ class Done(Message):
     clean: bool = True
     node: bool = False
     code: dict[str, int] = {}
+    gpu_full: bool = False
+    gpu_peak: int = 0
+    vanished: bool = False
 
 
 ToChild = Warm | Start | Decided | Later | Leave

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tuner.allow import allows_command, allows_entrypoint, allows_variable
 from tuner.command import shown
+from tuner.packing import process_count
 from tuner.size import read_size
 from tuner.spec import RunCommand
 from tuner.train import KNOWN_OPTIONS, TASKS
@@ -22,10 +23,14 @@ PROGRESS_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Name what a trial runs. `progress_timeout` is in seconds without a report.
+    """Name what a trial runs.
 
-    `memory` are bytes of host memory that the trial may use with all its processes; `command`
-    is the document's section of a program of the user's own.
+    Args:
+        progress_timeout: seconds without a report after which it is killed.
+        command: the document's section of a program of the user's own.
+        memory: bytes of host memory that it may use with all its processes.
+        gpus: GPUs it gets, as in `tuner.packing.Need`.
+        processes: how many train it together.
     """
 
     kind: Literal["task", "entrypoint", "command"]
@@ -34,10 +39,17 @@ class Program:
     progress_timeout: float = PROGRESS_TIMEOUT_S
     command: RunCommand | None = None
     memory: int | None = None
+    gpus: float | None = None
+    processes: int = 1
 
     @property
     def warmth(self) -> str:
-        """Which trials may follow each other in one child: tasks, commands, or one function's."""
+        """Which trials may follow each other in one child: tasks, commands, or one function's.
+
+        Processes that train together are new for each trial, as commands are.
+        """
+        if self.processes > 1:
+            return "command"
         return self.name if self.kind == "entrypoint" else self.kind
 
 
@@ -51,13 +63,15 @@ def read_program(run: object) -> Program | None:
     bounds: dict[str, Any] = {
         "progress_timeout": float(run.get("progress_timeout", PROGRESS_TIMEOUT_S)),
         "memory": _memory(run.get("memory")),
+        "gpus": run.get("gpus"),
     }
     task, entrypoint = run.get("task"), run.get("entrypoint")
     if isinstance(task, str):
         options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
         return Program(kind="task", name=task, options=options, **bounds)
     if isinstance(entrypoint, str):
-        return Program(kind="entrypoint", name=entrypoint, **bounds)
+        processes = process_count(bounds["gpus"], run.get("processes"))
+        return Program(kind="entrypoint", name=entrypoint, processes=processes, **bounds)
     known = {key: value for key, value in run.items() if key in RunCommand.model_fields}
     try:
         command = RunCommand.model_validate(known)

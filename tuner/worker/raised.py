@@ -30,6 +30,7 @@ def raised(exc: BaseException) -> Done:
         error=_traceback(exc, _prefix(where, exc)),
         retry=not isinstance(exc, InvalidInput),
         clean=False,
+        gpu_full=where == "gpu",
         node=isinstance(exc, _NODE) or _is_accelerators(exc),
     )
 
@@ -48,7 +49,12 @@ def out_of_memory(exc: BaseException) -> Where | None:
     # torch's CPU allocator, CUDA's libraries, and XLA raise plain or derived RuntimeErrors.
     if "can't allocate memory" in said:
         return "host"
-    exhausted = ("CUDA out of memory", "_STATUS_ALLOC_FAILED", "RESOURCE_EXHAUSTED")
+    exhausted = (
+        "CUDA out of memory",
+        "CUDA error: out of memory",
+        "_STATUS_ALLOC_FAILED",
+        "RESOURCE_EXHAUSTED",
+    )
     return "gpu" if any(words in said for words in exhausted) else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import operator
 import os
 import socket
 import threading
@@ -15,7 +14,7 @@ from typing import BinaryIO
 
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, OutsideTrial, TrialInterrupted, TunerError
-from tuner.handle import ParamValue, Resume
+from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
 from tuner.worker.broker_messages import (
     FROM_BROKER,
     Describe,
@@ -35,7 +34,7 @@ from tuner.worker.broker_messages import (
 _PATIENCE_S = 120.0
 
 
-class RemoteTrial:
+class RemoteTrial(Checkpointing):
     """A trial that the worker's child on this machine holds. Safe for threads and after forks.
 
     Guarantees: as the handle an entrypoint gets. `report` answers within the worker's time-out; the
@@ -130,7 +129,7 @@ class RemoteTrial:
             TrialInterrupted: the trial was asked to leave before the previous report returned, or
                 is over.
         """
-        number = _whole(step)
+        number = whole_step(step)
         try:
             value = float(value)
             floats = {str(name): float(one) for name, one in (metrics or {}).items()}
@@ -141,15 +140,8 @@ class RemoteTrial:
         self._stand(Tell(step=number, value=told, metrics=finite), levels=True)
         return self._decision
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Hand over a complete checkpoint file; it is moved away from `path`.
-
-        Raises:
-            InvalidInput: there is no such file, or the step is not valid.
-            TrialInterrupted: the trial is over.
-        """
-        whole = Path(path).absolute()
-        self._stand(HandOver(step=_whole(step), path=str(whole)), levels=False)
+    def _hand_over(self, step: int, path: Path) -> None:
+        self._stand(HandOver(step=step, path=str(path.absolute())), levels=False)
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log.
@@ -216,13 +208,3 @@ class RemoteTrial:
             found.close()
             raise
         self._socket, self._lines, self._pid = found, found.makefile("rb"), os.getpid()
-
-
-def _whole(step: int) -> int:
-    try:
-        number = operator.index(step)
-    except TypeError as exc:
-        raise InvalidInput(f"a step is a whole number, not {step!r}") from exc
-    if isinstance(step, bool) or not 0 <= number < 2**31:
-        raise InvalidInput(f"a step is a whole number from 0 to {2**31 - 1}, not {step!r}")
-    return number

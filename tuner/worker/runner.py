@@ -6,17 +6,33 @@ import importlib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tuner.errors import NotFound, TrialInterrupted
+from tuner.handle import TrialHandle
 from tuner.worker.channel import ChannelClosed
-from tuner.worker.handle import ChildHandle
 from tuner.worker.messages import Done, Start
 from tuner.worker.raised import raised
 from tuner.worker.reset import reset_libraries
 
 
-def run(handle: ChildHandle, start: Start) -> Done:
+class Runnable(TrialHandle, Protocol):
+    """A handle that tells how far its trial came."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a decision to stop has been returned."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the trial knows that it was asked to leave."""
+
+    @property
+    def last_step(self) -> int | None:
+        """The highest step reported."""
+
+
+def run(handle: Runnable, start: Start) -> Done:
     """Run the trial that `start` names; every way it can end is a `Done`.
 
     Raises:
@@ -58,7 +74,7 @@ def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Done:
+def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
     try:
         if start.kind == "task":
             returned = function(
@@ -79,7 +95,7 @@ def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Do
     return _returned(handle, returned)
 
 
-def _returned(handle: ChildHandle, value: object) -> Done:
+def _returned(handle: Runnable, value: object) -> Done:
     if handle.stopped:
         return Done(outcome="complete")
     ran_out = handle.steps is not None and (handle.last_step or 0) >= handle.steps

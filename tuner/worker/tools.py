@@ -61,6 +61,8 @@ class Tools:
             work=str(work),
             threads=self.threads,
             report_timeout=self.config.report_timeout,
+            processes=program.processes,
+            patience=program.progress_timeout / 2,
         )
 
     def _command(

@@ -1,0 +1,7 @@
+"""For training loops in plain PyTorch."""
+
+from __future__ import annotations
+
+from tuner.torch.controller import LRController
+
+__all__ = ["LRController"]
