@@ -120,9 +120,6 @@ class Checkpointing:
     together brings `_rank` and `_gather`, too.
     """
 
-    _folder: Path | None = None
-    _rank = 0
-
     if TYPE_CHECKING:
 
         @property
@@ -132,6 +129,14 @@ class Checkpointing:
         @property
         def lr_factor(self) -> float:
             """The level in force now."""
+
+    @property
+    def _folder(self) -> Path | None:
+        return None
+
+    @property
+    def _rank(self) -> int:
+        return 0
 
     def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
         """Keep the state after `step` finished steps: see `TrialHandle.checkpoint`.
@@ -146,7 +151,7 @@ class Checkpointing:
         elif state:
             raise InvalidInput("a checkpoint is a file or a state, not both")
         path = Path(path)
-        if not path.is_file():
+        if self._rank == 0 and not path.is_file():
             raise InvalidInput(f"there is no checkpoint file at {path}")
         self._hand_over(step, path)
 
@@ -166,15 +171,19 @@ class Checkpointing:
         return Restored(resume.step, state)
 
     def _hand_over(self, step: int, path: Path) -> None:
-        """Take a complete checkpoint file, which is the handle's from now on."""
+        """Take rank 0's complete checkpoint file, which is the handle's from now on."""
         raise NotImplementedError
 
     def _written(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write a state and return where; what other ranks than 0 add is their random streams."""
+        random = self._gather(checkpoint.random_streams())
+        if self._rank > 0:
+            return Path(os.devnull)
         handle, name = tempfile.mkstemp(prefix="tuner-", suffix=".safetensors", dir=self._folder)
         os.close(handle)
         path = Path(name)
         try:
-            checkpoint.save(path, step, state, gather=self._gather)
+            checkpoint.save(path, step, state, random=random)
         except BaseException:
             path.unlink(missing_ok=True)
             raise

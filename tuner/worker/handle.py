@@ -56,7 +56,6 @@ class ChildHandle(Checkpointing):
         self._leave = False
         self._warned = False
         self._saved = 0
-        self._folder = Path(start.work)
         self.last_step: int | None = None
         self.left = False
 
@@ -147,10 +146,14 @@ class ChildHandle(Checkpointing):
                 raise problem
             return self._decision
 
+    @property
+    def _folder(self) -> Path:
+        return Path(self._start.work)
+
     def _hand_over(self, step: int, path: Path) -> None:
         with self._lock:
             self._saved += 1
-            kept = Path(self._start.work) / f"handed-{self._saved}-{step}.ckpt"
+            kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
             shutil.move(path, kept)
             self._line.send(Saved(step=step, path=str(kept)))
 
