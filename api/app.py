@@ -17,6 +17,7 @@ from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
 from api.direct import Shortcut
+from api.drains import Drains
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
@@ -60,6 +61,7 @@ async def open_services(
             monotonic=time.monotonic,
             search=Search(),
             deadlines=Deadlines(settings.lease_s, time.monotonic),
+            drains=Drains(time.monotonic),
             day=DayTime(),
             sessions=Sessions(
                 monotonic=time.monotonic,

@@ -101,7 +101,12 @@ def release(
         trial = held_trial(tx, token, body.attempt, who)
     except StaleAttempt:
         return _after(last_held(tx, token, body.attempt, who))
-    return _after(lifecycle.requeue(tx, trial, AttemptEnd.RELEASED, now, reason=body.reason))
+    data = None
+    if body.share is not None:
+        trial = trial.evolve(share=max(body.share, trial.share or 0.0))
+        data = {"share": trial.share}
+    ended = AttemptEnd.RELEASED
+    return _after(lifecycle.requeue(tx, trial, ended, now, reason=body.reason, data=data))
 
 
 def _after(trial: Trial) -> TrialAfter:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from api import idempotency, lifecycle, queue
 from api.fence import new_token
 from api.idempotency import Key
-from api.plan import Caller, Pick, plan
+from api.plan import Caller, Pick, Space, plan
 from api.sampling.ready import NoPoint
 from api.services import Services
 from api.studies import find
@@ -22,12 +22,13 @@ from api.workers import touch
 from storage.changes import Committed
 from storage.transaction import Transaction
 from tuner.access import Identity
-from tuner.errors import NotAuthenticated, NotFound, StudyState
+from tuner.errors import InvalidInput, NotAuthenticated, NotFound, StudyState
+from tuner.packing import Room, homes
 from tuner.policies import steer
 from tuner.space import Params
 from tuner.study import Study
 from tuner.trial import Event, EventKind, Lease, Origin, Trial, TrialState
-from tuner.wire import CheckpointView, LeaseGrant, Leases
+from tuner.wire import AcquireLeases, CheckpointView, LeaseGrant, Leases
 
 
 class _NothingGranted(Exception):
@@ -44,18 +45,42 @@ class Poll(NamedTuple):
     is_valid: Callable[[], bool]
 
 
-async def acquire(services: Services, worker_id: str, n: int, poll: Poll) -> Response:
+async def acquire(services: Services, body: AcquireLeases, poll: Poll) -> Response:
     """Lease up to `n` trials to a worker; wait for the first.
 
     Raises:
+        InvalidInput: what it says is free is no part of it.
         NotAllowed: the worker registered with another token.
         NotAuthenticated: the token was revoked, or expired, in the meantime.
         NotFound: the worker is not registered.
     """
-    await touch(services, worker_id, poll.who)
-    return await _lease(
-        services, Caller(n=n, worker_id=worker_id, token_id=poll.who.token_id), poll
+    await touch(services, body.worker_id, poll.who)
+    caller = Caller(
+        n=body.n,
+        worker_id=body.worker_id,
+        token_id=poll.who.token_id,
+        space=_space(services, body),
     )
+    return await _lease(services, caller, poll)
+
+
+def _space(services: Services, body: AcquireLeases) -> Space | None:
+    free = body.free
+    if free is None:
+        return None
+    worker = services.ledger.memory.worker(body.worker_id)
+    if len(free.gpus) != len(worker.gpus):
+        raise InvalidInput(f"the worker has {len(worker.gpus)} GPUs, not {len(free.gpus)}")
+    own = homes(worker.slots, len(worker.gpus))
+    if any(slot >= len(own) for slot in free.homes):
+        raise InvalidInput(f"the worker has {worker.slots} slots, from 0 on")
+    room = Room(
+        places=body.n,
+        free=tuple(free.gpus),
+        homes=tuple(own[slot] for slot in dict.fromkeys(free.homes)),
+    )
+    shares = {one.study_id: one.share for one in free.shares}
+    return Space(room=room, shares=shares, drains=services.drains)
 
 
 async def ask(services: Services, ref: str, poll: Poll) -> Response:
@@ -87,7 +112,9 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
                 raise NotAuthenticated("the token was revoked, or has expired")
             if key is not None and memory.reply(key.value) is not None:
                 return await _grant(services, caller, key)
-            picks, idle = plan(memory, caller, services.settings.limits)
+            picks, idle, kept = plan(memory, caller, services.settings.limits)
+            if caller.worker_id is not None:
+                services.drains.keep(caller.worker_id, kept)
             if picks and not await poll.is_gone():
                 granted = await _try(services, caller, key, picks)
                 if granted is not None:
@@ -166,7 +193,7 @@ async def _grant(services: Services, caller: Caller, key: Key | None) -> Respons
 
     def command(tx: Transaction) -> Leases:
         now = services.clock()
-        picks, _ = plan(tx, caller, services.settings.limits)
+        picks = plan(tx, caller, services.settings.limits).picks
         leases: list[LeaseGrant] = []
         for study, number in picks:
             if number is None:
@@ -252,4 +279,5 @@ def _view(study: Study, trial: Trial, lease: Lease, level: float) -> LeaseGrant:
         else CheckpointView(
             attempt=held.attempt, step=held.step, sha256=held.sha256, size=held.size
         ),
+        share=trial.share,
     )

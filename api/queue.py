@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
-from tuner.spec import RunEntrypoint, RunTask
+from tuner.allow import allows_command, allows_entrypoint, allows_variable
+from tuner.command import outline, shown
+from tuner.packing import Need
+from tuner.spec import RunCommand, RunEntrypoint, RunTask
 from tuner.study import Study
 from tuner.trial import StudyState, Worker
 
@@ -68,6 +71,10 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
     able = [w for w in near if _can_run(run, w)]
     if not able:
         return _why_unable(run, near, project)
+    gpus = math.ceil(gpus_of(study) or 0)
+    seen, able = able, [w for w in able if len(w.gpus) >= gpus]
+    if not able:
+        return _why_no_room(gpus, near, seen)
     wanted = study.spec.queue.labels
     if not any(wanted.items() <= w.labels.items() for w in able):
         labels = ", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))
@@ -75,15 +82,57 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
     return None
 
 
-def _why_unable(run: RunTask | RunEntrypoint, near: Sequence[Worker], project: str) -> str:
+def _why_unable(
+    run: RunTask | RunEntrypoint | RunCommand, near: Sequence[Worker], project: str
+) -> str:
     if not near:
         return f"no worker serves the project {project}"
     if isinstance(run, RunTask):
         return f"no worker knows the task {run.task}"
-    return f"no worker allows {run.entrypoint}"
+    if isinstance(run, RunEntrypoint):
+        return f"no worker allows {run.entrypoint}"
+    if not any(_allows(run, worker) for worker in near):
+        return f"no worker allows the command {shown(run.items)}"
+    names = ", ".join(sorted(run.env))
+    return f"no worker that allows the command lets studies set {names}"
 
 
-def _can_run(run: RunTask | RunEntrypoint, worker: Worker) -> bool:
+def gpus_of(study: Study) -> Need:
+    """Return the GPUs that a study's trials get, None where they name none."""
+    run = study.spec.run
+    return None if run == "external" else run.gpus
+
+
+def is_plain(study: Study) -> bool:
+    """Tell whether a study's trials name neither GPUs nor processes, so that any worker may run it.
+
+    A worker of an earlier version would train them on whatever its slot sees.
+    """
+    return gpus_of(study) is None and getattr(study.spec.run, "processes", None) is None
+
+
+def _why_no_room(gpus: int, near: Sequence[Worker], able: Sequence[Worker]) -> str:
+    elsewhere = any(len(w.gpus) >= gpus for w in near if w not in able)
+    who = "no worker that could run it has" if elsewhere else "no worker has"
+    what = "a GPU" if gpus == 1 else f"{gpus} GPUs"
+    return f"{who} {what} (those that `tuner worker --gpus` names)"
+
+
+def _can_run(run: RunTask | RunEntrypoint | RunCommand, worker: Worker) -> bool:
     if isinstance(run, RunTask):
         return run.task in worker.tasks
-    return any(fnmatchcase(run.entrypoint, pattern) for pattern in worker.allow)
+    if isinstance(run, RunEntrypoint):
+        return allows_entrypoint(worker.allow, run.entrypoint)
+    may_set = all(allows_variable(worker.allow_env, name) for name in run.env)
+    return may_set and _allows(run, worker)
+
+
+def _allows(run: RunCommand, worker: Worker) -> bool:
+    """Tell whether a worker allows a command whose values are not known yet.
+
+    Each trial's own command line is checked again by the worker itself.
+    """
+    return all(
+        allows_command(worker.allow_commands, outline(run.items, groups=groups))
+        for groups in (True, False)
+    )

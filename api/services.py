@@ -16,6 +16,7 @@ from api.throttle import Throttle
 if TYPE_CHECKING:
     from api.daytime import DayTime
     from api.deadlines import Deadlines
+    from api.drains import Drains
     from api.limits.places import Places
     from api.live.hub import Hub
     from api.search import Search
@@ -30,6 +31,7 @@ class Services:
     Args:
         clock: gives the time of day, aware and in UTC; for what is stored.
         monotonic: gives seconds that never jump; for deadlines.
+        drains: which workers keep GPUs free.
         network: the way out to webhooks' receivers.
         closing: set when the server begins to stop; long polls end then.
         sessions: of browsers that logged in.
@@ -46,6 +48,7 @@ class Services:
     monotonic: Callable[[], float]
     search: Search
     deadlines: Deadlines
+    drains: Drains
     day: DayTime
     sessions: Sessions
     throttle: Throttle

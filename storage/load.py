@@ -161,6 +161,7 @@ def _trial(row: RowMapping, params: Mapping[str, ParamValue], lease: Lease | Non
         marks=rows.read_marks(row["marks"]),
         lease=lease,
         checkpoint=rows.read_checkpoint(row["checkpoint"]),
+        share=row["share"],
         started_at=rows.aware_or_none(row["started_at"]),
         ended_at=rows.aware_or_none(row["ended_at"]),
     )
@@ -228,6 +229,8 @@ def _worker(row: RowMapping) -> Worker:
         seen_at=rows.aware(row["seen_at"]),
         token_id=row["token_id"],
         project=row["project"],
+        allow_commands=rows.read_strings(row["allow_commands"] or "[]"),
+        allow_env=rows.read_strings(row["allow_env"] or "[]"),
     )
 
 

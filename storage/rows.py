@@ -134,6 +134,7 @@ def trial_changes(trial: Trial) -> Row:
         "lr_factor": trial.lr_factor,
         "marks": to_json(trial.marks),
         "checkpoint": None if trial.checkpoint is None else to_json(trial.checkpoint),
+        "share": trial.share,
         "started_at": naive_or_none(trial.started_at),
         "ended_at": naive_or_none(trial.ended_at),
     }
@@ -230,6 +231,8 @@ def worker_row(worker: Worker) -> Row:
         "seen_at": naive(worker.seen_at),
         "token_id": worker.token_id,
         "project": worker.project,
+        "allow_commands": to_json(worker.allow_commands),
+        "allow_env": to_json(worker.allow_env),
     }
 
 

@@ -68,6 +68,7 @@ trials = Table(
     Column("lr_factor", Double, nullable=False),
     Column("marks", Text, nullable=False),
     Column("checkpoint", Text),
+    Column("share", Double),
     Column("note", Text, nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("started_at", DateTime),
@@ -156,6 +157,8 @@ workers = Table(
     Column("seen_at", DateTime, nullable=False),
     Column("token_id", String(40)),
     Column("project", Text),
+    Column("allow_commands", Text),
+    Column("allow_env", Text),
 )
 
 tokens = Table(

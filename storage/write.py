@@ -20,7 +20,7 @@ from tuner.study import Study
 
 _STORED = attrgetter(
     "state", "outcome", "value", "reason", "attempt", "failures", "lr_factor", "marks",
-    "checkpoint", "started_at", "ended_at",
+    "checkpoint", "share", "started_at", "ended_at",
 )  # fmt: skip
 """What of a trial, beside its reports, changes in its life and is stored."""
 

@@ -204,6 +204,18 @@ class TrialInterrupted(TunerError):
     slug, title = "trial-interrupted", "The trial was interrupted"
 
 
+class OutsideTrial(TunerError):
+    """No trial is under way in this process or around it."""
+
+    slug, title = "outside-trial", "No trial is under way here"
+
+
+class RanksApart(TunerError):
+    """Processes that train a trial together did not come to the same call, or one is gone."""
+
+    slug, title = "ranks-apart", "The processes of a trial came apart"
+
+
 def _tree(cls: type[TunerError]) -> list[type[TunerError]]:
     return [cls, *(leaf for child in cls.__subclasses__() for leaf in _tree(child))]
 

@@ -138,6 +138,7 @@ class Trial:
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
     `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
+    `share` is the least part of a GPU it gets, after it ran out of memory on less.
     """
 
     trial_id: int
@@ -158,6 +159,7 @@ class Trial:
     marks: tuple[RungMark, ...] = ()
     lease: Lease | None = None
     checkpoint: Checkpoint | None = None
+    share: float | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     memo: object = field(default=None, compare=False, repr=False)
@@ -208,8 +210,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker process on a node. `allow` are patterns of entrypoints it may run.
+    """A worker process on a node.
 
+    `allow`, `allow_commands` and `allow_env` are patterns of the entrypoints and commands it may
+    run, and of the variables studies may set: `tuner.allow` says what they match.
     `token_id` names the access token it registered with, `project` that token's project.
     """
 
@@ -225,6 +229,8 @@ class Worker:
     seen_at: datetime
     token_id: str | None = None
     project: str | None = None
+    allow_commands: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with `changes` applied."""

@@ -48,7 +48,7 @@ async def acquire_leases(
     request: Request, services: ServicesDep, body: Json[AcquireLeases], key: KeyDep
 ) -> Response:
     poll = _poll(request, body.wait_s, key())
-    return await leases.acquire(services, body.worker_id, body.n, poll)
+    return await leases.acquire(services, body, poll)
 
 
 @router.post(

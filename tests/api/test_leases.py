@@ -13,7 +13,7 @@ from tuner.access import BUILT_IN_ADMIN
 from tuner.decision import Outcome
 from tuner.spec import StudySpec, check
 from tuner.trial import EndReason, Origin, StudyState, TrialState
-from tuner.wire import Leases
+from tuner.wire import AcquireLeases, Leases
 
 pytestmark = pytest.mark.anyio
 WORK = {"run": {"entrypoint": "pkg.train:main"}}
@@ -119,7 +119,7 @@ async def test_a_caller_that_left_gets_no_trial(tmp_path: Path) -> None:
             return True
 
         poll = leases.Poll(50.0, None, gone, BUILT_IN_ADMIN, lambda: True)
-        reply = await leases.acquire(node.services, worker, 1, poll)
+        reply = await leases.acquire(node.services, AcquireLeases(worker_id=worker), poll)
         assert (Leases.model_validate_json(bytes(reply.body)).leases, asked) == ([], [True])
         assert node.trials(study) == []
 

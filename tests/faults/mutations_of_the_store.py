@@ -44,11 +44,11 @@ _ENDS_AGAIN = """\
     tx._put(trial, ended)
 """
 _PLANNED_AGAIN = """\
-        picks, _ = plan(tx, caller, services.settings.limits)
+        picks = plan(tx, caller, services.settings.limits).picks
         leases: list[LeaseGrant] = []
 """
 _PLANNED_ON_MEMORY = """\
-        picks, _ = plan(services.ledger.memory, caller, services.settings.limits)
+        picks = plan(services.ledger.memory, caller, services.settings.limits).picks
         tx._holder = lambda key: None
         leases: list[LeaseGrant] = []
 """

@@ -22,31 +22,15 @@ from tuner.problems import raise_for_problem, retry_after
 from tuner.worker.channel import ChannelClosed, ChildEnd, encode
 from tuner.worker.config import WorkerConfig
 from tuner.worker.endings import crashed, describe, over
-from tuner.worker.gpus import Gpu, pin, resolve
+from tuner.worker.gpus import resolve
 from tuner.worker.messages import Done, Leave, Ready
 from tuner.worker.output import RING, Output, log_path, prune_logs
 from tuner.worker.process import child_environment
-from tuner.worker.program import Program, read_program, refusal
-
-FOUR = tuple(Gpu(ident=str(n), name="g") for n in range(4))
+from tuner.worker.program import Program, read_program, refusal, refused_command
 
 
-@pytest.mark.parametrize(
-    ("asked", "gpus", "slots", "slot", "seen"),
-    [
-        ((), (), 2, 0, None),  # not asked: the environment stays
-        (("none",), (), 2, 0, ""),  # hidden
-        (("0", "1"), FOUR[:2], 2, 1, "1"),  # one each
-        (("0", "1"), FOUR[:2], 4, 3, "1"),  # two slots share one
-        (("all",), FOUR, 2, 0, "0,2"),  # two each
-        (("all",), FOUR, 2, 1, "1,3"),
-        (("all",), FOUR, 3, 0, "0,3"),  # one left over
-    ],
-)
-def test_pinning(
-    asked: tuple[str, ...], gpus: tuple[Gpu, ...], slots: int, slot: int, seen: str | None
-) -> None:
-    assert pin(asked, gpus, slots, slot) == seen
+def config(**changes: Any) -> WorkerConfig:
+    return WorkerConfig(url="http://server.test", **changes)
 
 
 def test_named_gpus_are_taken_as_they_are() -> None:
@@ -65,7 +49,7 @@ def test_what_is_no_gpu_is_refused(asked: str) -> None:
     [
         ("external", None),
         ({}, None),
-        ({"command": ["x"]}, None),
+        ({"command": "x"}, None),
         (
             {"task": "digits-mlp", "device": "cpu", "progress_timeout": 9, "new": 1},
             Program(
@@ -73,6 +57,14 @@ def test_what_is_no_gpu_is_refused(asked: str) -> None:
             ),
         ),
         ({"entrypoint": "a.b:c"}, Program(kind="entrypoint", name="a.b:c")),
+        (
+            {"entrypoint": "a.b:c", "gpus": 2, "processes": None},
+            Program(kind="entrypoint", name="a.b:c", gpus=2, processes=2),
+        ),
+        (
+            {"entrypoint": "a.b:c", "gpus": 0.5},
+            Program(kind="entrypoint", name="a.b:c", gpus=0.5),
+        ),
     ],
 )
 def test_programs_are_read(run: Any, program: Program | None) -> None:
@@ -94,14 +86,40 @@ def test_entrypoints_are_allowed_by_patterns(
     entrypoint: str, allow: tuple[str, ...], allowed: bool
 ) -> None:
     program = Program(kind="entrypoint", name=entrypoint)
-    assert (refusal(program, allow) is None) is allowed
+    assert (refusal(program, config(allow=allow)) is None) is allowed
 
 
 def test_an_unknown_task_is_refused_by_name() -> None:
-    why = refusal(Program(kind="task", name="nope"), ())
+    why = refusal(Program(kind="task", name="nope"), config())
     assert why is not None
     assert "nope" in why
-    assert refusal(Program(kind="task", name="digits-mlp"), ()) is None
+    assert refusal(Program(kind="task", name="digits-mlp"), config()) is None
+
+
+def test_a_command_is_read_as_the_document_says() -> None:
+    run = {"command": ["p", "{lr}", ["-x", "{x}"]], "progress_timeout": 3.0, "newer": 1}
+    program = read_program(run)
+    assert program is not None
+    assert (program.kind, program.warmth, program.progress_timeout) == ("command", "command", 3.0)
+    assert program.name == "p {lr} [-x {x}]"
+    assert read_program({"command": "p"}) is None
+
+
+def test_variables_are_allowed_by_patterns() -> None:
+    program = read_program({"command": ["p"], "env": {"WANDB_MODE": "x", "PATH": "/tmp"}})
+    assert program is not None
+    assert refusal(program, config(allow_env=("WANDB_*", "PATH"))) is None
+    why = refusal(program, config(allow_env=("WANDB_*",)))
+    assert why == "this worker does not let studies set PATH"
+
+
+def test_a_command_line_is_checked_as_it_will_be_run() -> None:
+    allowing = config(allow_commands=("python train.py --lr *",))
+    assert refused_command(["python", "train.py", "--lr", "0.1"], allowing) is None
+    why = refused_command(["python", "train.py", "--evil"], allowing)
+    assert why == "this worker does not allow the command python train.py --evil"
+    with pytest.raises(InvalidInput, match="cut into words"):
+        config(allow_commands=("python 'train.py",))
 
 
 def test_output_keeps_head_and_tail(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tuner.cli import (
     events,
     nodes,
     projects,
+    reporting,
     studies,
     trial,
     watch,
@@ -100,6 +101,7 @@ def root(
 studies.register(app)
 adopt.register(app)
 trial.register(app)
+reporting.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

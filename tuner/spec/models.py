@@ -8,6 +8,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
+from tuner.spec.command import RunCommand
+from tuner.spec.placement import Gpus, GpuShare, Processes, check_processes
 from tuner.spec.space import SpaceSpec, build_space
 from tuner.spec.steering import Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
@@ -76,6 +78,8 @@ class RunTask(Document):
     """Whether CUDA may use only kernels that give the same bits each time; slower."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    gpus: GpuShare | None = None
+    """A trial's share of a GPU, such as 0.25; 0 for none. What its slot sees if absent."""
 
 
 class RunEntrypoint(Document):
@@ -91,6 +95,15 @@ class RunEntrypoint(Document):
     """`package.module:function`. Workers run it only if their `--allow` matches."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
+    gpus: Gpus | None = None
+    """A trial's share of a GPU, such as 0.25, or whole ones; 0 for none. See `--gpus` if absent."""
+    processes: Processes | None = None
+    """Processes that train a trial together, by torch.distributed. One a GPU if absent."""
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        check_processes(self.gpus, self.processes)
+        return self
 
 
 def _run_kind(run: Any) -> str | None:
@@ -98,17 +111,21 @@ def _run_kind(run: Any) -> str | None:
         return "RunTask"
     if isinstance(run, RunEntrypoint) or (isinstance(run, dict) and "entrypoint" in run):
         return "RunEntrypoint"
+    if isinstance(run, RunCommand) or (isinstance(run, dict) and "command" in run):
+        return "RunCommand"
     return "external" if run == "external" else None
 
 
 Run = Annotated[
     Annotated[RunTask, Tag("RunTask")]
     | Annotated[RunEntrypoint, Tag("RunEntrypoint")]
+    | Annotated[RunCommand, Tag("RunCommand")]
     | Annotated[Literal["external"], Tag("external")],
     Discriminator(
         _run_kind,
         custom_error_type="run_kind",
-        custom_error_message="give {task: NAME}, {entrypoint: 'pkg.module:function'} or external",
+        custom_error_message="give {task: NAME}, {entrypoint: 'pkg.module:function'}, "
+        "{command: [PROGRAM, ARGUMENT, ...]} or external",
     ),
 ]
 

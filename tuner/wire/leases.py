@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tuner.allow import checked_pattern
 from tuner.decision import Action, Outcome
 from tuner.text import Label
 from tuner.trial import TrialState
 from tuner.wire.base import Finite, Metrics, Problem, Reply, Request, Step, Text, Token
+
+CommandPattern = Annotated[str, Field(max_length=1000), AfterValidator(checked_pattern)]
 
 
 class RegisterWorker(Request):
@@ -23,6 +26,10 @@ class RegisterWorker(Request):
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
     allow: Annotated[list[Label], Field(max_length=100)] = Field(default_factory=list)
     tasks: Annotated[list[Label], Field(max_length=1000)] = Field(default_factory=list)
+    allow_commands: Annotated[list[CommandPattern], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    allow_env: Annotated[list[Label], Field(max_length=100)] = Field(default_factory=list)
 
 
 class Registered(Reply):
@@ -33,12 +40,38 @@ class Registered(Reply):
     heartbeat_s: float
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class StudyShare(Request):
+    """What a study's trials turned out to need of a GPU, on this worker."""
+
+    study_id: Annotated[int, Field(ge=1, lt=2**63)]
+    share: Share
+
+
+class Free(Request):
+    """What is free on a worker that places each trial on its GPUs.
+
+    `gpus` is the free share of each, in the order it registered them; `homes` are the slots, from
+    0, whose own GPUs no trial holds that names none.
+    """
+
+    gpus: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=64)]
+    homes: Annotated[list[Annotated[int, Field(ge=0, lt=1024)]], Field(max_length=1024)]
+    shares: Annotated[list[StudyShare], Field(max_length=1000)] = Field(default_factory=list)
+
+
 class AcquireLeases(Request):
-    """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`."""
+    """POST /leases: wait up to `wait_s` for at least one trial, take up to `n`.
+
+    Without `free`, only trials are leased that name neither GPUs nor processes.
+    """
 
     worker_id: Token
     n: Annotated[int, Field(ge=1, le=1024)] = 1
     wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+    free: Free | None = None
 
 
 class AskTrial(Request):
@@ -59,7 +92,8 @@ class CheckpointView(Reply):
 class LeaseGrant(Reply):
     """A leased trial: all a worker needs to run it.
 
-    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`.
+    `run` is the spec's `run` section as JSON. `lr_factor` is the level after `resume.step`. `share`
+    is the least part of a GPU that this trial needs, after it ran out of memory on less.
     """
 
     lease: str
@@ -75,6 +109,7 @@ class LeaseGrant(Reply):
     run: Any
     lr_factor: float = 1.0
     resume: CheckpointView | None = None
+    share: float | None = None
 
 
 class Leases(Reply):
@@ -160,10 +195,14 @@ class FinishTrial(Request):
 
 
 class ReleaseTrial(Request):
-    """POST /leases/{lease}/release: give the trial back, unharmed."""
+    """POST /leases/{lease}/release: give the trial back, unharmed.
+
+    `share`: it ran out of a GPU's memory beside others, and is to get at least so much of one.
+    """
 
     attempt: Annotated[int, Field(ge=1)]
     reason: Annotated[str, Field(max_length=500)] = ""
+    share: Share | None = None
 
 
 class TrialAfter(Reply):
@@ -183,6 +222,8 @@ class WorkerView(Reply):
     gpus: list[str]
     labels: dict[str, str]
     allow: list[str]
+    allow_commands: list[str] = Field(default_factory=list)
+    allow_env: list[str] = Field(default_factory=list)
     alive: bool
     seen_at: datetime
     running: list[str]

@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 from tuner.errors import InvalidInput, TunerError
+from tuner.packing import homes
 from tuner.wire import Heartbeat, HeartbeatReply, HeldLease, RegisterWorker
 from tuner.worker import linux, process
 from tuner.worker.api import WorkerApi
@@ -23,7 +24,7 @@ from tuner.worker.attempt import Attempt
 from tuner.worker.batcher import Batcher
 from tuner.worker.config import WorkerConfig
 from tuner.worker.endings import Ending
-from tuner.worker.gpus import Gpu, pin, resolve
+from tuner.worker.gpus import Gpu, resolve, visible
 from tuner.worker.leasing import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -33,6 +34,7 @@ from tuner.worker.leasing import (
     refused,
 )
 from tuner.worker.link import Link
+from tuner.worker.memory import GpuMemory
 from tuner.worker.output import prune_logs
 from tuner.worker.program import tasks
 from tuner.worker.slots import Slot
@@ -67,6 +69,7 @@ class Agent:
     def __init__(self, config: WorkerConfig, gpus: tuple[Gpu, ...]) -> None:
         self._config = config
         self._gpus = gpus
+        self._memory = GpuMemory.open(gpus)
         self._link = Link(config.url)
         self._attempts: set[Attempt] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -113,7 +116,13 @@ class Agent:
         if found:
             _LOG.info("%d writes of an earlier worker are sent first", found)
         leasing = self._leasing = Leasing(
-            tools, self._slots, self._about(), attempts=self._attempts, on_end=self._end
+            tools,
+            self._slots,
+            self._about(),
+            attempts=self._attempts,
+            on_end=self._end,
+            gpus=self._gpus,
+            memory=self._memory.total if self._memory is not None else None,
         )
         loops = [tools.batcher.run(), leasing.run(), self._keep_house()]
         running = [asyncio.create_task(self._guarded(loop)) for loop in loops]
@@ -130,9 +139,10 @@ class Agent:
 
     def _slot(self, tools: Tools, index: int) -> Slot:
         config = self._config
+        own = homes(config.slots, len(self._gpus))[index]
         return Slot(
             tools,
-            pin(config.gpus, self._gpus, config.slots, index),
+            visible(config.gpus, self._gpus, own),
             on_free=self._on_free,
             on_attempt=self._began,
             on_over=self._over,
@@ -151,6 +161,8 @@ class Agent:
             gpus=[gpu.name for gpu in self._gpus],
             labels=dict(config.labels),
             allow=list(config.allow),
+            allow_commands=list(config.allow_commands),
+            allow_env=list(config.allow_env),
             tasks=list(tasks()),
         )
 
@@ -160,6 +172,8 @@ class Agent:
             attempt.leave()
 
     def _over(self, attempt: Attempt, ending: Ending) -> None:
+        if self._leasing is not None:
+            ending = self._leasing.judge(attempt, ending)
         task = asyncio.create_task(self._close(attempt, ending))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -196,12 +210,20 @@ class Agent:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             await asyncio.to_thread(process.reap)
+            await self._sample()
             until = self._config.until_idle
             if until is None or self._attempts:
                 continue
             if self._link.away_for >= max(until, self._config.unreachable):
                 _LOG.error("the server can't be reached")
                 self._end(EXIT_UNREACHABLE)
+
+    async def _sample(self) -> None:
+        packed = [attempt for attempt in self._attempts if attempt.packed]
+        if self._memory is not None and packed:
+            held = await asyncio.to_thread(self._memory.held)
+            for attempt in packed:
+                attempt.sampled(held)
 
     async def _leave(self, tools: Tools, stopping: asyncio.Task[None]) -> None:
         config = self._config

@@ -8,10 +8,11 @@ import logging
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from tuner.errors import InvalidInput, NotFound, StaleAttempt, TrialEnded, TunerError
+from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
 from tuner.problems import error_of
 from tuner.wire import (
     DecisionView,
@@ -23,8 +24,9 @@ from tuner.wire import (
     TrialAfter,
 )
 from tuner.worker.checkpoints import Uploader
-from tuner.worker.endings import Ending, crashed, hung, over
+from tuner.worker.endings import Ending, crashed, hung, over, vanished
 from tuner.worker.linux import oom_kills
+from tuner.worker.memory import CONTEXT_BYTES
 from tuner.worker.messages import (
     Decided,
     Done,
@@ -42,6 +44,7 @@ from tuner.worker.program import Program
 from tuner.worker.tools import Tools
 
 _LOG = logging.getLogger("tuner.worker")
+_CROWDED = "a GPU's memory ran out beside other trials"
 _STOP = DecisionView.model_validate({"action": "stop", "reason": "the trial has ended"})
 
 
@@ -68,6 +71,7 @@ class Attempt:
         self._child: ChildProcess | None = None
         self._value: float | None = None
         self._step = 0
+        self._sampled = 0
         self._output = Output(None, head=0)
 
     @property
@@ -82,6 +86,23 @@ class Attempt:
             self._changed.set()
             if self._child is not None:
                 self._child.line.send(Leave())
+
+    @property
+    def packed(self) -> bool:
+        """Whether it runs on a share of a GPU."""
+        return self.training and 0 < (self._program.gpus or 0) < 1
+
+    def sampled(self, held: Mapping[int, int]) -> None:
+        """Note what processes hold of a GPU, in bytes by pid; the trial's own count."""
+        if self._child is not None:
+            mine = sum(size for pid, size in held.items() if self._child.owns(pid))
+            self._sampled = max(self._sampled, mine)
+
+    def peak(self, ending: Ending) -> int:
+        """Return the most the trial held of one GPU, in bytes; 0 if that is not known."""
+        if self._sampled:
+            return max(self._sampled, ending.gpu_peak)
+        return ending.gpu_peak + CONTEXT_BYTES if ending.gpu_peak else 0
 
     def lost(self) -> None:
         """Kill the trial: its lease is no longer held."""
@@ -104,11 +125,16 @@ class Attempt:
         self._output = Output(path, head=tools.config.log_bytes)
         child.write = self._output.write
         try:
-            start = tools.start(grant, self._program, self._work, await self._resume())
+            resume = await self._resume()
         except (TunerError, OSError) as exc:
             child.devour()
             why = f"the checkpoint can't be fetched: {exc}"
             return Ending(outcome="failed", error=why, clean=True)
+        try:
+            start = tools.start(grant, self._program, self._work, resume)
+        except (NotAllowed, InvalidInput) as exc:
+            child.devour()
+            return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
         if self._leave_by is not None or self._lost:
             child.devour()
             return Ending(outcome="lost" if self._lost else "left", clean=True)
@@ -131,8 +157,9 @@ class Attempt:
             if ending.outcome in ("left", "failed", "oom") and not self._stopped:
                 away = self._tools.link.away
                 await self._uploader.drain(0.0 if away else config.upload_grace)
-            if ending.outcome == "left" and not self._stopped:
-                body = ReleaseTrial(attempt=self.grant.attempt, reason="the worker leaves")
+            if not self._stopped and (ending.outcome == "left" or ending.share is not None):
+                why = "the worker leaves" if ending.share is None else _CROWDED
+                body = ReleaseTrial(attempt=self.grant.attempt, reason=why, share=ending.share)
                 after = await self._tools.batcher.release(self.grant.lease, body)
             else:
                 after = await self._finished(ending)
@@ -164,7 +191,7 @@ class Attempt:
                 # Forks may hold the channel open; what was said before the end is still in it.
                 await asyncio.wait({listening}, timeout=0.2)
             if listening.done() and listening.exception() is None:
-                return await self._over(child, listening.result())
+                return await self._over(child, listening.result(), kills)
             if listening.done() or exited.done():
                 return await self._vanished(child, kills)
             return await self._killed(child, watching.result())
@@ -188,12 +215,14 @@ class Attempt:
             return Ending(outcome="lost" if self._lost else "left")
         return crashed(status, oom_kills() > kills, self._output)
 
-    async def _over(self, child: ChildProcess, done: Done) -> Ending:
+    async def _over(self, child: ChildProcess, done: Done, kills: int) -> Ending:
         forks = await child.forks()
         if forks or not done.clean:
             if forks:
                 _LOG.info("%s left %d processes behind; killed", self.name, len(forks))
             await child.end()
+        if done.vanished:
+            return vanished(done.error, oom_kills() > kills, self._output)
         return over(done, asked=self._leave_by is not None, alive=child.alive)
 
     async def _listen(self, child: ChildProcess) -> Done:

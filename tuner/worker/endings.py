@@ -26,7 +26,8 @@ class Ending:
 
     `left`: the trial was asked to leave and goes back to the queue. `lost`: the lease is gone.
     `clean`: the child lives and may take another trial; `code` are the user's files it loaded, with
-    modification times in nanoseconds.
+    modification times in nanoseconds. `gpu_full`: a GPU's memory ran out, not the host's; with
+    `share` the trial is tried again with that part of a GPU. `gpu_peak` is in bytes of one GPU.
     """
 
     outcome: Literal["complete", "diverged", "oom", "failed", "left", "lost"]
@@ -35,6 +36,9 @@ class Ending:
     retry: bool = True
     clean: bool = False
     code: Mapping[str, int] = field(default_factory=dict)
+    gpu_full: bool = False
+    gpu_peak: int = 0
+    share: float | None = None
 
     def finish(self, attempt: int) -> FinishTrial:
         """Return what the server is told of an end that is neither `left` nor `lost`."""
@@ -47,7 +51,9 @@ class Ending:
 
     def sentence(self, outcome: Outcome | None, step: int, metric: str, value: float | None) -> str:
         """Return the log's sentence; `outcome` is where the trial stands at the server."""
-        how = str(outcome) if outcome is not None else _HOW.get(self.outcome, self.outcome)
+        given_back = outcome is None and self.share is not None
+        told = "left" if given_back else self.outcome
+        how = str(outcome) if outcome is not None else _HOW.get(told, told)
         at = f" at step {step}" if step else ""
         shown = f", last {metric} {value:.6g}" if value is not None else ""
         return how + at + shown
@@ -75,6 +81,8 @@ def over(done: Done, *, asked: bool, alive: bool) -> Ending:
         retry=done.retry,
         clean=alive,
         code=done.code,
+        gpu_full=done.gpu_full,
+        gpu_peak=done.gpu_peak,
     )
 
 
@@ -97,6 +105,13 @@ def crashed(status: int, oom_killed: bool, output: Output) -> Ending:
         why = "killed by the kernel: the host's memory ran out"
         return Ending(outcome="oom", error=_with_tail(why, output))
     return Ending(outcome="failed", error=_with_tail(describe(status), output))
+
+
+def vanished(why: str, oom_killed: bool, output: Output) -> Ending:
+    """Return the ending of a trial of several processes, one of which died without a word."""
+    if oom_killed:
+        why = f"{why}; the kernel killed for memory meanwhile"
+    return Ending(outcome="oom" if oom_killed else "failed", error=_with_tail(why, output))
 
 
 def describe(status: int) -> str:

@@ -1,4 +1,4 @@
-"""Which GPUs a slot sees."""
+"""The GPUs of a worker, and what a trial sees of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuner.errors import InvalidInput
+from tuner.packing import Spot
 
 ALL = ("all",)
 NONE = ("none",)
@@ -63,16 +64,11 @@ def discover() -> tuple[Gpu, ...]:
         pynvml.nvmlShutdown()
 
 
-def pin(asked: Sequence[str], gpus: Sequence[Gpu], slots: int, slot: int) -> str | None:
-    """Return CUDA_VISIBLE_DEVICES of a slot, None to leave it as it is.
+def visible(asked: Sequence[str], gpus: Sequence[Gpu], spot: Spot) -> str | None:
+    """Return CUDA_VISIBLE_DEVICES of a trial at `spot`, None to leave it as it is.
 
-    Slots share the GPUs evenly: with more slots than GPUs several slots see the same one, with
-    fewer a slot sees several.
+    It is left where the worker names no GPUs, and the trial neither.
     """
-    if not asked:
+    if not asked and spot.home is not None:
         return None
-    if not gpus:
-        return ""
-    if slots >= len(gpus):
-        return gpus[slot % len(gpus)].ident
-    return ",".join(gpu.ident for gpu in gpus[slot::slots])
+    return ",".join(gpus[index].ident for index in spot.gpus)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 
 from tuner.errors import NotAllowed, NotAuthenticated, NotFound, TunerError
+from tuner.packing import Spot
 from tuner.wire import (
     AcquireLeases,
+    Free,
     LeaseGrant,
     Leases,
     Registered,
     RegisterWorker,
     ReleaseTrial,
+    StudyShare,
 )
 from tuner.worker.attempt import Attempt
+from tuner.worker.endings import Ending
+from tuner.worker.gpus import Gpu, visible
+from tuner.worker.packer import Ask, Packer
 from tuner.worker.program import read_program
 from tuner.worker.slots import Slot
 from tuner.worker.tools import Tools
@@ -27,6 +34,9 @@ EXIT_OK, EXIT_FAILURE, EXIT_NOT_ALLOWED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0,
 _LOG = logging.getLogger("tuner.worker")
 _SHORTEST_S = 0.5
 """Between two answers that hold nothing, so that a server that does not wait is not flooded."""
+
+_PLACED_WAIT_S = 2.0
+"""How long a request for leases is held at most while trials run that named their GPUs."""
 
 _SIGN_OFF_S = 2.0
 
@@ -38,6 +48,8 @@ class Leasing:
         about: what the server is told of this worker.
         attempts: the trials under way; with any, the worker is not idle.
         on_end: called with an exit code when the worker should leave.
+        gpus: the worker's GPUs, as it told the server.
+        memory: of the smallest of them, in bytes; None if unknown.
     """
 
     def __init__(
@@ -48,6 +60,8 @@ class Leasing:
         *,
         attempts: Collection[Attempt],
         on_end: Callable[[int], None],
+        gpus: Sequence[Gpu] = (),
+        memory: int | None = None,
     ) -> None:
         self._registered: asyncio.Future[Registered] = asyncio.get_running_loop().create_future()
         self.freed = asyncio.Event()
@@ -59,6 +73,8 @@ class Leasing:
         self._about = about
         self._attempts = attempts
         self._on_end = on_end
+        self._gpus = gpus
+        self._packer = Packer(slots=len(slots), gpus=len(gpus), memory=memory)
         self._busy_at = time.monotonic()
         self._trouble = ""
         self._releases: set[asyncio.Task[None]] = set()
@@ -83,6 +99,7 @@ class Leasing:
         """Register, then lease until stopped, idle for long enough, or cancelled."""
         await self.register()
         while not self._stopping:
+            self._packer = self._packer.keep({s.lease for s in self._slots if s.lease is not None})
             free = sum(slot.free for slot in self._slots)
             if not free:
                 self.freed.clear()
@@ -136,7 +153,7 @@ class Leasing:
 
     async def _acquire(self, n: int) -> Leases:
         worker_id = (await self.known()).worker_id
-        ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait())
+        ask = AcquireLeases(worker_id=worker_id, n=n, wait_s=self._wait(), free=self._free())
         try:
             leases = await self._tools.api.acquire(ask)
         except NotFound:
@@ -153,23 +170,68 @@ class Leasing:
             return leases
         return Leases(leases=[])
 
+    def _free(self) -> Free:
+        room, shares = self._packer.room, self._packer.shares
+        return Free(
+            gpus=list(room.free),
+            homes=[spot.home for spot in room.homes if spot.home is not None],
+            shares=[StudyShare(study_id=key, share=share) for key, share in shares.items()],
+        )
+
     def _wait(self) -> float:
         config = self._tools.config
-        return config.wait if config.until_idle is None else min(config.wait, config.until_idle)
+        wait = config.wait if config.until_idle is None else min(config.wait, config.until_idle)
+        # What a trial gives back of its GPUs is told with the next request only.
+        placed = any(one.ask.need for one in self._packer.running)
+        return min(wait, _PLACED_WAIT_S) if placed else wait
 
     def _assign(self, grant: LeaseGrant) -> None:
         """Give a lease to the slot whose child is warm for it, else to a fresh one, else to any."""
         free = [slot for slot in self._slots if slot.free]
-        if self._stopping or not free:
+        placed = self._place(grant, free) if free and not self._stopping else None
+        if placed is None:
             task = asyncio.create_task(self._release(grant))
             self._releases.add(task)
             task.add_done_callback(self._releases.discard)
             return
+        slot, devices = placed
+        slot.give(grant, devices)
+
+    def _place(self, grant: LeaseGrant, free: Sequence[Slot]) -> tuple[Slot, str | None] | None:
+        """Return a slot and what its trial sees of the GPUs, None if there is no room for it."""
         program = read_program(grant.run)
+        asked = self._tools.config.gpus
         warmth = program.warmth if program is not None else None
-        best = next((slot for slot in free if slot.warmth == warmth), None)
-        fresh = next((slot for slot in free if slot.warmth is None), None)
-        (best or fresh or free[0]).give(grant)
+
+        def rank(slot: Slot, devices: str | None) -> int:
+            if slot.devices != devices:
+                return 3
+            return 0 if slot.warmth == warmth else 1 if slot.warmth is None else 2
+
+        def best(spot: Spot) -> int:
+            devices = visible(asked, self._gpus, spot)
+            return min(rank(slot, devices) for slot in free)
+
+        need = program.gpus if program is not None else None
+        ask = Ask(grant.lease, grant.study_id, need, grant.share)
+        found = self._packer.place(ask, best)
+        if found is None:
+            return None
+        self._packer, spot = found
+        devices = visible(asked, self._gpus, spot)
+        return min(free, key=lambda slot: rank(slot, devices)), devices
+
+    def judge(self, attempt: Attempt, ending: Ending) -> Ending:
+        """Learn from how a trial ended; return the ending as it is to be told.
+
+        One that ran out of its GPU's memory beside others is tried again with more room.
+        """
+        lease = attempt.grant.lease
+        self._packer = self._packer.measured(lease, attempt.peak(ending))
+        if not ending.gpu_full:
+            return ending
+        self._packer, share = self._packer.ran_out(lease)
+        return dataclasses.replace(ending, share=share)
 
     async def _release(self, grant: LeaseGrant) -> None:
         body = ReleaseTrial(attempt=grant.attempt, reason="the worker is full or leaves")

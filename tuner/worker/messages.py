@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from tuner.spec.command import Lines
 from tuner.wire import DecisionView, Metrics, Step
 
 
@@ -16,7 +17,7 @@ class Message(BaseModel):
 
 
 class Warm(Message):
-    """Parent: load what this program needs. Failures show when a trial needs it."""
+    """Parent: load what this function needs. Failures show when a trial needs it."""
 
     type: Literal["warm"] = "warm"
     kind: Literal["task", "entrypoint"]
@@ -30,8 +31,26 @@ class ResumeFrom(Message):
     path: str
 
 
+class CommandLine(Message):
+    """A program of the user's own. `report`, if given, is where its output holds reports.
+
+    `on_stop` and `on_rate` are names of signals.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    report: Lines | None
+    on_stop: str | None
+    on_rate: str | None
+    stop_grace: float
+    kill_grace: float
+
+
 class Start(Message):
-    """Parent: run this trial. `lr_factor` is the level in force after the resumed step."""
+    """Parent: run this trial. `lr_factor` is the level in force after the resumed step.
+
+    `threads` are shared by all `processes`; these wait for each other for `patience` at most.
+    """
 
     type: Literal["start"] = "start"
     study: str
@@ -41,14 +60,17 @@ class Start(Message):
     seed: int
     steps: int | None
     metric: str
-    kind: Literal["task", "entrypoint"]
+    kind: Literal["task", "entrypoint", "command"]
     name: str
     options: dict[str, Any] = {}
+    command: CommandLine | None = None
     lr_factor: float = 1.0
     resume: ResumeFrom | None = None
     work: str
     threads: int = 1
     report_timeout: float = 5.0
+    processes: int = 1
+    patience: float = 1800.0
 
 
 class Decided(Message):
@@ -109,7 +131,9 @@ class Done(Message):
     """Child: the trial's function is over.
 
     `left` says that it was asked to leave and did; `clean` that the child may take another trial;
-    `code` are the user's files it loaded, with their modification times in nanoseconds.
+    `code` are the user's files it loaded, with their modification times in nanoseconds. `gpu_full`
+    says that a GPU's memory ran out; `gpu_peak` is the most it held of one, in bytes. `vanished`
+    says that a process of the trial's died without a word.
     """
 
     type: Literal["done"] = "done"
@@ -119,6 +143,9 @@ class Done(Message):
     retry: bool = True
     clean: bool = True
     code: dict[str, int] = {}
+    gpu_full: bool = False
+    gpu_peak: int = 0
+    vanished: bool = False
 
 
 ToChild = Warm | Start | Decided | Later | Leave

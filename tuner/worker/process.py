@@ -108,6 +108,10 @@ class ChildProcess:
         """Whether the process runs."""
         return not self.exited.is_set()
 
+    def owns(self, pid: int) -> bool:
+        """Tell whether a process stems from this child, by its environment."""
+        return pid == self.pid or self._mark in linux.environment(pid)
+
     def ask_to_end(self) -> None:
         """Send SIGTERM to the child's process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):

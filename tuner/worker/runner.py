@@ -8,25 +8,43 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tuner.errors import InvalidInput, NotFound, TrialInterrupted
+from tuner.handle import TrialHandle
 from tuner.worker.channel import ChannelClosed
-from tuner.worker.handle import ChildHandle
 from tuner.worker.messages import Done, Start
 from tuner.worker.reset import reset_libraries
 
 LONGEST_ERROR = 8192
 """Characters of a traceback that are kept: its end, with the error's name and message."""
 _HALF_MESSAGE = 1000
+_GPU_FULL = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
-def run(handle: ChildHandle, start: Start) -> Done:
+class Runnable(TrialHandle, Protocol):
+    """A handle that tells how far its trial came."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a decision to stop has been returned."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the trial knows that it was asked to leave."""
+
+    @property
+    def last_step(self) -> int | None:
+        """The highest step reported."""
+
+
+def run(handle: Runnable, start: Start) -> Done:
     """Run the trial that `start` names; every way it can end is a `Done`.
 
     Raises:
         ChannelClosed: the parent is gone.
     """
+    assert start.kind != "command"
     try:
         function = load(start.kind, start.name)
     except NotFound as exc:
@@ -62,7 +80,7 @@ def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Done:
+def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
     try:
         if start.kind == "task":
             returned = function(
@@ -83,7 +101,7 @@ def _call(handle: ChildHandle, start: Start, function: Callable[..., Any]) -> Do
     return _returned(handle, returned)
 
 
-def _returned(handle: ChildHandle, value: object) -> Done:
+def _returned(handle: Runnable, value: object) -> Done:
     if handle.stopped:
         return Done(outcome="complete")
     ran_out = handle.steps is not None and (handle.last_step or 0) >= handle.steps
@@ -111,25 +129,32 @@ def _number(value: object) -> float | None:
 
 
 def _raised(exc: BaseException) -> Done:
-    outcome: Literal["oom", "failed"] = "oom" if _is_out_of_memory(exc) else "failed"
+    gpu_full = _is_gpu_full(exc)
+    outcome: Literal["oom", "failed"] = "oom" if gpu_full or _is_host_full(exc) else "failed"
     return Done(
         outcome=outcome,
+        gpu_full=gpu_full,
         error=_traceback(exc),
         retry=not isinstance(exc, InvalidInput),
         clean=False,
     )
 
 
-def _is_out_of_memory(exc: BaseException) -> bool:
-    if isinstance(exc, MemoryError):
-        return True
+def _is_host_full(exc: BaseException) -> bool:
+    # torch's CPU allocator raises a plain RuntimeError.
+    return isinstance(exc, MemoryError) or (
+        isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+    )
+
+
+def _is_gpu_full(exc: BaseException) -> bool:
     torch = sys.modules.get("torch")
-    if torch is None:
+    if torch is None or not isinstance(exc, RuntimeError):
         return False
     if isinstance(exc, torch.OutOfMemoryError):
         return True
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+    # What takes memory beside torch's allocator: CUDA's context, and the libraries' workspaces.
+    return any(said in str(exc) for said in _GPU_FULL)
 
 
 def _traceback(exc: BaseException) -> str:

@@ -23,7 +23,7 @@ class Slot:
     """Runs the trials it is given, one after another.
 
     Args:
-        devices: CUDA_VISIBLE_DEVICES of its children, None to leave it.
+        devices: CUDA_VISIBLE_DEVICES of its first child, None to leave it; then that of each trial.
         on_free: called when it can take a trial.
         on_attempt: called with each attempt when it begins.
         on_over: called with it when the slot is done with it and the server is not yet told.
@@ -39,21 +39,23 @@ class Slot:
         on_over: Callable[[Attempt, Ending], None],
     ) -> None:
         self._tools = tools
-        self._devices = devices
+        self.devices = devices
         self._on_free = on_free
         self._on_attempt = on_attempt
         self._on_over = on_over
-        self._given: asyncio.Queue[LeaseGrant] = asyncio.Queue()
+        self._given: asyncio.Queue[tuple[LeaseGrant, str | None]] = asyncio.Queue()
+        self.lease: str | None = None
         self._child: ChildProcess | None = None
         self._trials = 0
         self._code: Mapping[str, int] = {}
         self.warmth: str | None = None
         self.free = False
 
-    def give(self, grant: LeaseGrant) -> None:
+    def give(self, grant: LeaseGrant, devices: str | None) -> None:
         """Hand over a lease; the slot is not free until its trial is over."""
         self.free = False
-        self._given.put_nowait(grant)
+        self.lease = grant.lease
+        self._given.put_nowait((grant, devices))
 
     async def serve(self) -> None:
         """Run trials until cancelled."""
@@ -61,7 +63,8 @@ class Slot:
         while True:
             self.free = True
             self._on_free()
-            await self._run(await self._given.get())
+            await self._run(*await self._given.get())
+            self.lease = None
 
     async def close(self) -> None:
         """Kill the child with all that stems from it."""
@@ -70,12 +73,12 @@ class Slot:
             child, self._child = self._child, None
             await child.end()
 
-    async def _run(self, grant: LeaseGrant) -> None:
+    async def _run(self, grant: LeaseGrant, devices: str | None) -> None:
         program = read_program(grant.run)
         why = (
             "its `run` is nothing this worker can run"
             if program is None
-            else refusal(program, self._tools.config.allow)
+            else refusal(program, self._tools.config)
         )
         program = program or Program(kind="task", name="")
         attempt = Attempt(self._tools, grant, program)
@@ -84,7 +87,7 @@ class Slot:
             ending = Ending(outcome="failed", error=why, retry=False, clean=True)
             self._on_over(attempt, ending)
             return
-        child = await self._child_for(program)
+        child = await self._child_for(program, devices)
         self.warmth = program.warmth
         self._trials += 1
         ending = await attempt.train(child)
@@ -93,16 +96,18 @@ class Slot:
         if not ending.clean or ending.outcome in ("failed", "oom"):
             await self._fresh(program)
 
-    async def _child_for(self, program: Program) -> ChildProcess:
+    async def _child_for(self, program: Program, devices: str | None) -> ChildProcess:
         child = self._child
         used = self._trials > 0
         if (
             child is None
             or not child.alive
+            or devices != self.devices
             or (used and self.warmth != program.warmth)
             or self._trials >= self._tools.config.trials_per_child
             or changed(self._code)
         ):
+            self.devices = devices
             child = await self._fresh(program)
         return child
 
@@ -111,12 +116,17 @@ class Slot:
         self._trials, self._code, self.warmth = 0, {}, None
         self._child = await ChildProcess.start(
             threads=self._tools.threads,
-            devices=self._devices,
-            preload=self._tools.config.preload and has_torch(),
+            devices=self.devices,
+            preload=self._preloads(program),
         )
-        if program is not None:
+        if program is not None and program.warmth != "command":
             self._child.line.send(Warm(kind=program.kind, name=program.name))
         return self._child
+
+    def _preloads(self, program: Program | None) -> bool:
+        """Tell whether a child loads torch at once; a program loads what it needs itself."""
+        of_its_own = program is not None and program.warmth == "command"
+        return self._tools.config.preload and not of_its_own and has_torch()
 
 
 def changed(code: Mapping[str, int]) -> bool:
