@@ -150,10 +150,7 @@ class Checkpointing:
             path = self._written(step, state)
         elif state:
             raise InvalidInput("a checkpoint is a file or a state, not both")
-        path = Path(path)
-        if self._rank == 0 and not path.is_file():
-            raise InvalidInput(f"there is no checkpoint file at {path}")
-        self._hand_over(step, path)
+        self._hand_over(step, Path(path))
 
     def restore(self, **targets: Any) -> Restored:
         """Put the state of the last checkpoint back: see `TrialHandle.restore`.
@@ -171,7 +168,11 @@ class Checkpointing:
         return Restored(resume.step, state)
 
     def _hand_over(self, step: int, path: Path) -> None:
-        """Take rank 0's complete checkpoint file, which is the handle's from now on."""
+        """Take rank 0's complete checkpoint file, which is the handle's from now on.
+
+        Raises:
+            InvalidInput: there is no such file.
+        """
         raise NotImplementedError
 
     def _written(self, step: int, state: Mapping[str, Any]) -> Path:
@@ -192,6 +193,17 @@ class Checkpointing:
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all processes that train together, given this one's."""
         return [value]
+
+
+def existing(path: Path) -> Path:
+    """Return the path of a checkpoint file.
+
+    Raises:
+        InvalidInput: there is no such file.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"there is no checkpoint file at {path}")
+    return path
 
 
 def whole_step(step: int) -> int:

@@ -38,6 +38,7 @@ class TunerCallback(Callback):
         self._steering = Steering(trial, monitor)
         self._trial = trial
         self._checkpoint = checkpoint
+        self._over = False
 
     @property
     def ckpt_path(self) -> str | None:
@@ -90,11 +91,11 @@ class TunerCallback(Callback):
             trainer.strategy.broadcast,
         )
         if decision is not None and decision.stop:
-            trainer.should_stop = True
+            self._over = trainer.should_stop = True
 
     def _save(self, trainer: Trainer) -> None:
         steering = self._steering
-        if not self._checkpoint or steering.step <= steering.saved:
+        if not self._checkpoint or self._over or steering.step <= steering.saved:
             return
         steering.saved = steering.step
         trainer.save_checkpoint(_HERE)

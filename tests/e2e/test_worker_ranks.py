@@ -28,12 +28,8 @@ def main(trial):
     torch.manual_seed(trial.seed)
     model = DistributedDataParallel(torch.nn.Linear(4, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
-    start = 0
-    if trial.resume is not None:
-        state = torch.load(trial.resume.path)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = trial.resume.step
+    torch.manual_seed(trial.rank)  # each rank draws its own
+    start = trial.restore(model=model, optimizer=optimizer)
     rates, losses = [], []
     for step in range(start + 1, trial.steps + 1):
         data = torch.Generator().manual_seed(100 * step + trial.rank)
@@ -41,6 +37,7 @@ def main(trial):
         for group in optimizer.param_groups:
             group["lr"] = 0.05 * trial.lr_factor
         rates.append(group["lr"])
+        x = torch.nn.functional.dropout(x, 0.3)
         loss = model(x).sub(1.0).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -55,10 +52,7 @@ def main(trial):
             while not os.path.exists("on") and not trial.meet():
                 time.sleep(0.01)
         if trial.should_stop:
-            path = Path(f"state-{step}")
-            if trial.rank == 0:
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
-            trial.checkpoint(step, path)
+            trial.checkpoint(step, model=model, optimizer=optimizer)
             break
     told = {
         "rates": rates, "losses": losses, "pid": os.getpid(), "launcher": os.getppid(),

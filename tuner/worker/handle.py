@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, TrialInterrupted, TunerError
-from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
+from tuner.handle import Checkpointing, ParamValue, Resume, existing, whole_step
 from tuner.wire import Metrics
 from tuner.worker.messages import Decided, Later, Leave, Reported, Saved, Start, ToChild, ToParent
 
@@ -174,6 +174,7 @@ class ChildHandle(Checkpointing):
         return Path(self._start.work)
 
     def _hand_over(self, step: int, path: Path) -> None:
+        existing(path)
         with self._lock:
             self._saved += 1
             kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
