@@ -109,8 +109,8 @@ def main(trial):
 PROGRAMS = {"lightning": LIGHTNING, "transformers": TRANSFORMERS}
 
 
-def halve_after_2(item: wire.ReportItem) -> wire.DecisionView:
-    return wire.DecisionView.model_validate({"lr_factor": 0.5 if item.step >= 2 else 1.0})
+def halve(item: wire.ReportItem) -> wire.DecisionView:
+    return wire.DecisionView.model_validate({"lr_factor": 0.5})
 
 
 @pytest.mark.parametrize("framework", PROGRAMS)
@@ -122,12 +122,12 @@ def test_two_ranks_report_once_and_go_on_bit_equal(framework: str, tmp_path: Pat
         folder.mkdir()
         with FakeServer() as server:
             bench = Bench(folder, server)
-            server.decide = halve_after_2
+            server.decide = halve
             bench.code(PROGRAMS[framework])
             trial = server.add({"entrypoint": "code_main:main", "processes": 2}, steps=4)
             if disturbed:
                 with bench.worker() as worker:
-                    wait_until(lambda: (folder / "at-1-1").exists(), "the third epoch", 120.0)
+                    wait_until((folder / "at-1-1").exists, "the third epoch", 120.0)
                     worker.terminate()
                     assert worker.wait() == 0
                 assert [step for step, _ in trial.checkpoints][-1:] == [2]
