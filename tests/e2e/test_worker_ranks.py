@@ -28,7 +28,7 @@ def main(trial):
     torch.manual_seed(trial.seed)
     model = DistributedDataParallel(torch.nn.Linear(4, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
-    torch.manual_seed(trial.seed + 1 + trial.rank)
+    torch.manual_seed(trial.rank)  # each rank draws its own
     start = trial.restore(model=model, optimizer=optimizer)
     rates, losses = [], []
     for step in range(start + 1, trial.steps + 1):
@@ -36,6 +36,7 @@ def main(trial):
         for group in optimizer.param_groups:
             group["lr"] = 0.05 * trial.lr_factor
         rates.append(group["lr"])
+        x = torch.nn.functional.dropout(x, 0.3)
         loss = model(x).sub(1.0).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()
