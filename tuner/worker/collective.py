@@ -51,7 +51,7 @@ class CollectiveTrial(Checkpointing):
     """
 
     def __init__(self, path: Path, rank: int) -> None:
-        self.rank = self._rank = rank
+        self.rank = rank
         self._lock = threading.Lock()
         self._over = False
         self._wants_stop = False
@@ -66,7 +66,6 @@ class CollectiveTrial(Checkpointing):
             raise
         assert isinstance(joined, Joined)
         self.start = joined.start
-        self._folder = Path(joined.start.work)
         self._decision = Decision(lr_factor=joined.start.lr_factor)
 
     @property
@@ -196,9 +195,9 @@ class CollectiveTrial(Checkpointing):
         self._lines.close()
         self._socket.close()
 
-    def _hand_over(self, step: int, path: Path) -> None:
-        mine = str(path.absolute()) if self.rank == 0 else None
-        self._meet(Call(what="checkpoint", step=step, path=mine))
+    @property
+    def _rank(self) -> int:
+        return self.rank
 
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, given this one's."""
