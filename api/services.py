@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.known_parts import KnownParts
 from api.observe.metrics import Metrics
 from api.sessions import Sessions
 from api.settings import Settings
@@ -37,6 +38,7 @@ class Services:
         hub: tells event streams what is committed.
         streams: places for event streams.
         polls: places for long polls.
+        parts: stored parts of environments.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -55,4 +57,5 @@ class Services:
     network: Network
     metrics: Metrics = field(default_factory=Metrics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: KnownParts = field(default_factory=KnownParts)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -24,6 +24,8 @@ from tuner.wire import (
     BestView,
     CloneStudy,
     Enqueue,
+    EnvironmentPage,
+    EnvironmentView,
     EventPage,
     EventView,
     Extend,
@@ -118,6 +120,11 @@ class StudyHandle:
     def trial(self, number: int) -> TrialDetail:
         """Return one trial with the reports and events of all its attempts."""
         return self._transport.get(TrialDetail, f"{self._path}/trials/{number}")
+
+    def environments(self, number: int) -> list[EnvironmentView]:
+        """Return what a trial's attempts ran on and with, newest first: code, packages, machine."""
+        path = f"{self._path}/trials/{number}/environments"
+        return list(self._transport.pages(EnvironmentPage, path))
 
     def events(self, after: int | None = None) -> Iterator[EventView]:
         """Iterate over the events stored so far, from the one after sequence number `after`."""
@@ -305,27 +312,38 @@ class StudyHandle:
         path = f"{self._path}/export"
         return self._transport.fetch(path, wait_s=TABLE_S, format=format, table=table)
 
-    def ask(self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0) -> LeasedTrial:
+    def ask(
+        self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0, record: bool = True
+    ) -> LeasedTrial:
         """Lease the next trial, to be trained by the caller.
 
         Args:
             wait_s: seconds to wait for one, at most 60.
             report_timeout_s: seconds a report may take before the last known decision is used.
+            record: whether to record the code, packages and machine, for `tuner reproduce`.
 
         Raises:
             NoTrial: there is none now, or the study is over.
         """
-        return ask(self._transport, self.id, wait_s=wait_s, report_timeout_s=report_timeout_s)
+        return ask(
+            self._transport,
+            self.id,
+            wait_s=wait_s,
+            report_timeout_s=report_timeout_s,
+            record=record,
+        )
 
-    def loop(self, *, wait_s: float = 20.0) -> Iterator[LeasedTrial]:
+    def loop(self, *, wait_s: float = 20.0, record: bool = True) -> Iterator[LeasedTrial]:
         """Lease one trial after another until the study is over or starts no further one.
+
+        See `ask` for `record`.
 
         Raises:
             errors.StudyState: the study's trials are run by workers.
         """
         while not self.refresh().is_over and self.view.stopping is None:
             try:
-                yield self.ask(wait_s=wait_s)
+                yield self.ask(wait_s=wait_s, record=record)
             except NoTrial:
                 time.sleep(0.2)
             except WrongState:

@@ -35,12 +35,14 @@ from tuner.worker.leasing import (
 from tuner.worker.link import Link
 from tuner.worker.output import prune_logs
 from tuner.worker.program import tasks
+from tuner.worker.recording import Recording
 from tuner.worker.slots import Slot
 from tuner.worker.spool import Spool
 from tuner.worker.tools import Tools
 
 _LOG = logging.getLogger("tuner.worker")
 _HOUSEKEEPING_S = 0.5
+_RECORD_S = 5.0
 
 
 def run_worker(config: WorkerConfig) -> int:
@@ -94,6 +96,7 @@ class Agent:
                 api=api,
                 batcher=batcher,
                 link=self._link,
+                recording=Recording(api, config.name),
                 work=work,
                 threads=_threads(config.slots),
             )
@@ -101,6 +104,7 @@ class Agent:
                 return await self._work(tools)
             finally:
                 await self._close_slots()
+                await tools.recording.close(0.0 if self._link.away else _RECORD_S)
                 spool.persist()
                 spool.close()
                 shutil.rmtree(work, ignore_errors=True)

@@ -115,6 +115,7 @@ class Attempt:
         self._child = child
         self._began = self._progress_at = time.monotonic()
         child.line.send(start)
+        tools.recording.start(grant, child.variables)
         try:
             return await self._watched(child)
         finally:

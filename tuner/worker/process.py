@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tuner.worker import linux
 from tuner.worker.channel import ParentEnd
@@ -22,11 +23,23 @@ _SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _READ = 64 << 10
 _LIVING: set[int] = set()
+_REAPING = threading.Lock()
 
 
 def reap() -> None:
-    """Collect the orphans that were adopted from children and have ended."""
-    linux.reap_orphans(_LIVING)
+    """Collect the orphans that were adopted from children and have ended, unless not now."""
+    if _REAPING.acquire(blocking=False):
+        try:
+            linux.reap_orphans(_LIVING)
+        finally:
+            _REAPING.release()
+
+
+@contextlib.contextmanager
+def not_reaping() -> Iterator[None]:
+    """Reap nothing meanwhile: other programs are run, whose exit codes would be lost."""
+    with _REAPING:
+        yield
 
 
 def child_environment(
@@ -56,6 +69,8 @@ def kill_all() -> None:
 class ChildProcess:
     """A running child.
 
+    `variables` is the environment that it started with.
+
     Args:
         process: the process, leader of its own session.
         line: the parent's end of its channel.
@@ -64,6 +79,7 @@ class ChildProcess:
     def __init__(self, process: subprocess.Popen[bytes], line: ParentEnd, mark: str) -> None:
         self.pid = process.pid
         self.line = line
+        self.variables: Mapping[str, str] = {}
         self.exited = asyncio.Event()
         self.write: Callable[[bytes], None] = lambda _: None
         self._process = process
@@ -84,6 +100,7 @@ class ChildProcess:
         """Start a child; it loads torch if `preload`."""
         mine, its = socket.socketpair()
         mark = uuid.uuid4().hex
+        variables = child_environment(os.environ, mark=mark, threads=threads, devices=devices)
         with its:
             process = subprocess.Popen(  # noqa: S603 (this program itself)
                 [
@@ -99,9 +116,11 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=[its.fileno()],
                 start_new_session=True,
-                env=child_environment(os.environ, mark=mark, threads=threads, devices=devices),
+                env=variables,
             )
-        return cls(process, await ParentEnd.over(mine), mark)
+        child = cls(process, await ParentEnd.over(mine), mark)
+        child.variables = variables
+        return child
 
     @property
     def alive(self) -> bool:

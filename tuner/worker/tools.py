@@ -12,6 +12,7 @@ from tuner.worker.config import WorkerConfig
 from tuner.worker.link import Link
 from tuner.worker.messages import ResumeFrom, Start
 from tuner.worker.program import Program
+from tuner.worker.recording import Recording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Tools:
     api: WorkerApi
     batcher: Batcher
     link: Link
+    recording: Recording
     work: Path
     threads: int
 
