@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 MASK = "***"
 _SHORTEST = 8
-_SECRET_NAME = r"(?:pass(?:word|wd|phrase)?|secret|token|credential|api_?key|access_?key|auth)"
-_NAMES = re.compile(_SECRET_NAME, re.IGNORECASE)
+_WORD = r"(?:pass(?:word|wd|phrase)|secret|token|credential|api_?key|access_?key|auth(?!or))"
+_NAMES = re.compile(_WORD, re.IGNORECASE)
 _FORMS = re.compile(
     r"""
       AKIA[0-9A-Z]{16}                                     # AWS access key id
@@ -26,7 +26,7 @@ _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(.{1,20000}?)(?=-----END )", re.DOTALL
 )
 _ASSIGNED = re.compile(
-    rf"""(?P<head>\b\w{{0,40}}{_SECRET_NAME}\w{{0,40}}["']?\s{{0,4}}[:=]\s{{0,4}})"""
+    rf"""(?P<head>\b\w{{0,40}}{_WORD}\w{{0,40}}["']?\s{{0,4}}[:=]\s{{0,4}})"""
     r"""(?P<quote>["'])(?P<value>[^"'\s]{6,500})(?P=quote)""",
     re.IGNORECASE,
 )

@@ -13,11 +13,13 @@ from tuner.cli import (
     adopt,
     change,
     control,
+    convert,
     database,
     db,
     events,
     nodes,
     projects,
+    reproduce,
     studies,
     trial,
     watch,
@@ -98,8 +100,10 @@ def root(
 
 
 studies.register(app)
+convert.register(app)
 adopt.register(app)
 trial.register(app)
+reproduce.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

@@ -36,12 +36,9 @@ class Recording:
     def _run(self) -> None:
         try:
             self._send()
-        except TunerError as exc:
-            _LOG.info(
-                "trial %d has no record of its environment: %s", self._grant.number, exc.detail
-            )
-        except Exception as exc:  # a closed client among them
-            _LOG.info("trial %d has no record of its environment: %s", self._grant.number, exc)
+        except Exception as exc:  # a closed client's among them
+            why = exc.detail if isinstance(exc, TunerError) else repr(exc)
+            _LOG.info("trial %d has no record of its environment: %s", self._grant.number, why)
 
     def _send(self) -> None:
         parts = _recorder().record(What.of_run(self._grant.run, Path.cwd()))

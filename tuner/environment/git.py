@@ -40,8 +40,8 @@ def git(folder: Path, *arguments: str, timeout: float = TIMEOUT_S, text: bytes =
         "LC_ALL": "C",
     }
     try:
-        done = subprocess.run(
-            ["git", *_SAFE, "-C", str(folder), *arguments],
+        done = subprocess.run(  # noqa: S603 (arguments of our own)
+            ["git", *_SAFE, "-C", str(folder), *arguments],  # noqa: S607
             capture_output=True, timeout=timeout, check=True, env=environment, input=text,
         )  # fmt: skip
     except subprocess.CalledProcessError as exc:

@@ -30,7 +30,7 @@ def installed_for(executable: str) -> tuple[str, dict[str, str]] | None:
     if os.path.realpath(executable) == os.path.realpath(sys.executable):
         return None
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (what the trial's command names)
             [executable, "-c", _LIST],
             capture_output=True, timeout=_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip

@@ -39,7 +39,8 @@ class What:
         if isinstance(section.get("entrypoint"), str):
             return cls(kind="entrypoint", words=(section["entrypoint"],), folder=folder)
         if isinstance(command, Sequence) and not isinstance(command, str):
-            return cls(kind="command", words=tuple(map(str, command)), folder=folder)
+            words = (word for one in command for word in ([one] if isinstance(one, str) else one))
+            return cls(kind="command", words=tuple(map(str, words)), folder=folder)
         return cls(kind="loop", words=tuple(sys.argv[:1]), folder=folder)
 
     @property
@@ -59,7 +60,7 @@ class What:
         if self.kind == "entrypoint":
             return _module_places(self.words[0].partition(":")[0], self.folder)
         if self.kind == "loop":
-            scripts = (Path(os.path.join(self.folder, word)) for word in self.words)
+            scripts = (self.folder / word for word in self.words)
             ours = os.path.realpath(sys.prefix) + os.sep
             found = (path.resolve() for path in scripts if path.is_file())
             return tuple(path for path in found if not str(path).startswith(ours))
@@ -67,7 +68,7 @@ class What:
             module = self.words[self.words.index("-m") + 1]
             if places := _module_places(module, self.folder):
                 return places
-        files = (Path(os.path.join(self.folder, word)) for word in self.words)
+        files = (self.folder / word for word in self.words)
         return tuple(path.resolve() for path in files if path.is_file() and _is_code(path))
 
 

@@ -9,6 +9,7 @@ import platform
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tuner.environment import machine as machines
@@ -57,6 +58,7 @@ class Recorder:
         """Return the environment in which a program would start now.
 
         Args:
+            what: the program.
             variables: the environment it gets; this process's by default.
         """
         with self._lock:
@@ -101,5 +103,5 @@ def _program(what: What) -> list[str]:
     known = secret_values(os.environ)
     words = [mask(word, known)[0] for word in what.words]
     if what.kind == "loop":
-        words = [os.path.basename(word) for word in words]
+        words = [Path(word).name for word in words]
     return [line(word, longest=_LONGEST_WORD) for word in words[:_MOST_WORDS]]
