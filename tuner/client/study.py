@@ -288,13 +288,18 @@ class StudyHandle:
         self,
         path: str | Path | None = None,
         format: Literal["yaml", "json"] = "yaml",  # noqa: A002
+        *,
+        trial: int | None = None,
     ) -> str:
-        """Return the document that replays the best trial; write it to `path` if one is given.
+        """Return the document that replays a trial, the best one by default.
+
+        It is written to `path` if one is given.
 
         Raises:
-            NotFound: no trial has a value yet.
+            NotFound: no trial has a value yet, or there is none of this number.
         """
-        response = self._transport.send("GET", f"{self._path}/export", query={"format": format})
+        query = {"format": format, "trial": trial}
+        response = self._transport.send("GET", f"{self._path}/export", query=query)
         if path is not None:
             Path(path).write_bytes(response.content)
         return response.text

@@ -40,12 +40,12 @@ class Source:
     def _find(self, path: Path) -> Any:
         node = self._document
         for part in path:
-            if (isinstance(node, dict) and part in node) or (
-                isinstance(node, list) and isinstance(part, int) and part < len(node)
-            ):
-                node = node[part]
-            else:
+            held = isinstance(node, dict) and part in node
+            if not held and isinstance(node, list) and isinstance(part, int):
+                held = part < len(node)
+            if not held:
                 return _NOTHING
+            node = node[part]
         return node
 
     def use(self, *path: str | int) -> Any:

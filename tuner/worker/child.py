@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tuner.worker import runner
 from tuner.worker.channel import ChannelClosed, ChildEnd
-from tuner.worker.handle import ChildHandle
+from tuner.worker.handle import ChildHandle, Line
 from tuner.worker.linux import die_with_parent
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
 from tuner.worker.reset import Baseline, release_memory
@@ -26,9 +26,9 @@ _MOST_FILES = 2000
 
 
 class Child:
-    """Takes trials from the channel until the parent closes it."""
+    """Takes trials from the channel until the parent closes it, or there is nothing more."""
 
-    def __init__(self, line: ChildEnd) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
         self._baseline = Baseline()
         self._code: dict[str, int] = {}
