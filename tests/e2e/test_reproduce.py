@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,3 +184,16 @@ def test_an_own_loop_leaves_its_record_too(server: ServerProcess, tmp_path: Path
     assert "own loop" in done.stderr
     done = reproduce(server, tmp_path, "loop", "99")
     assert done.returncode == 3
+
+
+def test_the_loop_of_the_guide_on_coming_from_elsewhere(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNER_URL", server.url)
+    monkeypatch.setenv("TUNER_TOKEN", server.token)
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "coming-from.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```", guide.read_text(), re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(compile(block, str(guide), "exec"), names)
+    assert "'x':" in capsys.readouterr().out
+    names["client"].close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,9 @@ def test_the_command_ends_with_a_line_at_what_it_can_not_read(raw: bytes, tmp_pa
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_guides_example_is_what_comes_out() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "coming-from.md"
+    source, made = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.M | re.S)
+    assert convert(parse_yaml(source)).document == parse_yaml(made)
