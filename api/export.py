@@ -11,9 +11,10 @@ from ruamel.yaml import YAML
 from api import history, studies, views
 from api.services import Services
 from storage.memory import Reader
+from tuner.command import without
 from tuner.decision import Outcome
 from tuner.errors import NotFound
-from tuner.spec import HalveOnPlateau, RateSchedule, StudySpec
+from tuner.spec import HalveOnPlateau, RateSchedule, RunCommand, StudySpec
 from tuner.study import Study
 from tuner.trial import Report, Trial
 from tuner.wire import TrialExport
@@ -62,7 +63,7 @@ def document_of(study: Study, trial: Trial) -> dict[str, Any]:
         "pruner": {"name": "none"},
         "policies": _policies(spec, trial),
         "budget": {"trials": 1} | ({} if steps is None else {"steps": steps}),
-        "run": _plain(spec, "run"),
+        "run": _run(spec, trial),
         "retry": _plain(spec, "retry"),
         "queue": _plain(spec, "queue"),
     }
@@ -73,6 +74,15 @@ def _plain(spec: StudySpec, section: str) -> Any:
     return spec.model_dump(
         mode="json", include={section}, exclude_none=True, exclude_defaults=True
     ).get(section, {})
+
+
+def _run(spec: StudySpec, trial: Trial) -> Any:
+    run = _plain(spec, "run")
+    if isinstance(spec.run, RunCommand):
+        absent = spec.build_space().parameters.keys() - trial.params.keys()
+        kept = without(spec.run.items, absent)
+        run["command"] = [item if isinstance(item, str) else list(item) for item in kept]
+    return run
 
 
 def _policies(spec: StudySpec, trial: Trial) -> list[dict[str, Any]]:

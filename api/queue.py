@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
-from tuner.spec import RunEntrypoint, RunTask
+from tuner.allow import allows_command, allows_entrypoint, allows_variable
+from tuner.command import outline, shown
+from tuner.spec import RunCommand, RunEntrypoint, RunTask
 from tuner.study import Study
 from tuner.trial import StudyState, Worker
 
@@ -75,15 +76,36 @@ def why_not(study: Study, workers: Sequence[Worker]) -> str | None:
     return None
 
 
-def _why_unable(run: RunTask | RunEntrypoint, near: Sequence[Worker], project: str) -> str:
+def _why_unable(
+    run: RunTask | RunEntrypoint | RunCommand, near: Sequence[Worker], project: str
+) -> str:
     if not near:
         return f"no worker serves the project {project}"
     if isinstance(run, RunTask):
         return f"no worker knows the task {run.task}"
-    return f"no worker allows {run.entrypoint}"
+    if isinstance(run, RunEntrypoint):
+        return f"no worker allows {run.entrypoint}"
+    if not any(_allows(run, worker) for worker in near):
+        return f"no worker allows the command {shown(run.items)}"
+    names = ", ".join(sorted(run.env))
+    return f"no worker that allows the command lets studies set {names}"
 
 
-def _can_run(run: RunTask | RunEntrypoint, worker: Worker) -> bool:
+def _can_run(run: RunTask | RunEntrypoint | RunCommand, worker: Worker) -> bool:
     if isinstance(run, RunTask):
         return run.task in worker.tasks
-    return any(fnmatchcase(run.entrypoint, pattern) for pattern in worker.allow)
+    if isinstance(run, RunEntrypoint):
+        return allows_entrypoint(worker.allow, run.entrypoint)
+    may_set = all(allows_variable(worker.allow_env, name) for name in run.env)
+    return may_set and _allows(run, worker)
+
+
+def _allows(run: RunCommand, worker: Worker) -> bool:
+    """Tell whether a worker allows a command whose values are not known yet.
+
+    Each trial's own command line is checked again by the worker itself.
+    """
+    return all(
+        allows_command(worker.allow_commands, outline(run.items, groups=groups))
+        for groups in (True, False)
+    )

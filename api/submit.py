@@ -11,11 +11,12 @@ from api import search
 from api.views import document
 from storage.memory import Reader
 from storage.transaction import Transaction
+from tuner import command
 from tuner.defaults import normalise
 from tuner.errors import DuplicateName
 from tuner.folk import rules_of_thumb
 from tuner.space import Categorical, Space
-from tuner.spec import RunEntrypoint, RunTask, StudySpec, check
+from tuner.spec import RunCommand, RunEntrypoint, RunTask, StudySpec, check
 from tuner.study import Study
 from tuner.trial import Event, EventKind, Origin
 from tuner.wire import CloneStudy
@@ -118,6 +119,8 @@ def _stem(spec: StudySpec) -> str:
         stem = spec.run.task
     elif isinstance(spec.run, RunEntrypoint):
         stem = spec.run.entrypoint.replace(":", ".")
+    elif isinstance(spec.run, RunCommand):
+        stem = command.stem(spec.run.items)
     else:
         stem = spec.run
     return stem[:_LONGEST_STEM]
@@ -149,7 +152,7 @@ def _merge(old: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 def _mixes(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Tell whether the keys of a changed section go with those of the old one."""
     if key == "run":
-        return not {"task", "entrypoint"} & new.keys()
+        return not {"task", "entrypoint", "command"} & new.keys()
     if key == "pruner":
         return bool(new.get("name", old["name"]) == old["name"])
     return True

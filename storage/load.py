@@ -228,6 +228,8 @@ def _worker(row: RowMapping) -> Worker:
         seen_at=rows.aware(row["seen_at"]),
         token_id=row["token_id"],
         project=row["project"],
+        allow_commands=rows.read_strings(row["allow_commands"] or "[]"),
+        allow_env=rows.read_strings(row["allow_env"] or "[]"),
     )
 
 

@@ -230,6 +230,8 @@ def worker_row(worker: Worker) -> Row:
         "seen_at": naive(worker.seen_at),
         "token_id": worker.token_id,
         "project": worker.project,
+        "allow_commands": to_json(worker.allow_commands),
+        "allow_env": to_json(worker.allow_env),
     }
 
 

@@ -166,6 +166,8 @@ workers = Table(
     Column("seen_at", DateTime, nullable=False),
     Column("token_id", String(40)),
     Column("project", Text),
+    Column("allow_commands", Text),
+    Column("allow_env", Text),
 )
 
 tokens = Table(

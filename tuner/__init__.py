@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from tuner.decision import Action, Decision, Outcome
     from tuner.errors import TunerError
     from tuner.handle import TrialHandle
+    from tuner.train.local import LocalTrial
+    from tuner.worker.current import current_trial
 
 __all__ = [
     "Action",
     "Client",
     "Decision",
     "LeasedTrial",
+    "LocalTrial",
     "Outcome",
     "StudyHandle",
     "TrialHandle",
     "TunerError",
+    "current_trial",
     "open_storage",
 ]
 
@@ -32,10 +36,12 @@ _HOME = {
     "Client": "tuner.client",
     "Decision": "tuner.decision",
     "LeasedTrial": "tuner.client",
+    "LocalTrial": "tuner.train.local",
     "Outcome": "tuner.decision",
     "StudyHandle": "tuner.client",
     "TrialHandle": "tuner.handle",
     "TunerError": "tuner.errors",
+    "current_trial": "tuner.worker.current",
     "open_storage": "tuner._server_path",
 }
 

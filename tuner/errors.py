@@ -204,6 +204,12 @@ class TrialInterrupted(TunerError):
     slug, title = "trial-interrupted", "The trial was interrupted"
 
 
+class OutsideTrial(TunerError):
+    """No trial is under way in this process or around it."""
+
+    slug, title = "outside-trial", "No trial is under way here"
+
+
 def _tree(cls: type[TunerError]) -> list[type[TunerError]]:
     return [cls, *(leaf for child in cls.__subclasses__() for leaf in _tree(child))]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -45,3 +47,11 @@ def headline(text: str) -> str:
     after = lines[frames[-1] + 1 :] if frames else []
     found = next((line for line in after if line and not line[0].isspace()), "")
     return (found or "".join(lines[-1:])).strip()[:500]
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, and which near one is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what}; {hint}known are {', '.join(names)}"

@@ -208,8 +208,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker process on a node. `allow` are patterns of entrypoints it may run.
+    """A worker process on a node.
 
+    `allow`, `allow_commands` and `allow_env` are patterns of the entrypoints and commands it may
+    run, and of the variables studies may set: `tuner.allow` says what they match.
     `token_id` names the access token it registered with, `project` that token's project.
     """
 
@@ -225,6 +227,8 @@ class Worker:
     seen_at: datetime
     token_id: str | None = None
     project: str | None = None
+    allow_commands: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with `changes` applied."""

@@ -30,6 +30,32 @@ async def test_a_worker_is_shown_with_what_it_runs(tmp_path: Path) -> None:
         assert shown.running == ["s/0", "s/1"]
 
 
+async def test_a_command_is_leased_to_who_allows_it(tmp_path: Path) -> None:
+    run = {"command": ["python", "train.py", "--x={x}"], "env": {"MODE": "fast"}}
+    async with serve(tmp_path) as node:
+        await node.submit(run=run)
+        stranger = await node.register(name="stranger", allow_commands=["python other.py *"])
+        assert (await node.acquire(stranger)).leases == []
+        note = (await node.http.get("/api/v1/studies/s")).json()["note"]
+        assert note == "no worker allows the command python train.py --x={x}"
+        friend = await node.register(
+            name="friend", allow_commands=["python train.py *"], allow_env=["MODE"]
+        )
+        (grant,) = (await node.acquire(friend)).leases
+        assert grant.run["command"] == run["command"]
+        page = WorkerPage.model_validate((await node.http.get("/api/v1/workers")).json())
+        shown = page.items[0]
+        assert (shown.allow_commands, shown.allow_env) == (["python train.py *"], ["MODE"])
+
+
+async def test_a_pattern_of_commands_must_be_one(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        body = {"name": "w", "host": "h", "slots": 1, "allow_commands": ["python 'train.py"]}
+        reply = await node.post("/workers", body)
+        assert reply.status_code == 422
+        assert "cut into words" in reply.json()["detail"]
+
+
 async def test_a_worker_is_told_the_terms(tmp_path: Path) -> None:
     async with serve(tmp_path, lease_s=12.0, heartbeat_s=4.0) as node:
         reply = await node.post("/workers", {"name": "w", "host": "h", "slots": 1})

@@ -211,6 +211,7 @@ class _Move:
                 worker_id=name, name=name, host="h", slots=2, gpus=("0", "1"),
                 labels={"gpu": "a100"}, allow=("pkg:*",), tasks=("digits",),
                 registered_at=self.now, seen_at=self.now,
+                allow_commands=("python train.py *",), allow_env=("WANDB_*",),
             )
         )  # fmt: skip
 

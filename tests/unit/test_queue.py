@@ -14,6 +14,7 @@ from tuner.trial import EndReason, StudyState, Worker
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ENTRY = {"entrypoint": "pkg.train:main"}
+COMMAND = {"command": ["p", "train.py", "--lr", "{lr}", ["-x", "{trial.resume.path}"]]}
 
 
 def study(number: int, **changes: Any) -> Study:
@@ -94,6 +95,38 @@ def test_order(
         (ENTRY, {}, {"allow": ("pkg.training:*",)}, "no worker allows pkg.train:main"),
         (ENTRY, {}, {"allow": ("kg.train:*",)}, "no worker allows pkg.train:main"),  # whole
         (ENTRY, {}, {"allow": ()}, "no worker allows pkg.train:main"),
+        (COMMAND, {}, {"allow_commands": ("p train.py *",)}, None),
+        (COMMAND, {}, {"allow_commands": ("p train.py --lr *",)}, None),
+        (  # a placeholder is matched by a wildcard only
+            COMMAND,
+            {},
+            {"allow_commands": ("p train.py --lr {lr} *",)},
+            "no worker allows the command p train.py --lr {lr} [-x {trial.resume.path}]",
+        ),
+        (  # with all groups and with none
+            COMMAND,
+            {},
+            {"allow_commands": ("p train.py --lr *  -x *", "p other.py *")},
+            "no worker allows the command p train.py --lr {lr} [-x {trial.resume.path}]",
+        ),
+        (
+            COMMAND,
+            {},
+            {},
+            "no worker allows the command p train.py --lr {lr} [-x {trial.resume.path}]",
+        ),
+        (
+            {**COMMAND, "env": {"A": "1"}},
+            {},
+            {"allow_commands": ("p *",), "allow_env": ("A",)},
+            None,
+        ),
+        (
+            {**COMMAND, "env": {"B": "1", "A": "2"}},
+            {},
+            {"allow_commands": ("p *",), "allow_env": ("A",)},
+            "no worker that allows the command lets studies set A, B",
+        ),
         ({"task": "digits-mlp"}, {}, {}, None),
         ({"task": "digits-cnn"}, {}, {}, "no worker knows the task digits-cnn"),
         (ENTRY, {"gpu": "a100"}, {"labels": {"gpu": "a100", "rack": "1"}}, None),

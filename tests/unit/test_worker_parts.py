@@ -26,7 +26,12 @@ from tuner.worker.gpus import Gpu, pin, resolve
 from tuner.worker.messages import Done, Leave, Ready
 from tuner.worker.output import RING, Output, log_path, prune_logs
 from tuner.worker.process import child_environment
-from tuner.worker.program import Program, read_program, refusal
+from tuner.worker.program import Program, read_program, refusal, refused_command
+
+
+def config(**changes: Any) -> WorkerConfig:
+    return WorkerConfig(url="http://server.test", **changes)
+
 
 FOUR = tuple(Gpu(ident=str(n), name="g") for n in range(4))
 
@@ -94,14 +99,40 @@ def test_entrypoints_are_allowed_by_patterns(
     entrypoint: str, allow: tuple[str, ...], allowed: bool
 ) -> None:
     program = Program(kind="entrypoint", name=entrypoint)
-    assert (refusal(program, allow) is None) is allowed
+    assert (refusal(program, config(allow=allow)) is None) is allowed
 
 
 def test_an_unknown_task_is_refused_by_name() -> None:
-    why = refusal(Program(kind="task", name="nope"), ())
+    why = refusal(Program(kind="task", name="nope"), config())
     assert why is not None
     assert "nope" in why
-    assert refusal(Program(kind="task", name="digits-mlp"), ()) is None
+    assert refusal(Program(kind="task", name="digits-mlp"), config()) is None
+
+
+def test_a_command_is_read_as_the_document_says() -> None:
+    run = {"command": ["p", "{lr}", ["-x", "{x}"]], "progress_timeout": 3.0, "newer": 1}
+    program = read_program(run)
+    assert program is not None
+    assert (program.kind, program.warmth, program.progress_timeout) == ("command", "command", 3.0)
+    assert program.name == "p {lr} [-x {x}]"
+    assert read_program({"command": "p"}) is None
+
+
+def test_variables_are_allowed_by_patterns() -> None:
+    program = read_program({"command": ["p"], "env": {"WANDB_MODE": "x", "PATH": "/tmp"}})
+    assert program is not None
+    assert refusal(program, config(allow_env=("WANDB_*", "PATH"))) is None
+    why = refusal(program, config(allow_env=("WANDB_*",)))
+    assert why == "this worker does not let studies set PATH"
+
+
+def test_a_command_line_is_checked_as_it_will_be_run() -> None:
+    allowing = config(allow_commands=("python train.py --lr *",))
+    assert refused_command(["python", "train.py", "--lr", "0.1"], allowing) is None
+    why = refused_command(["python", "train.py", "--evil"], allowing)
+    assert why == "this worker does not allow the command python train.py --evil"
+    with pytest.raises(InvalidInput, match="cut into words"):
+        config(allow_commands=("python 'train.py",))
 
 
 def test_output_keeps_head_and_tail(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tuner.cli import (
     events,
     nodes,
     projects,
+    reporting,
     reproduce,
     studies,
     trial,
@@ -104,6 +105,7 @@ convert.register(app)
 adopt.register(app)
 trial.register(app)
 reproduce.register(app)
+reporting.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

@@ -22,6 +22,10 @@ NOT_FOUND = 3
 NOT_ALLOWED = 4
 UNREACHABLE = 5
 NO_SUCCESS = 6
+STOP = 10
+"""Of `tuner report`: the decision is to stop."""
+LEAVE = 11
+"""Of `tuner report`: the worker leaves; checkpoint and end."""
 INTERRUPTED = 130
 
 _CODES: tuple[tuple[type[TunerError], int], ...] = (

@@ -82,6 +82,18 @@ def worker(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Entrypoints that may run: pkg.module:*; repeatable."),
     ] = None,
+    allow_command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Commands that may run: 'python train.py *'; repeatable."
+        ),
+    ] = None,
+    allow_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Variables studies may set for commands: WANDB_*; repeatable."
+        ),
+    ] = None,
     until_idle: Annotated[
         float | None,
         typer.Option(
@@ -125,6 +137,8 @@ def worker(
         gpus=tuple(part.strip() for part in gpus.split(",") if part.strip()),
         labels=read_labels(labels or []),
         allow=tuple(allow or ()),
+        allow_commands=tuple(allow_command or ()),
+        allow_env=tuple(allow_env or ()),
         until_idle=until_idle,
     )
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})

@@ -15,9 +15,12 @@ from pathlib import Path
 from tuner.errors import InvalidInput
 from tuner.reproduce.recorded import Recorded
 from tuner.reproduce.replay import Replay
+from tuner.wire import LeaseGrant
 from tuner.worker.messages import Done, Start
 from tuner.worker.program import Program, read_program
+from tuner.worker.starting import start_of
 
+_TIMEOUT_S = 10.0
 _THREADS = "OMP_NUM_THREADS"
 _OF_THE_MACHINE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 _SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN")
@@ -44,9 +47,7 @@ def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outco
     """
     program = read_program(recorded.run)
     if program is None:
-        raise InvalidInput(
-            "the trial was trained in a loop of its owner's; there is nothing to run"
-        )
+        raise InvalidInput("the trial was trained in its owner's own loop: there is nothing to run")
     with tempfile.TemporaryDirectory(prefix="tuner-reproduce-") as name:
         place = Path(name)
         work = place / "work"
@@ -59,7 +60,9 @@ def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outco
 
 
 def _start(recorded: Recorded, program: Program, work: Path, threads: int) -> Start:
-    return Start(
+    grant = LeaseGrant(
+        lease="",
+        study_id=0,
         study=recorded.study,
         number=recorded.number,
         attempt=1,
@@ -67,12 +70,12 @@ def _start(recorded: Recorded, program: Program, work: Path, threads: int) -> St
         seed=recorded.seed,
         steps=recorded.steps,
         metric=recorded.metric,
-        kind=program.kind,
-        name=program.name,
-        options=dict(program.options),
+        mode="min",
+        run=recorded.run,
         lr_factor=recorded.first_level,
-        work=str(work),
-        threads=threads,
+    )
+    return start_of(
+        grant, program, work, threads=threads, report_timeout=_TIMEOUT_S, kill_grace=_TIMEOUT_S
     )
 
 

@@ -1,5 +1,6 @@
 """The study document: what a user submits, strictly read from JSON or YAML."""
 
+from tuner.spec.command import RunCommand
 from tuner.spec.models import (
     Budget,
     Objective,
@@ -45,6 +46,7 @@ __all__ = [
     "Repeats",
     "Retry",
     "Run",
+    "RunCommand",
     "RunEntrypoint",
     "RunTask",
     "Sampler",

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
+from tuner.spec.command import RunCommand
 from tuner.spec.space import SpaceSpec, build_space
 from tuner.spec.steering import Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
@@ -98,17 +99,21 @@ def _run_kind(run: Any) -> str | None:
         return "RunTask"
     if isinstance(run, RunEntrypoint) or (isinstance(run, dict) and "entrypoint" in run):
         return "RunEntrypoint"
+    if isinstance(run, RunCommand) or (isinstance(run, dict) and "command" in run):
+        return "RunCommand"
     return "external" if run == "external" else None
 
 
 Run = Annotated[
     Annotated[RunTask, Tag("RunTask")]
     | Annotated[RunEntrypoint, Tag("RunEntrypoint")]
+    | Annotated[RunCommand, Tag("RunCommand")]
     | Annotated[Literal["external"], Tag("external")],
     Discriminator(
         _run_kind,
         custom_error_type="run_kind",
-        custom_error_message="give {task: NAME}, {entrypoint: 'pkg.module:function'} or external",
+        custom_error_message="give {task: NAME}, {entrypoint: 'pkg.module:function'}, "
+        "{command: [PROGRAM, ARGUMENT, ...]} or external",
     ),
 ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -18,7 +17,10 @@ from ruamel.yaml.error import YAMLError
 
 from tuner.constraints import parse as parse_constraint
 from tuner.errors import Fault, InvalidInput, Malformed
+from tuner.spec.command import RunCommand
+from tuner.spec.command import faults as command_faults
 from tuner.spec.models import StudySpec
+from tuner.text import unknown
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DOCUMENT = 1_000_000
@@ -66,6 +68,9 @@ def check(document: object) -> StudySpec:
             parse_constraint(text, space.parameters)
         except InvalidInput as exc:
             faults.append(Fault(where=f"constraints.{i}", message=exc.detail))
+    if isinstance(spec.run, RunCommand):
+        metric, steps = spec.objective.metric, spec.budget.steps
+        faults += command_faults(spec.run, space, metric=metric, steps=steps)
     if faults:
         raise InvalidInput(_summary(faults), faults)
     return spec
@@ -186,10 +191,10 @@ def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> N
 def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
-        return _unknown("key", str(error["loc"][-1]), _known_keys(model, error["loc"][:-1]))
+        return unknown("key", str(error["loc"][-1]), _known_keys(model, error["loc"][:-1]))
     if error["type"] == "union_tag_invalid":
         tags = [t.strip(" '") for t in context["expected_tags"].split(",")]
-        return _unknown(context["discriminator"].strip("'"), context["tag"], tags)
+        return unknown(context["discriminator"].strip("'"), context["tag"], tags)
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "entrypoint":
         return "should look like package.module:function"
     if error["type"] == "literal_error":
@@ -214,12 +219,6 @@ def _where(loc: tuple[int | str, ...], document: object, keep_last: bool) -> str
 def _summary(faults: list[Fault]) -> str:
     first = f"{faults[0].where}: {faults[0].message}" if faults[0].where else faults[0].message
     return first if len(faults) == 1 else f"{first} (and {len(faults) - 1} more)"
-
-
-def _unknown(what: str, given: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what}; {hint}known are {', '.join(sorted(known))}"
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

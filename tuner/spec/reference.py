@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tuner.spec import models, steering
+from tuner.spec import command, models, steering
 from tuner.spec.space import ParameterSpec
 
 MARK = "<!-- rendered by tuner.spec.reference -->\n"
@@ -36,6 +36,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("repeats", models.Repeats),
     ("run: a built-in task", models.RunTask),
     ("run: a function of one's own", models.RunEntrypoint),
+    ("run: a program of one's own", command.RunCommand),
+    ("run: a program of one's own, report", command.Lines),
     ("retry", models.Retry),
     ("queue", models.Queue),
 )

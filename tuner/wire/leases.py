@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tuner.allow import checked_pattern
 from tuner.decision import Action, Outcome
 from tuner.text import Label
 from tuner.trial import TrialState
 from tuner.wire.base import Finite, Metrics, Problem, Reply, Request, Step, Text, Token
+
+CommandPattern = Annotated[str, Field(max_length=1000), AfterValidator(checked_pattern)]
 
 
 class RegisterWorker(Request):
@@ -23,6 +26,10 @@ class RegisterWorker(Request):
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
     allow: Annotated[list[Label], Field(max_length=100)] = Field(default_factory=list)
     tasks: Annotated[list[Label], Field(max_length=1000)] = Field(default_factory=list)
+    allow_commands: Annotated[list[CommandPattern], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    allow_env: Annotated[list[Label], Field(max_length=100)] = Field(default_factory=list)
 
 
 class Registered(Reply):
@@ -183,6 +190,8 @@ class WorkerView(Reply):
     gpus: list[str]
     labels: dict[str, str]
     allow: list[str]
+    allow_commands: list[str] = Field(default_factory=list)
+    allow_env: list[str] = Field(default_factory=list)
     alive: bool
     seen_at: datetime
     running: list[str]

@@ -155,6 +155,8 @@ class Agent:
             gpus=[gpu.name for gpu in self._gpus],
             labels=dict(config.labels),
             allow=list(config.allow),
+            allow_commands=list(config.allow_commands),
+            allow_env=list(config.allow_env),
             tasks=list(tasks()),
         )
 

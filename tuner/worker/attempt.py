@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from tuner.errors import InvalidInput, NotFound, StaleAttempt, TrialEnded, TunerError
+from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
 from tuner.problems import error_of
 from tuner.wire import (
     DecisionView,
@@ -104,11 +104,16 @@ class Attempt:
         self._output = Output(path, head=tools.config.log_bytes)
         child.write = self._output.write
         try:
-            start = tools.start(grant, self._program, self._work, await self._resume())
+            resume = await self._resume()
         except (TunerError, OSError) as exc:
             child.devour()
             why = f"the checkpoint can't be fetched: {exc}"
             return Ending(outcome="failed", error=why, clean=True)
+        try:
+            start = tools.start(grant, self._program, self._work, resume)
+        except (NotAllowed, InvalidInput) as exc:
+            child.devour()
+            return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
         if self._leave_by is not None or self._lost:
             child.devour()
             return Ending(outcome="lost" if self._lost else "left", clean=True)

@@ -15,8 +15,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tuner.worker import runner
+from tuner.worker import runner, supervisor
+from tuner.worker.broker import Broker
 from tuner.worker.channel import ChannelClosed, ChildEnd
+from tuner.worker.current import SOCKET, being
 from tuner.worker.handle import ChildHandle, Line
 from tuner.worker.linux import die_with_parent
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
@@ -58,7 +60,7 @@ class Child:
         self._baseline.restore(Path(start.work))
         self._line.send(Started())
         handle = ChildHandle(self._line, start)
-        done = runner.run(handle, start)
+        done = train(handle, start)
         del handle
         with contextlib.suppress(Exception):
             sys.stdout.flush()
@@ -76,6 +78,18 @@ class Child:
             if isinstance(file, str) and is_users(file) and len(self._code) < _MOST_FILES:
                 with contextlib.suppress(OSError):
                     self._code[file] = Path(file).stat().st_mtime_ns
+
+
+def train(handle: ChildHandle, start: Start) -> Done:
+    """Run a trial; while the user's own code runs, its other processes reach `handle`, too."""
+    if start.kind == "task":
+        return runner.run(handle, start)
+    if start.kind == "command":
+        return supervisor.run(handle, start)
+    broker = Broker(handle, Path(start.work))
+    os.environ[SOCKET] = str(broker.path)
+    with broker, being(handle):
+        return runner.run(handle, start)
 
 
 _LIBRARIES = tuple(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tuner.allow import words_of
 from tuner.errors import Fault, InvalidInput
 
 IDLE_S = 10.0
@@ -33,6 +34,9 @@ class WorkerConfig:
             which there are, `("none",)` hides all of them, empty leaves the environment as it is.
         labels: what studies may ask for in `queue.labels`.
         allow: patterns (fnmatch) of the entrypoints that may run, such as `pkg.module:*`.
+        allow_commands: patterns of the commands that may run, such as `python train.py *`;
+            `tuner.allow` says what they match.
+        allow_env: patterns (fnmatch) of the environment variables that studies may set for them.
         until_idle: leave after so long without work; None stays.
         report_timeout: how long a report waits for its decision at most.
         request_timeout: after how long an unanswered request counts as failed.
@@ -58,6 +62,8 @@ class WorkerConfig:
     gpus: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
+    allow_commands: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
     until_idle: float | None = None
     name: str = field(default_factory=default_name)
     report_timeout: float = 5.0
@@ -91,6 +97,8 @@ class WorkerConfig:
         if faults:
             names = ", ".join(f"{one.where} ({getattr(self, one.where)})" for one in faults)
             raise InvalidInput(f"the worker can't be set up so: {names} out of range", faults)
+        for pattern in self.allow_commands:
+            words_of(pattern)
 
 
 def _folder() -> Path:

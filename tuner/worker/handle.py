@@ -109,12 +109,24 @@ class ChildHandle:
         return self._decision.stop
 
     @property
+    def decision(self) -> Decision:
+        """The last decision returned."""
+        return self._decision
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the trial was asked to leave; unlike with `should_stop`, it may not know yet."""
+        with self._lock:
+            self._drain()
+            return self._leave
+
+    @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to leave: checkpoint, then return."""
+        """Whether to end: the decision was to stop, or the trial was asked to leave."""
         with self._lock:
             self._drain()
             self.left |= self._leave
-            return self._leave
+            return self._leave or self._newest.stop
 
     def report(
         self, step: int, value: float, metrics: Mapping[str, float] | None = None
@@ -147,6 +159,17 @@ class ChildHandle:
             problem, self._problem = self._problem, None
             if problem is not None:
                 raise problem
+            return self._decision
+
+    def catch_up(self) -> Decision:
+        """Take in what the server said since the last report, as the decision in force from now on.
+
+        Raises:
+            ChannelClosed: the parent is gone.
+        """
+        with self._lock:
+            self._drain()
+            self._decision = self._newest
             return self._decision
 
     def checkpoint(self, step: int, path: Path) -> None:

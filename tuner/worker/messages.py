@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from tuner.spec.command import Lines
 from tuner.wire import DecisionView, Metrics, Step
 
 
@@ -16,7 +17,7 @@ class Message(BaseModel):
 
 
 class Warm(Message):
-    """Parent: load what this program needs. Failures show when a trial needs it."""
+    """Parent: load what this function needs. Failures show when a trial needs it."""
 
     type: Literal["warm"] = "warm"
     kind: Literal["task", "entrypoint"]
@@ -30,6 +31,21 @@ class ResumeFrom(Message):
     path: str
 
 
+class CommandLine(Message):
+    """A program of the user's own. `report`, if given, is where its output holds reports.
+
+    `on_stop` and `on_rate` are names of signals.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    report: Lines | None
+    on_stop: str | None
+    on_rate: str | None
+    stop_grace: float
+    kill_grace: float
+
+
 class Start(Message):
     """Parent: run this trial. `lr_factor` is the level in force after the resumed step."""
 
@@ -41,9 +57,10 @@ class Start(Message):
     seed: int
     steps: int | None
     metric: str
-    kind: Literal["task", "entrypoint"]
+    kind: Literal["task", "entrypoint", "command"]
     name: str
     options: dict[str, Any] = {}
+    command: CommandLine | None = None
     lr_factor: float = 1.0
     resume: ResumeFrom | None = None
     work: str

@@ -1,31 +1,40 @@
-"""What a trial runs: a built-in task or a user's function, and whether this worker may run it."""
+"""What a trial runs: a built-in task, a user's function or program; and whether it may run here."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
+from tuner.allow import allows_command, allows_entrypoint, allows_variable
+from tuner.command import shown
+from tuner.spec import RunCommand
 from tuner.train import KNOWN_OPTIONS, TASKS
+from tuner.worker.config import WorkerConfig
 
 PROGRESS_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Name what a trial runs. `progress_timeout` is in seconds without a report."""
+    """Name what a trial runs. `progress_timeout` is in seconds without a report.
 
-    kind: Literal["task", "entrypoint"]
+    `command` is the document's section of a program of the user's own.
+    """
+
+    kind: Literal["task", "entrypoint", "command"]
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     progress_timeout: float = PROGRESS_TIMEOUT_S
+    command: RunCommand | None = None
 
     @property
     def warmth(self) -> str:
-        """Which trials may follow each other in one child: all tasks, or one entrypoint's."""
-        return "task" if self.kind == "task" else self.name
+        """Which trials may follow each other in one child: tasks, commands, or one function's."""
+        return self.name if self.kind == "entrypoint" else self.kind
 
 
 def read_program(run: object) -> Program | None:
@@ -42,21 +51,44 @@ def read_program(run: object) -> Program | None:
         return Program(kind="task", name=task, options=options, progress_timeout=timeout)
     if isinstance(entrypoint, str):
         return Program(kind="entrypoint", name=entrypoint, progress_timeout=timeout)
-    return None
+    known = {key: value for key, value in run.items() if key in RunCommand.model_fields}
+    try:
+        command = RunCommand.model_validate(known)
+    except ValidationError:
+        return None
+    return Program(
+        kind="command",
+        name=shown(command.items),
+        progress_timeout=command.progress_timeout,
+        command=command,
+    )
 
 
-def refusal(program: Program, allow: Sequence[str]) -> str | None:
-    """Say why this worker may not run `program`, None if it may."""
+def refusal(program: Program, config: WorkerConfig) -> str | None:
+    """Say why this worker may not run `program`, None if it may.
+
+    A trial's own command line is checked by `refused_command`, once it is filled in.
+    """
     if program.kind == "entrypoint":
-        if any(fnmatchcase(program.name, pattern) for pattern in allow):
+        if allows_entrypoint(config.allow, program.name):
             return None
         return f"this worker does not allow the entrypoint {program.name}"
+    if program.command is not None:
+        names = [n for n in program.command.env if not allows_variable(config.allow_env, n)]
+        return f"this worker does not let studies set {', '.join(names)}" if names else None
     known = tasks()
     if not known:
         return f"this worker has no torch for the task {program.name}"
     if program.name not in known:
         return f"this worker knows no task {program.name}; its tasks are {', '.join(known)}"
     return None
+
+
+def refused_command(argv: Sequence[str], config: WorkerConfig) -> str | None:
+    """Say that this worker may not start this very command line, None if it may."""
+    if allows_command(config.allow_commands, argv):
+        return None
+    return f"this worker does not allow the command {shown(argv)}"
 
 
 def has_torch() -> bool:

@@ -75,7 +75,7 @@ class Slot:
         why = (
             "its `run` is nothing this worker can run"
             if program is None
-            else refusal(program, self._tools.config.allow)
+            else refusal(program, self._tools.config)
         )
         program = program or Program(kind="task", name="")
         attempt = Attempt(self._tools, grant, program)
@@ -112,11 +112,16 @@ class Slot:
         self._child = await ChildProcess.start(
             threads=self._tools.threads,
             devices=self._devices,
-            preload=self._tools.config.preload and has_torch(),
+            preload=self._preloads(program),
         )
-        if program is not None:
+        if program is not None and program.kind != "command":
             self._child.line.send(Warm(kind=program.kind, name=program.name))
         return self._child
+
+    def _preloads(self, program: Program | None) -> bool:
+        """Tell whether a child loads torch at once; a program loads what it needs itself."""
+        of_its_own = program is not None and program.kind == "command"
+        return self._tools.config.preload and not of_its_own and has_torch()
 
 
 def changed(code: Mapping[str, int]) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.errors import NotAllowed
 from tuner.wire import LeaseGrant
 from tuner.worker.api import WorkerApi
 from tuner.worker.batcher import Batcher
 from tuner.worker.config import WorkerConfig
 from tuner.worker.link import Link
 from tuner.worker.messages import ResumeFrom, Start
-from tuner.worker.program import Program
+from tuner.worker.program import Program, refused_command
 from tuner.worker.recording import Recording
+from tuner.worker.starting import start_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +32,23 @@ class Tools:
     def start(
         self, grant: LeaseGrant, program: Program, work: Path, resume: ResumeFrom | None
     ) -> Start:
-        """Return what a child is told of a trial; `work` is the trial's own folder."""
-        return Start(
-            study=grant.study,
-            number=grant.number,
-            attempt=grant.attempt,
-            params=grant.params,
-            seed=grant.seed,
-            steps=grant.steps,
-            metric=grant.metric,
-            kind=program.kind,
-            name=program.name,
-            options=dict(program.options),
-            lr_factor=grant.lr_factor,
+        """Return what a child is told of a trial; `work` is the trial's own folder.
+
+        Raises:
+            NotAllowed: this worker may not start the trial's command line.
+            InvalidInput: a value is absent which the command line needs.
+        """
+        start = start_of(
+            grant,
+            program,
+            work,
             resume=resume,
-            work=str(work),
             threads=self.threads,
             report_timeout=self.config.report_timeout,
+            kill_grace=self.config.kill_grace,
         )
+        if start.command is not None:
+            why = refused_command(start.command.argv, self.config)
+            if why is not None:
+                raise NotAllowed(why)
+        return start

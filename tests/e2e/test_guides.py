@@ -1,0 +1,94 @@
+"""The guides work word for word: their files, workers and commands, against a real server.
+
+In a guide a file's name stands in the line before its block. A block of shell that starts a worker
+runs until the guide's next worker, or its end.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import ROOT, ServerProcess, completed
+
+GUIDES = ROOT / "docs" / "guides"
+BLOCK = re.compile(r"(?:^`([\w.]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STUDIES = {
+    "function.md": {"parabola": 8},
+    "command.md": {"printed": 6, "steered": 4, "shell": 2},
+    "own-loop.md": {"own": 6},
+}
+END_S = 120.0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with ServerProcess(folder) as process:
+        yield process
+
+
+@contextmanager
+def worker(command: str, folder: Path, env: dict[str, str]) -> Iterator[None]:
+    """Run a guide's worker in the background."""
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=folder, env=env, stdout=log, stderr=log
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(END_S) == 0, (folder / "worker.log").read_text()
+
+
+def follow(guide: Path, server: ServerProcess, folder: Path) -> str:
+    """Do what a guide says, in `folder`; return what its commands printed."""
+    path = f"{Path(sys.executable).parent}:{server.env['PATH']}"
+    env = {**server.env, "PATH": path}
+    printed = ""
+    with ExitStack() as working:
+        for name, language, text in BLOCK.findall(guide.read_text(encoding="utf-8")):
+            if name:
+                (folder / name).write_text(text)
+            elif text.startswith("tuner worker"):
+                working.close()
+                working.enter_context(worker(text, folder, env))
+            else:
+                assert language == "sh", text
+                done = completed(["bash", "-euo", "pipefail", "-c", text], folder, env)
+                assert done.returncode == 0, done.stdout + done.stderr
+                printed += done.stdout
+    return printed
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_guide_works(name: str, server: ServerProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    printed = follow(GUIDES / name, server, folder)
+    for study, trials in STUDIES[name].items():
+        found: Any = server.call("GET", f"/studies/{study}")
+        assert found["state"] == "finished"
+        assert "failed" not in {k for k, n in found["counts"].items() if n}, found["counts"]
+        assert sum(found["counts"].values()) >= trials
+        assert server.call("GET", f"/studies/{study}/best")["value"] < 1
+    assert printed
+
+
+def test_all_guides_are_followed() -> None:
+    assert {path.name for path in GUIDES.glob("*.md")} == set(STUDIES)
+
+
+@pytest.mark.parametrize("guide", STUDIES)
+def test_links_lead_somewhere(guide: str) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", (GUIDES / guide).read_text(encoding="utf-8")):
+        assert (GUIDES / link).exists(), link
