@@ -63,7 +63,7 @@ def mask(text: str, known: Iterable[str] = ()) -> tuple[str, int]:
 
 
 def _each_line(body: str) -> str:
-    return re.sub(r"(?m)^([+\- ]?)(?=\S).*$", lambda m: m[1] + MASK, body)
+    return re.sub(r"(?m)^([+\- ]?+)\S.*$", lambda m: m[1] + MASK, body)
 
 
 def _masked_value(found: re.Match[str]) -> str:

@@ -96,7 +96,9 @@ async def test_each_attempt_has_its_own_newest_first(tmp_path: Path) -> None:
         assert [(e["attempt"], e["machine"]["host"]) for e in found] == [(2, "b"), (1, "a")]
         path = f"{API}/studies/s/trials/0/environments"
         page = (await node.http.get(path, params={"limit": 1})).json()
-        rest = (await node.http.get(path, params={"limit": 1, "cursor": page["next_cursor"]})).json()
+        rest = (
+            await node.http.get(path, params={"limit": 1, "cursor": page["next_cursor"]})
+        ).json()
         assert [e["attempt"] for e in (*page["items"], *rest["items"])] == [2, 1]
         reply = await put(node, first, body(1))
         assert (reply.status_code, slug(reply.json()["type"])) == (409, "stale-attempt")
@@ -139,7 +141,7 @@ async def test_what_is_refused(document: dict[str, Any], tmp_path: Path) -> None
         await node.submit()
         grant = await node.ask()
         reply = await put(node, grant, document)
-        assert reply.status_code == 422, reply.text
+        assert reply.status_code in (400, 422), reply.text
         assert await shown(node) == []
     assert stored(tmp_path) == []
 

@@ -85,7 +85,7 @@ def reproduce(
     server: ServerProcess, folder: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tuner", "reproduce", *arguments],
+        [sys.executable, "-m", "tuner", "reproduce", *arguments], check=False,
         cwd=folder, env=dict(server.env), capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 

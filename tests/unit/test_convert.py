@@ -155,7 +155,7 @@ def close(value: float) -> Any:
         ("normal", {"min": 4.0, "max": 16.0}),  # three sigma each way
         ("normal_default", {"min": -3.0, "max": 3.0}),
         ("q_normal", {"min": 70, "max": 130, "step": 5}),
-        ("log_normal", {"min": close(0.00033546), "max": close(0.13533528), "log": True}),
+        ("log_normal", {"min": close(0.00033546263), "max": close(0.13533528), "log": True}),
         ("q_log_normal", {"min": 1, "max": 403, "log": True}),
         ("beta", {"min": 0.0, "max": 1.0}),
         ("q_beta", {"min": 0.0, "max": 1.0, "step": 0.1}),

@@ -183,7 +183,11 @@ def test_code_that_is_not_there(tmp_path: Path) -> None:
     [
         ({"task": "digits-mlp", "device": "cpu"}, "task", ("digits-mlp",)),
         ({"entrypoint": "a.b:c"}, "entrypoint", ("a.b:c",)),
-        ({"command": ["python", ["--r", "{x}"], "t.py"]}, "command", ("python", "--r", "{x}", "t.py")),
+        (
+            {"command": ["python", ["--r", "{x}"], "t.py"]},
+            "command",
+            ("python", "--r", "{x}", "t.py"),
+        ),
         ("external", "loop", None),
     ],
 )

@@ -70,7 +70,9 @@ def test_values_of_secret_variables_go_wherever_they_stand() -> None:
     assert mask(f"a {WORD} b {WORD}", known) == (f"a {MASK} b {MASK}", 2)
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "GH_TOKEN", "DB_PASSWORD", "OPENAI_API_KEY"])
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "GH_TOKEN", "DB_PASSWORD", "OPENAI_API_KEY"]
+)
 def test_names_of_secrets(name: str) -> None:
     assert names_secret(name)
     assert not names_secret("CUDA_VISIBLE_DEVICES")

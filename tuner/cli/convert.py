@@ -27,10 +27,6 @@ def convert(
         Path,
         typer.Argument(
             metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            allow_dash=True,
             help="A W&B sweep or a Katib Experiment, YAML or JSON; - is standard input.",
         ),
     ],
@@ -69,15 +65,20 @@ def _read(file: Path) -> object:
     from tuner.errors import Malformed
     from tuner.spec.read import MAX_DOCUMENT, parse_json, parse_yaml
 
-    if str(file) == "-":
-        raw = sys.stdin.buffer.read(4 * MAX_DOCUMENT + 1)
-    else:
-        with file.open("rb") as stream:
-            raw = stream.read(4 * MAX_DOCUMENT + 1)
-    text = raw.decode("utf-8")
+    text = _bytes(file, 4 * MAX_DOCUMENT + 1).decode("utf-8")
     if len(text) > MAX_DOCUMENT:
         raise Malformed(f"{file} is longer than {MAX_DOCUMENT} characters")
     return parse_json(text) if file.suffix == ".json" else parse_yaml(text)
+
+
+def _bytes(file: Path, most: int) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read(most)
+    try:
+        with file.open("rb") as stream:
+            return stream.read(most)
+    except OSError as exc:
+        raise typer.BadParameter(f"{file}: {exc.strerror}", param_hint="FILE") from exc
 
 
 def _summary(found: Converted) -> str:

@@ -60,7 +60,6 @@ def read(source: Source) -> dict[str, Any]:
         document["retry"] = {"max": retries}
     for key, (path, _) in settings.items():
         source.leave((*path, "value"), f"the setting {key} has no counterpart")
-        source.use(*path)
     _elsewhere(source)
     return document
 

@@ -113,6 +113,7 @@ def constant(source: Source, value: Any, path: Path) -> dict[str, Any] | None:
     if why is not None:
         source.leave(path, why)
         return None
+    source.use(*path)
     return {"value": value}
 
 

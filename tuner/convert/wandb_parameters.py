@@ -27,7 +27,7 @@ def parameter_of(source: Source, path: Path) -> Range | None:
     source.leave((*path, "description"), "parameters have no description")
     named = source.text(*path, "distribution")
     if "value" in given and named in (None, "constant"):
-        return constant(source, source.use(*path, "value"), (*path, "value"))
+        return constant(source, given["value"], (*path, "value"))
     if "values" in given:
         return _listed(source, path, named)
     kind = named or _implied(source, path)
