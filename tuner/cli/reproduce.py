@@ -74,6 +74,7 @@ def reproduce(
     what, differing = _environment(ctx, trial, environments, checkout, as_json=as_json)
     if check:
         _end_check(differing, as_json=as_json)
+    trial.require_program()
     if author and not yes:
         _ask(trial, author, what.folder)
     curve = _here(ctx, trial, environments, what)

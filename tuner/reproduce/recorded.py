@@ -38,6 +38,14 @@ class Recorded:
     curve: tuple[Reported, ...]
     outcome: Outcome | None
 
+    def require_program(self) -> None:
+        """Raise InvalidInput if there is nothing that this machine could run."""
+        if not isinstance(self.run, Mapping):
+            raise InvalidInput(
+                "the trial was trained in its owner's own loop: there is nothing to run here; "
+                "--enqueue hands it to such a loop again"
+            )
+
     @property
     def first_level(self) -> float:
         """The level in force before the first report."""

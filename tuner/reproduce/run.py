@@ -45,9 +45,10 @@ def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outco
     Raises:
         InvalidInput: its `run` section is nothing that can be run here.
     """
+    recorded.require_program()
     program = read_program(recorded.run)
     if program is None:
-        raise InvalidInput("the trial was trained in its owner's own loop: there is nothing to run")
+        raise InvalidInput("its `run` section is of another version: nothing here can run it")
     with tempfile.TemporaryDirectory(prefix="tuner-reproduce-") as name:
         place = Path(name)
         work = place / "work"
