@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from tuner.environment import Recorder, Weight, What, differences, digest_of, verdict
+from tuner.environment import (
+    Recorder,
+    Weight,
+    What,
+    differences,
+    digest_of,
+    variables_again,
+    verdict,
+)
 from tuner.environment.code import CodeWatcher
 from tuner.environment.packages import changed, installed, installed_for
 from tuner.wire import Code, EnvironmentView, GivenCode, Machine
@@ -298,3 +306,23 @@ def test_the_weightiest_difference_comes_first_and_decides() -> None:
     assert "last digits" in verdict(found[1:])
     assert "should not matter" in verdict(found[2:])
     assert verdict([]) == "the environment is as recorded"
+
+
+def test_masked_secrets_alone_are_no_other_code() -> None:
+    """Git's hashes of the files stand for what was masked, too."""
+    diff = "diff --git a/t b/t\nindex {}..2 100644\n+password = '***'\n"
+    recorded = environment(code={"diff": diff.format(1), "diff_size": 60, "masked": 1})
+    restored = environment(code={"diff": diff.format(7), "diff_size": 60, "masked": 0})
+    (found,) = differences(recorded, restored)
+    assert found.weight is Weight.SLIGHT
+    assert differences(recorded, recorded) == []
+
+
+def test_a_repetition_gets_the_recorded_variables_but_its_own_devices() -> None:
+    recorded = {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "3", "LD_PRELOAD": "/evil.so"}
+    here = {"HOME": "/home/ann", "MKL_NUM_THREADS": "8", "CUDA_VISIBLE_DEVICES": "0"}
+    assert variables_again(recorded, here) == {
+        "HOME": "/home/ann",
+        "OMP_NUM_THREADS": "2",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }

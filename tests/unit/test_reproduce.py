@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ def study() -> StudyView:
 
 
 def trial(
-    reports: list[tuple[int, int, float | None, float]],
+    reports: Sequence[tuple[int, int, float | None, float]],
     resumed: dict[int, int | None],
     **more: Any,
 ) -> TrialDetail:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -131,9 +132,10 @@ def _checked_out(ctx: typer.Context, environment: EnvironmentView, target: Path)
 
 
 def _now(what: What, recorded: EnvironmentView) -> EnvironmentView:
-    from tuner.environment import Recorder
+    from tuner.environment import Recorder, variables_again
 
-    parts = Recorder().record(what)
+    again = variables_again(recorded.machine.variables, os.environ)
+    parts = Recorder().record(what, again)
     return recorded.model_copy(
         update={"machine": parts.machine, "packages": dict(parts.packages), "code": parts.code}
     )

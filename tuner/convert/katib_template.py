@@ -90,7 +90,7 @@ def _container(source: Source) -> Path | None:
     spec = source.peek(*_AT, "trialSpec")
     found = list(_containers(spec, (*_AT, "trialSpec"))) if isinstance(spec, dict) else []
     named = [path for path in found if source.peek(*path, "name") == primary]
-    chosen = (named or found or [None])[0]
+    chosen = next(iter(named or found), None)
     for path in found:
         if path != chosen:
             source.leave(path, "is another container; a trial is one program")

@@ -4,6 +4,7 @@ Nothing here is loaded before it is needed, and torch never is.
 """
 
 from tuner.environment.differences import Difference, Weight, differences, verdict
+from tuner.environment.machine import variables_again
 from tuner.environment.program import What
 from tuner.environment.record import Parts, Recorder, digest_of
 
@@ -15,5 +16,6 @@ __all__ = [
     "What",
     "differences",
     "digest_of",
+    "variables_again",
     "verdict",
 ]

@@ -66,8 +66,11 @@ def _code(recorded: Code, here: Code) -> Iterator[Difference]:
         return
     if recorded.commit != here.commit:
         yield Difference("commit", _named(recorded), _named(here), Weight.CODE)
-    if (recorded.diff, recorded.diff_size) != (here.diff, here.diff_size):
+    if _changes(recorded) != _changes(here):
         yield Difference("uncommitted changes", _dirt(recorded), _dirt(here), Weight.CODE)
+    elif recorded.masked != here.masked:
+        before, now = (f"{code.masked} masked" for code in (recorded, here))
+        yield Difference("secrets in the code", before, now, Weight.SLIGHT)
     yield from _files(recorded, here)
     if recorded.branch != here.branch:
         yield Difference("branch", recorded.branch or "-", here.branch or "-", Weight.SLIGHT)
@@ -110,6 +113,13 @@ def _machine(recorded: EnvironmentView, here: EnvironmentView) -> Iterator[Diffe
             yield Difference(name, before, now, Weight.DIGITS)
 
 
+def _changes(code: Code) -> str:
+    """Return the diff without git's hashes of files, which stand for masked secrets, too."""
+    lines = code.diff.splitlines()
+    kept = [line for line in lines if not line.startswith("index ")]
+    return "\n".join([*kept, str(code.diff_size)])
+
+
 def _named(code: Code) -> str:
     if code.kind != "git":
         return "files without git" if code.kind == "files" else "unknown"
@@ -121,5 +131,9 @@ def _dirt(code: Code) -> str:
     if not code.diff_size:
         return "none"
     files = code.diff.count("\ndiff --git ") + code.diff.startswith("diff --git ")
-    masked = f", {code.masked} secrets masked" if code.masked else ""
-    return f"{files} files, {code.diff_size} characters{masked}"
+    masked = f", {_count(code.masked, 'secret')} masked" if code.masked else ""
+    return f"{_count(files, 'file')}, {code.diff_size} characters{masked}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"

@@ -29,6 +29,9 @@ VARIABLES = (
 """Variables that may change results and hold no secrets. No other one is recorded."""
 
 
+_DEVICES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")
+
+
 class Gpus(NamedTuple):
     """The GPUs of this node. `cuda` is the newest version that the driver runs."""
 
@@ -40,6 +43,15 @@ class Gpus(NamedTuple):
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return those of `VARIABLES` that are set."""
     return {name: environment[name][:1000] for name in VARIABLES if name in environment}
+
+
+def variables_again(recorded: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which `VARIABLES` are as recorded, but for this machine's devices.
+
+    Those that were not set are not set in it.
+    """
+    kept = {k: v for k, v in environment.items() if k not in VARIABLES or k in _DEVICES}
+    return kept | {k: v for k, v in variables(recorded).items() if k not in _DEVICES}
 
 
 @cache

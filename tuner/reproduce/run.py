@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.environment import variables_again
 from tuner.errors import InvalidInput
 from tuner.reproduce.recorded import Recorded
 from tuner.reproduce.replay import Replay
@@ -22,7 +23,6 @@ from tuner.worker.starting import start_of
 
 _TIMEOUT_S = 10.0
 _THREADS = "OMP_NUM_THREADS"
-_OF_THE_MACHINE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 _SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN")
 
 
@@ -40,7 +40,7 @@ def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outco
     Args:
         recorded: the trial.
         folder: working directory, in which its code is found.
-        variables: the recorded ones; those that name this machine's own devices are left out.
+        variables: the recorded ones.
 
     Raises:
         InvalidInput: its `run` section is nothing that can be run here.
@@ -86,8 +86,8 @@ def _threads(variables: Mapping[str, str]) -> int:
 
 
 def _wait(place: Path, folder: Path, variables: Mapping[str, str]) -> int:
-    environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
-    environment |= {k: v for k, v in variables.items() if k not in _OF_THE_MACHINE}
+    kept = {key: value for key, value in os.environ.items() if key not in _SECRETS}
+    environment = variables_again(variables, kept)
     command = [sys.executable, "-m", "tuner.reproduce.child", str(place)]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=sys.stderr) as process:  # noqa: S603
         try:
