@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -350,3 +353,58 @@ def test_the_guides_example_is_what_comes_out() -> None:
     guide = Path(__file__).parents[2] / "docs" / "guides" / "coming-from.md"
     source, made = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.M | re.S)
     assert convert(parse_yaml(source)).document == parse_yaml(made)
+
+
+ODD: tuple[Any, ...] = (None, "x", -1, [], {}, True, 1e308, math.nan, 10**30, [None], "${x}")
+
+
+@pytest.mark.parametrize("name", ["wandb/nested_grid.yaml", "katib/hyperband.yaml"])
+def test_any_value_in_any_place_is_taken_or_refused(name: str) -> None:
+    """Nothing but this project's own errors comes out, whatever stands where."""
+    source = parsed(FILES / name)
+    for i, path in enumerate(places(source)):
+        document = copy.deepcopy(source)
+        node = document
+        for part in path[:-1]:
+            node = node[part]
+        for odd in (ODD[i % len(ODD)], ODD[(7 * i + 3) % len(ODD)]):
+            node[path[-1]] = odd
+            with contextlib.suppress(InvalidInput):
+                convert(document)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    parts = node if isinstance(node, dict) else range(len(node) if isinstance(node, list) else 0)
+    for part in parts:
+        yield from places(node[part], (*path, part))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ({"distribution": "int_uniform", "min": math.nan, "max": 3}, "too large a number, or none"),
+        ({"distribution": "q_normal", "mu": 1, "q": math.inf}, "too large a number, or none"),
+        ({"distribution": "normal", "sigma": 0}, "sigma must be positive"),
+        ({"distribution": "q_uniform", "min": 1, "max": 2, "q": 0}, "step must be positive"),
+        ({"distribution": "q_uniform", "min": 1, "max": 2, "q": 5}, "no step of 5"),
+        ({"min": 1}, "min and max go together"),
+        ({"mean": 1}, "gives neither value, values, nor min and max"),
+        ({"values": [1, 2], "distribution": "normal"}, "values do not go with"),
+        ({"min": True, "max": 2}, "should be a number"),
+    ],
+)
+def test_a_range_without_a_meaning_is_refused_by_its_place(
+    parameter: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        convert({"method": "random", "parameters": {"lr": parameter}})
+    assert "parameters.lr" in caught.value.detail
+
+
+def test_early_termination_without_end_is_refused() -> None:
+    sweep = parsed(FILES / "wandb" / "nested_grid.yaml")
+    sweep["early_terminate"] = {"type": "hyperband", "max_iter": 27, "s": 10**9}
+    with pytest.raises(InvalidInput, match=r"early_terminate\.s"):
+        convert(sweep)

@@ -9,6 +9,7 @@ from tuner.errors import Fault, InvalidInput
 
 Path = tuple[str | int, ...]
 _NOTHING: Any = object()
+_LARGEST = 1e100
 
 
 class Remark(NamedTuple):
@@ -123,6 +124,9 @@ class Source:
             yield path
             return
         node = self.peek(*path)
+        if node is not None and not isinstance(node, dict | list):
+            yield path
+            return
         for part in list(node) if isinstance(node, dict) else range(len(node or ())):
             yield from self._unused((*path, part), ways)
 
@@ -137,6 +141,8 @@ def number_of(found: object, path: Path) -> float | int:
                 continue
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise fault(path, f"should be a number, not {str(found)[:60]!r}")
+    if not abs(found) <= _LARGEST:
+        raise fault(path, "is too large a number, or none")
     return found
 
 

@@ -18,6 +18,7 @@ from tuner.convert.wandb_parameters import parameter_of
 _SAMPLERS = {"bayes": "gp", "random": "random", "grid": "grid"}
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,99}")
 _TRIALS = 50
+_MOST_RUNGS = 50
 _MOST_TRIALS = 1_000_000
 _ELSEWHERE = {
     "entity": "projects and tokens say who may do what; see docs/security.md",
@@ -144,6 +145,8 @@ def _pruner(source: Source) -> dict[str, Any]:
     source.leave((*at, "strict"), "a trial is judged at each rung, once, in every case")
     found: dict[str, Any] = {"name": "asha", "eta": eta}
     first, longest, count = (source.whole(*at, key) for key in ("min_iter", "max_iter", "s"))
+    if count is not None and not 1 <= count <= _MOST_RUNGS:
+        raise fault((*at, "s"), f"should lie from 1 to {_MOST_RUNGS}, not {count}")
     if longest is not None:
         found["min"] = first or max(1, round(longest / eta ** (count or 2)))
         found["max"] = longest
@@ -203,7 +206,8 @@ def _size(one: Mapping[str, Any]) -> int | None:
     if "value" in one:
         return 1
     step = one.get("step") or (1 if isinstance(one["min"], int) else None)
-    return None if step is None else math.floor((one["max"] - one["min"]) / step + 1e-9) + 1
+    steps = math.inf if step is None else (one["max"] - one["min"]) / step
+    return math.floor(steps + 1e-9) + 1 if math.isfinite(steps) else None
 
 
 def _parameters(source: Source) -> Iterator[Parameter]:

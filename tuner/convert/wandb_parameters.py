@@ -14,6 +14,7 @@ from tuner.convert.source import Path, Source, fault
 
 _SIGMAS = 3.0
 """Of a normal distribution the range within so many standard deviations is taken."""
+_LARGEST_EXPONENT = 500.0
 Range = dict[str, Any]
 
 
@@ -147,10 +148,9 @@ def _beta(source: Source, path: Path) -> Range:
 
 
 def _exp(exponent: float, path: Path) -> float:
-    try:
-        return math.exp(exponent)
-    except OverflowError as exc:
-        raise fault(path, f"e to the power of {exponent} is too large") from exc
+    if exponent > _LARGEST_EXPONENT:
+        raise fault(path, f"e to the power of {exponent:g} is too large")
+    return math.exp(exponent)
 
 
 _READERS: dict[str, Callable[[Source, Path], Range]] = {
