@@ -17,6 +17,8 @@ from tuner.spec import (
     MedianPruner,
     Policy,
     Pruner,
+    RateSchedule,
+    RunCommand,
     RunTask,
     StudySpec,
 )
@@ -43,7 +45,7 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     if steps is None and isinstance(spec.run, RunTask):
         steps = TASKS[spec.run.task].steps
     space = spec.build_space()
-    policies = list(spec.policies) if spec.policies is not None else _default_policies(space)
+    policies = list(spec.policies) if spec.policies is not None else _default_policies(spec, space)
     full = spec.model_copy(
         update={
             "space": spec.space if spec.space is not None else space_document(space),
@@ -55,7 +57,9 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     return full, [w for check in _WARNINGS for w in check(spec, full)]
 
 
-def _default_policies(space: Space) -> list[Policy]:
+def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
+    if _is_deaf(spec):
+        return [Divergence(name="divergence")]
     rate = space.parameters.get("lr")
     values = _probes(rate) if rate is not None else ()
     lowest = min((v for v in values if not isinstance(v, bool | str)), default=0.0)
@@ -63,6 +67,12 @@ def _default_policies(space: Space) -> list[Policy]:
         return [Divergence(name="divergence")]
     halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
     return [halving, Divergence(name="divergence")]
+
+
+def _is_deaf(spec: StudySpec) -> bool:
+    """Tell whether a trial's program is one that no change of the rate is told to."""
+    run = spec.run
+    return isinstance(run, RunCommand) and run.report is not None and run.on_rate is None
 
 
 def _probes(parameter: Parameter) -> tuple[ParamValue, ...]:
@@ -145,6 +155,16 @@ def _warn_threshold(spec: StudySpec, full: StudySpec) -> Iterator[str]:
             )
 
 
+def _warn_deaf(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+    steers = [p.name for p in full.policies or () if isinstance(p, HalveOnPlateau | RateSchedule)]
+    if _is_deaf(spec) and steers:
+        yield (
+            f"{steers[0]} changes a rate that the program is not told of, unless it reads "
+            "TUNER_DECISION_FILE: set run.on_rate, let it report by `tuner report` or "
+            "tuner.current_trial(), or leave the policy out"
+        )
+
+
 def _warn_sampler(spec: StudySpec, full: StudySpec) -> Iterator[str]:
     if spec.sampler.startup is not None and spec.sampler.name in ("random", "qmc", "grid"):
         yield f"sampler.startup means nothing to {spec.sampler.name}"
@@ -156,4 +176,5 @@ _WARNINGS: tuple[Callable[[StudySpec, StudySpec], Iterator[str]], ...] = (
     _warn_pruner,
     _warn_threshold,
     _warn_sampler,
+    _warn_deaf,
 )

@@ -12,6 +12,11 @@ from tuner.spec import AshaPruner, HalveOnPlateau, MedianPruner, StudySpec, chec
 
 TASK = {"objective": {"metric": "val_loss"}, "run": {"task": "digits-mlp"}}
 OWN = {"objective": {"metric": "val_loss"}, "run": "external"}
+PRINTS = {
+    "objective": {"metric": "val_loss"},
+    "run": {"command": ["p"], "report": {"line": "{value}"}},
+}
+HALVING = {"name": "halve_on_plateau", "min_lr": 1e-5}
 
 
 def full(base: dict[str, Any], **more: Any) -> tuple[StudySpec, list[str]]:
@@ -61,6 +66,21 @@ def test_default_policies(space: dict[str, Any] | None, min_lr: float | None) ->
     assert spec.policies[-1].name == "divergence"
 
 
+@pytest.mark.parametrize(
+    ("run", "halves"),
+    [
+        ({"report": {"line": "{value}"}}, False),  # nothing tells it of a rate
+        ({"report": {"line": "{value}"}, "on_rate": "SIGUSR1"}, True),
+        ({}, True),  # the reply does
+    ],
+)
+def test_a_program_that_is_told_of_no_rate_is_not_halved(run: dict[str, Any], halves: bool) -> None:
+    spec, warnings = full(PRINTS, run={"command": ["p"], **run})
+    names = [p.name for p in spec.policies or ()]
+    assert names == (["halve_on_plateau"] if halves else []) + ["divergence"]
+    assert warnings == []
+
+
 def test_no_policies_are_kept_as_none() -> None:
     assert full(TASK, policies=[])[0].policies == []
 
@@ -108,6 +128,7 @@ def test_what_can_not_be_is_refused(base: Any, more: Any, words: str) -> None:
         (TASK, {"pruner": {"name": "asha", "min": 27, "max": 27}}, "no rung lies between"),
         (TASK, {"sampler": {"name": "random", "startup": 3}}, "means nothing to random"),
         (TASK, {"sampler": {"name": "gp"}}, "learns from complete trials only"),
+        (PRINTS, {"policies": [HALVING]}, "a rate that the program is not told of"),
     ],
 )
 def test_warnings(base: Any, more: Any, words: str) -> None:

@@ -6,6 +6,8 @@ import math
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +148,7 @@ def test_nothing_reaches_the_handle_after_the_end(tmp_path: Path) -> None:
     waiting, go = threading.Event(), threading.Event()
 
     class Slow(FakeParent):
-        def receive(self, timeout: float | None) -> Decided | None:  # type: ignore[override]
+        def receive(self, timeout: float | None) -> Decided | None:
             if timeout:
                 waiting.set()
                 assert go.wait(60)
@@ -266,3 +268,9 @@ def test_the_level_follows_what_came_meanwhile(handle: ChildHandle, parent: Fake
     handle.report(3, 1.0)
     assert isinstance(parent.sent[-1], Reported)
     assert parent.sent[-1].lr_factor == 0.125
+
+
+def test_the_remote_trial_is_light() -> None:
+    code = "import sys, tuner.worker.remote; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"httpx", "torch", "tuner.spec", "tuner.wire"} & set(ran.stdout.split())

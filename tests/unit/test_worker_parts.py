@@ -28,12 +28,11 @@ from tuner.worker.output import RING, Output, log_path, prune_logs
 from tuner.worker.process import child_environment
 from tuner.worker.program import Program, read_program, refusal, refused_command
 
+FOUR = tuple(Gpu(ident=str(n), name="g") for n in range(4))
+
 
 def config(**changes: Any) -> WorkerConfig:
     return WorkerConfig(url="http://server.test", **changes)
-
-
-FOUR = tuple(Gpu(ident=str(n), name="g") for n in range(4))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_what_is_no_gpu_is_refused(asked: str) -> None:
     [
         ("external", None),
         ({}, None),
-        ({"command": ["x"]}, None),
+        ({"command": "x"}, None),
         (
             {"task": "digits-mlp", "device": "cpu", "progress_timeout": 9, "new": 1},
             Program(

@@ -19,7 +19,6 @@ from pydantic import ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import Malformed, TunerError
-from tuner.wire import DecisionView
 from tuner.worker.broker_messages import (
     TO_BROKER,
     Describe,
@@ -29,6 +28,7 @@ from tuner.worker.broker_messages import (
     Look,
     Note,
     Refused,
+    ResumeFrom,
     Standing,
     Tell,
     ToBroker,
@@ -38,7 +38,6 @@ from tuner.worker.broker_messages import (
 )
 from tuner.worker.channel import ChannelClosed
 from tuner.worker.handle import ChildHandle
-from tuner.worker.messages import ResumeFrom
 
 _NAME = "trial.sock"
 _MOST = 256
@@ -182,13 +181,13 @@ class Broker:
 
 
 def _standing(decision: Decision, should_stop: bool) -> Standing:
-    view = DecisionView(
+    return Standing(
         action=decision.action,
         lr_factor=decision.lr_factor,
         reason=decision.reason,
         outcome=decision.outcome,
+        should_stop=should_stop,
     )
-    return Standing(decision=view, should_stop=should_stop)
 
 
 def _refusal(error: TunerError) -> Refused:

@@ -1,4 +1,7 @@
-"""What a trial's broker and the trial's other processes say to each other: a line of JSON each."""
+"""What a trial's broker and the trial's other processes say to each other: a line of JSON each.
+
+Every call of `tuner report` loads this module, so it loads little: nothing of `tuner.wire`.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from tuner.wire import DecisionView, Step
-from tuner.worker.messages import Message, ResumeFrom
+from tuner.decision import Action, Decision, Outcome
 
 LONGEST = 1 << 20
 """Bytes of one line."""
 
 _LONGEST_ADDRESS = 107
+_Step = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answer(Message):
+    """Base of what the broker says; a program's own tuner may be older than the worker's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Describe(Message):
@@ -35,7 +50,7 @@ class Tell(Message):
     """Client: a report. `value` null says that it was not finite."""
 
     type: Literal["report"] = "report"
-    step: Step
+    step: _Step
     value: float | None
     metrics: dict[str, float] = Field(default_factory=dict)
 
@@ -44,7 +59,7 @@ class HandOver(Message):
     """Client: a complete checkpoint file, to be moved away from `path`, which is absolute."""
 
     type: Literal["checkpoint"] = "checkpoint"
-    step: Step
+    step: _Step
     path: str
 
 
@@ -55,7 +70,14 @@ class Note(Message):
     text: str
 
 
-class Described(Message):
+class ResumeFrom(Message):
+    """The checkpoint to go on from; its path is absolute."""
+
+    step: int
+    path: str
+
+
+class Described(Answer):
     """Broker: the trial, and the level in force now."""
 
     type: Literal["described"] = "described"
@@ -69,15 +91,25 @@ class Described(Message):
     resume: ResumeFrom | None
 
 
-class Standing(Message):
+class Standing(Answer):
     """Broker: done. The last decision returned, and whether the trial was asked to leave."""
 
     type: Literal["standing"] = "standing"
-    decision: DecisionView
+    action: Action
+    lr_factor: float
+    reason: str
+    outcome: Outcome | None
     should_stop: bool
 
+    @property
+    def decision(self) -> Decision:
+        """The decision as a value."""
+        return Decision(
+            action=self.action, lr_factor=self.lr_factor, reason=self.reason, outcome=self.outcome
+        )
 
-class Refused(Message):
+
+class Refused(Answer):
     """Broker: not done. `problem` is a slug of `tuner.errors`."""
 
     type: Literal["refused"] = "refused"

@@ -49,7 +49,9 @@ def not_started(program: str, error: Exception) -> Done:
     return Done(outcome="failed", error=why, retry=False)
 
 
-def done_of(handle: ChildHandle, status: int, tail: str, *, oom_killed: bool) -> Done:
+def done_of(
+    handle: ChildHandle, status: int, tail: str, *, oom_killed: bool, read: bool = False
+) -> Done:
     """Say how a trial's program ended.
 
     Args:
@@ -57,6 +59,7 @@ def done_of(handle: ChildHandle, status: int, tail: str, *, oom_killed: bool) ->
         status: as `subprocess` gives it, negative for a signal.
         tail: the end of what it printed.
         oom_killed: whether the kernel killed for memory here meanwhile.
+        read: whether reports were looked for in what it printed.
     """
     leaving = handle.leaving
     if handle.catch_up().stop:
@@ -67,7 +70,8 @@ def done_of(handle: ChildHandle, status: int, tail: str, *, oom_killed: bool) ->
     if status != 0:
         return _failed(status, tail, oom_killed)
     if handle.last_step is None and handle.resume is None:
-        why = "the program ended with exit code 0 and reported nothing: there is no value"
+        lack = "no line it printed fits run.report" if read else "it reported nothing"
+        why = f"the program ended with exit code 0, but {lack}: there is no value"
         return Done(outcome="failed", error=_with(tail, why), retry=False)
     return Done(outcome="complete")
 

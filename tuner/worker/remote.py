@@ -16,7 +16,6 @@ from typing import BinaryIO
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, OutsideTrial, TrialInterrupted, TunerError
 from tuner.handle import ParamValue, Resume
-from tuner.wire import DecisionView
 from tuner.worker.broker_messages import (
     FROM_BROKER,
     Describe,
@@ -173,7 +172,7 @@ class RemoteTrial:
         reply = self._ask(message)
         assert isinstance(reply, Standing)
         if levels:
-            self._decision = _decision(reply.decision)
+            self._decision = reply.decision
         self._leaving = reply.should_stop
 
     def _ask(self, message: ToBroker, *, first: bool = False) -> Described | Standing:
@@ -217,12 +216,6 @@ class RemoteTrial:
             found.close()
             raise
         self._socket, self._lines, self._pid = found, found.makefile("rb"), os.getpid()
-
-
-def _decision(view: DecisionView) -> Decision:
-    return Decision(
-        action=view.action, lr_factor=view.lr_factor, reason=view.reason, outcome=view.outcome
-    )
 
 
 def _whole(step: int) -> int:

@@ -27,6 +27,7 @@ def run(handle: ChildHandle, start: Start) -> Done:
     Raises:
         ChannelClosed: the parent is gone.
     """
+    assert start.kind != "command"
     try:
         function = load(start.kind, start.name)
     except NotFound as exc:

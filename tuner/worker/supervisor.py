@@ -58,7 +58,9 @@ def run(handle: ChildHandle, start: Start) -> Done:
             status = supervisor.watch()
         except PatternTooSlow as exc:
             return Done(outcome="failed", error=exc.detail, retry=False)
-    return done_of(handle, status, supervisor.tail.text, oom_killed=oom_kills() > kills)
+    killed = oom_kills() > kills
+    tail = supervisor.tail.text
+    return done_of(handle, status, tail, oom_killed=killed, read=scribe is not None)
 
 
 def _scribe(handle: ChildHandle, start: Start) -> Scribe | None:

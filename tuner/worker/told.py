@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -61,11 +62,7 @@ class DecisionFile:
         self._lock = threading.Lock()
 
     def write(self, decision: Decision, should_stop: bool) -> None:
-        """Write a decision, if it is not the one written last.
-
-        Raises:
-            OSError: the disk is full, say.
-        """
+        """Write a decision, if it is not the one written last; on a full disk the old one stays."""
         text = json.dumps(
             {
                 "action": decision.action.value,
@@ -75,7 +72,7 @@ class DecisionFile:
                 "should_stop": should_stop,
             }
         )
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             if text == self._text:
                 return
             new = self._path.with_suffix(".new")
