@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,14 @@ def commit(root: Path) -> None:
     git(root, "commit", "-q", "-m", "code")
 
 
-def trained(server: ServerProcess, folder: Path, name: str, run: Any, **more: Any) -> None:
+def trained(
+    server: ServerProcess,
+    folder: Path,
+    name: str,
+    run: Any,
+    allow_commands: Sequence[str] = (),
+    **more: Any,
+) -> None:
     """Run a study to its end with a worker of its own in `folder`."""
     document = {
         "name": name,
@@ -75,7 +82,8 @@ def trained(server: ServerProcess, folder: Path, name: str, run: Any, **more: An
     }
     with Client(server.url, server.token) as client:
         study = client.submit(document)
-        with WorkerProcess(folder, server.url, server.token, until_idle=0.5) as worker:
+        config: dict[str, Any] = {"until_idle": 0.5, "allow_commands": list(allow_commands)}
+        with WorkerProcess(folder, server.url, server.token, **config) as worker:
             study.wait(timeout=120)
             assert worker.process.wait(60) == 0
         assert study.refresh().view.counts["complete"] == 1, worker.log
@@ -197,3 +205,30 @@ def test_the_loop_of_the_guide_on_coming_from_elsewhere(
     exec(compile(block, str(guide), "exec"), names)
     assert "'x':" in capsys.readouterr().out
     names["client"].close()
+
+
+PROGRAM = """
+import os, sys
+value = 1.0
+for step in range(1, 5):
+    value *= 1 - float(sys.argv[1])
+    print(f"epoch {step} loss {value!r}", flush=True)
+"""
+
+
+def test_a_program_that_prints_is_run_again(server: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    command = [sys.executable, "train.py", "{lr}"]
+    run = {"command": command, "report": {"line": "epoch {step} loss {value}"}}
+    allowed = f"{sys.executable} train.py *"
+    trained(server, tmp_path, "program", run, allow_commands=[allowed], policies=[])
+    done = reproduce(server, tmp_path, "program", "0", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["bit_equal"]
+    assert len(found["curve"]) == 4
+    (tmp_path / "train.py").write_text(PROGRAM.replace("1 - ", "1 - 0.5 * "))
+    done = reproduce(server, tmp_path, "program", "0", "--yes", "--json")
+    assert done.returncode == 6
+    found = json.loads(done.stdout)
+    assert [d["what"] for d in found["differences"] if d["weight"] == "code"] == ["train.py"]
