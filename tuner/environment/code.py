@@ -49,6 +49,7 @@ class CodeWatcher:
         if before is not None and (what.kind == "task" or began < before.until):
             return before.code
         root = self._root(what)
+        began = time.monotonic()
         signs, code = _look(what, root, before)
         until = time.monotonic() + _SHARE * (time.monotonic() - began)
         self._seen[what] = _Seen(signs=signs, code=code, until=until)
