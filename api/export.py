@@ -25,9 +25,6 @@ _EVENTS_A_PAGE = 1000
 def replay(study: Study, trials: Sequence[Trial]) -> str:
     """Return YAML of a study whose one trial trains as the best one did.
 
-    Its space holds the best trial's values, its policy the rate schedule as it really ran, and its
-    sampler the trial's own seed.
-
     Raises:
         NotFound: no trial has a value yet.
     """
@@ -35,16 +32,23 @@ def replay(study: Study, trials: Sequence[Trial]) -> str:
     if best is None:
         raise NotFound(f"study {study.name!r} has no trial with a value yet")
     trial = next(t for t in trials if t.number == best.number)
+    at = f"{study.spec.objective.metric} {trial.value!r} at step {best.step}"
+    return replay_of(study, trial, at)
+
+
+def replay_of(study: Study, trial: Trial, note: str = "") -> str:
+    """Return YAML of a study whose one trial trains as a trial did.
+
+    Its space holds the trial's values, its policy the rate schedule as it really ran, and its
+    sampler the trial's own seed.
+    """
     text = io.StringIO()
     yaml = YAML(typ="rt", pure=True)
     yaml.default_flow_style = None
     yaml.width = 100
     yaml.dump(document_of(study, trial), text)
-    head = (
-        f"# Replays trial {trial.number} of study {study.name!r}: "
-        f"{study.spec.objective.metric} {trial.value!r} at step {best.step}.\n"
-    )
-    return head + text.getvalue()
+    said = note or (trial.outcome or trial.state).value
+    return f"# Replays trial {trial.number} of study {study.name!r}: {said}.\n{text.getvalue()}"
 
 
 def document_of(study: Study, trial: Trial) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.openapi_environment import CODE, MACHINE, PACKAGES
+
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
 WORKER = "w-q3kX0bJ8aQzL"
 WEBHOOK = "wh_4fJq0ZrT"
@@ -70,6 +72,12 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "acquire_leases": {"worker_id": WORKER, "n": 2, "wait_s": 0.0},
     "report": {
         "reports": [_HELD | {"step": 1, "value": 0.42, "metrics": {"accuracy": 0.87}}],
+    },
+    "record_environment": {
+        "attempt": 1,
+        "machine": MACHINE,
+        "packages": PACKAGES,
+        "code": CODE,
     },
     "heartbeat": {"leases": [_HELD]},
     "finish_trial": {"attempt": 1, "outcome": "complete", "value": 0.31},
@@ -274,6 +282,19 @@ REPLIES: dict[str, Any] = {
     "put_checkpoint": _CHECKPOINT,
     "send_logs": {"results": [{"next": 1, "problem": None}]},
     "get_log": "epoch 1\n",
+    "record_environment": {"missing": []},
+    "list_environments": {
+        "items": [
+            {
+                "attempt": 1,
+                "started_at": _AT,
+                "machine": MACHINE,
+                "packages": PACKAGES,
+                "code": CODE,
+            }
+        ],
+        "next_cursor": None,
+    },
     "list_specs": {
         "items": [{"version": 1, "spec": _DOCUMENT, "at": _AT, "by": "ann"}],
         "next_cursor": None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.known_parts import KnownParts
 from api.observe.metrics import Metrics
 from api.sessions import Sessions
 from api.settings import Settings
@@ -43,6 +44,7 @@ class Services:
         polls: places for long polls.
         logs: logs of trials that are written or followed now.
         troubles: why workers are out of service.
+        parts: stored parts of environments.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -64,4 +66,5 @@ class Services:
     logs: Open = field(default_factory=Open)
     troubles: Troubles = field(default_factory=Troubles)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: KnownParts = field(default_factory=KnownParts)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -71,6 +71,25 @@ class StoredCheckpoint:
     at: datetime
 
 
+class EnvironmentPart(NamedTuple):
+    """A part of an environment: `kind` is machine, packages or code, `body` its JSON."""
+
+    digest: str
+    kind: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredEnvironment:
+    """What an attempt ran on and with: the machine's digest, and the parts stored for it."""
+
+    trial_id: int
+    study_id: int
+    attempt: int
+    digest: str
+    parts: tuple[EnvironmentPart, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredReply:
     """The reply given to a request with an Idempotency-Key. `digest` is the request's."""
@@ -126,6 +145,7 @@ class Changes:
     left: tuple[tuple[int, int], ...] = ()
     entered: tuple[tuple[int, int, int], ...] = ()
     checkpoints: tuple[StoredCheckpoint, ...] = ()
+    environments: tuple[StoredEnvironment, ...] = ()
     events: tuple[Event, ...] = ()
     workers: Mapping[str, Worker | None] = field(default_factory=dict)
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)

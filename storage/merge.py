@@ -52,6 +52,7 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         left=tuple(curves.left),
         entered=tuple(curves.entered),
         checkpoints=tuple(overlay.checkpoints.values()),
+        environments=tuple(e for e in overlay.environments.values() if e.study_id not in gone),
         events=tuple(replace(e, seq=seq + i) for i, e in enumerate(events)),
         workers=dict(overlay.workers),
         replies=dict(overlay.replies),

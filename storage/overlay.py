@@ -12,6 +12,7 @@ from storage.changes import (
     ReportKey,
     SpecChange,
     StoredCheckpoint,
+    StoredEnvironment,
     StoredReply,
     StoredReport,
     TrialKey,
@@ -43,6 +44,7 @@ class Overlay:
     closed: dict[AttemptKey, Attempt] = field(default_factory=dict)
     reports: dict[ReportKey, StoredReport] = field(default_factory=dict)
     checkpoints: dict[int, StoredCheckpoint] = field(default_factory=dict)
+    environments: dict[tuple[int, int], StoredEnvironment] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
     workers: dict[str, Worker | None] = field(default_factory=dict)
     replies: dict[str, StoredReply | None] = field(default_factory=dict)

@@ -22,7 +22,13 @@ MOST_ROWS = 4_000
 MOST_TRIALS = 200
 
 _OURS_OF_TRIALS = (tables.reports, tables.attempts, tables.checkpoints, tables.trials)
-_OURS_OF_STUDIES = (tables.events, tables.specs, tables.trials, tables.studies)
+_OURS_OF_STUDIES = (
+    tables.events,
+    tables.specs,
+    tables.environments,
+    tables.trials,
+    tables.studies,
+)
 
 
 def retire(connection: Connection, study_ids: Sequence[int]) -> None:

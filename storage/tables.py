@@ -98,6 +98,16 @@ attempts = Table(
     Column("ended_at", DateTime),
     Column("ended_why", String(20)),
     Column("token_id", String(40)),
+    Column("environment", String(64)),
+)
+
+environments = Table(
+    "tuner_environments",
+    metadata,
+    Column("study_id", ForeignKey(studies.c.study_id), primary_key=True, autoincrement=False),
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("body", Text, nullable=False),
 )
 
 reports = Table(

@@ -16,6 +16,7 @@ from storage.changes import (
     ReportKey,
     SpecChange,
     StoredCheckpoint,
+    StoredEnvironment,
     StoredReply,
     StoredReport,
     TrialKey,
@@ -235,6 +236,11 @@ class Transaction(OverlayReader):
         """Register a checkpoint."""
         row = StoredCheckpoint(trial_id=trial.trial_id, checkpoint=checkpoint, at=at)
         self._set(self.overlay.checkpoints, len(self.overlay.checkpoints), row)
+
+    def put_environment(self, environment: StoredEnvironment) -> None:
+        """Store what an attempt runs on and with, instead of what was stored before."""
+        key = (environment.trial_id, environment.attempt)
+        self._set(self.overlay.environments, key, environment)
 
     def add_event(self, event: Event) -> None:
         """Append an event; it gets its `seq` at the commit. Raises NotFound."""

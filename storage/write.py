@@ -11,6 +11,7 @@ from storage import optuna_rows, rows, tables
 from storage.access_rows import write_access
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
+from storage.environments import write_environments
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
 from storage.rows import Row
@@ -40,6 +41,7 @@ def write(connection: Connection, changes: Changes) -> None:
         [rows.checkpoint_row(c) for c in changes.checkpoints],
         "trial_id", "attempt", "step",
     )  # fmt: skip
+    write_environments(connection, changes.environments)
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)

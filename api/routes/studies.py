@@ -272,13 +272,22 @@ async def export_study(
     table: Annotated[
         TableName | None, Query(description="Which rows `csv` and `parquet` hold [trials]")
     ] = None,
+    trial: Annotated[
+        int | None,
+        Query(description="Which trial `yaml` replays [the best]", ge=0, lt=2**31),
+    ] = None,
 ) -> Response:
     memory = services.ledger.memory
     found = studies.find(memory, study)
+    if trial is not None and format != "yaml":
+        raise InvalidInput("query.trial: goes with the format yaml")
     if format in ("csv", "parquet"):
         return await _table(services, found, format, table or "trials")
     if table is not None:
         raise InvalidInput("query.table: goes with the formats csv and parquet")
+    if trial is not None:
+        text = export.replay_of(found, memory.trial(found.study_id, trial))
+        return Response(text, media_type=YAML)
     if format == "yaml":
         return Response(export.replay(found, memory.trials(found.study_id)), media_type=YAML)
     pieces = export.everything(memory, services, found)

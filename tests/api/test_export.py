@@ -138,3 +138,19 @@ def test_a_schedule_records_what_it_lowers() -> None:
     later = schedule.judge(POLICY, [*reports, Report(3, 0.5, 0.5)], given=0.5)
     assert (later.lr_factor, later.records, later.cuts) == (0.5, (), (2,))
     assert schedule.judge(POLICY, [], given=0.25).lr_factor == 0.25
+
+
+async def test_any_trial_is_replayed(api: Api) -> None:
+    await api.post("/studies", external(policies=[HALVING], budget={"steps": 50}))
+    await train(api, "loop", [0.75])
+    await train(api, "loop", CURVE)
+    text = await export(api, trial="0")
+    assert text.startswith("# Replays trial 0 of study 'loop': complete.\n")
+    document = parse_yaml(text)
+    check(document)
+    first = (await api.get("/studies/loop/trials/0"))["params"]
+    assert {k: v["value"] for k, v in document["space"].items()} == first
+    assert document["sampler"]["trial_seed"] == trial_seed(1, 0)
+    path = f"{API}/studies/loop/export"
+    for query, status in (({"trial": "9"}, 404), ({"trial": "0", "format": "csv"}, 422)):
+        assert (await api.http.get(path, params=query)).status_code == status

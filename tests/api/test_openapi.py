@@ -24,6 +24,7 @@ ORDER = (
     "submit_study",
     "ask_trial",
     "report",
+    "record_environment",
     "heartbeat",
     "send_logs",
     "finish_trial",

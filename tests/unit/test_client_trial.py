@@ -38,7 +38,7 @@ def server() -> FakeServer:
 
 
 def ask(server: FakeServer, **options: Any) -> LeasedTrial:
-    return server.client(patience_s=0.3).ask(7, **options)
+    return server.client(patience_s=0.3).ask(7, **{"record": False} | options)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -271,3 +271,24 @@ def test_heartbeats_are_the_work_of_a_daemon(server: FakeServer) -> None:
     beating = [t for t in threading.enumerate() if t.name == "tuner-heartbeat"]
     assert beating
     assert all(t.daemon for t in beating)
+
+
+RECORD = "/leases/lease-token-1/environment"
+
+
+def test_the_environment_is_sent_and_parts_where_they_are_asked_for(server: FakeServer) -> None:
+    server.on("PUT", RECORD, {"missing": ["code"]})
+    trial = ask(server, record=True)
+    trial.finish()
+    first, second = server.bodies("PUT", RECORD)
+    assert (first["attempt"], first["packages"], first["code"]) == (2, None, None)
+    assert second["packages"] is None
+    assert second["code"]["kind"] in ("git", "files", "none")
+
+
+def test_a_server_that_takes_no_record_changes_nothing(server: FakeServer) -> None:
+    server.on("PUT", RECORD, problem(404, "not-found", "there is no such route"))
+    with ask(server, record=True) as trial:
+        trial.report(1, 0.5)
+    assert len(server.bodies("PUT", RECORD)) == 1
+    assert server.sent("POST", FINISH)

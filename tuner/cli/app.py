@@ -13,6 +13,7 @@ from tuner.cli import (
     adopt,
     change,
     control,
+    convert,
     database,
     db,
     events,
@@ -20,6 +21,7 @@ from tuner.cli import (
     nodes,
     projects,
     reporting,
+    reproduce,
     studies,
     trial,
     watch,
@@ -100,8 +102,10 @@ def root(
 
 
 studies.register(app)
+convert.register(app)
 adopt.register(app)
 trial.register(app)
+reproduce.register(app)
 reporting.register(app)
 logs.register(app)
 watch.register(app)

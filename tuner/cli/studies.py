@@ -182,6 +182,7 @@ def trials(
 def export(
     ctx: typer.Context,
     name: StudyArgument,
+    *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file.")
     ] = None,
@@ -189,6 +190,10 @@ def export(
         str,
         typer.Option("--format", metavar="yaml|json|csv|parquet", help="How it is written."),
     ] = "yaml",
+    number: Annotated[
+        int | None,
+        typer.Option("--trial", metavar="N", min=0, help="Replay this one instead of the best."),
+    ] = None,
     reports: Annotated[
         bool,
         typer.Option("--reports", help="With csv and parquet: a row a report, not a row a trial."),
@@ -205,18 +210,20 @@ def export(
         raise typer.BadParameter(f"goes with {' and '.join(TABLES)}", param_hint="--reports")
     if form == "parquet" and output is None and stdout_is_terminal():
         raise typer.BadParameter("Parquet is binary: name a file", param_hint="--output")
+    if number is not None and form != "yaml":
+        raise typer.BadParameter("goes with yaml", param_hint="--trial")
     with study(ctx, name) as handle:
-        write(_pieces(handle, form, reports=reports), output)
+        write(_pieces(handle, form, reports=reports, trial=number), output)
     if output is not None:
         session(ctx).say(f"written to {output}")
 
 
-def _pieces(handle: StudyHandle, form: str, *, reports: bool) -> Iterator[bytes]:
+def _pieces(handle: StudyHandle, form: str, *, reports: bool, trial: int | None) -> Iterator[bytes]:
     if form in TABLES:
         table: Literal["trials", "reports"] = "reports" if reports else "trials"
         yield from handle.export_table(table, "csv" if form == "csv" else "parquet")
         return
-    text = handle.export(format="json" if form == "json" else "yaml")
+    text = handle.export(format="json" if form == "json" else "yaml", trial=trial)
     yield (text if text.endswith("\n") else f"{text}\n").encode()
 
 

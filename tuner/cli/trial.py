@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,8 +12,9 @@ from tuner.cli.context import JsonOption, StudyArgument, study
 from tuner.cli.output import params_text, print_json, print_table
 
 if TYPE_CHECKING:
-    from tuner.wire import EventView, TrialDetail
+    from tuner.wire import Code, EnvironmentView, EventView, TrialDetail
 
+_NOTABLE = ("tuner", "torch", "jax", "tensorflow", "numpy")
 _REASONS = ("reason", "error", "worker_id")
 
 
@@ -32,10 +35,11 @@ def trial(
     """
     with study(ctx, name) as handle:
         detail = handle.trial(number)
+        environments = [] if as_json else handle.environments(number)
     if as_json:
         print_json(detail)
         return
-    print_table(("", "value"), _facts(detail))
+    print_table(("", "value"), [*_facts(detail), *environment_facts(environments)])
     if detail.reports:
         typer.echo("")
         print_table(("attempt", "step", "value", "factor"), [_report(r) for r in detail.reports])
@@ -61,6 +65,41 @@ def _facts(detail: TrialDetail) -> list[tuple[str, Any]]:
         ("worker", detail.worker_id),
     ]
     return [(key, value) for key, value in facts if value is not None]
+
+
+def environment_facts(found: Sequence[EnvironmentView]) -> list[tuple[str, Any]]:
+    """Return what the newest attempt ran on and with, in a few lines."""
+    if not found:
+        return []
+    newest = found[0]
+    machine, code = newest.machine, newest.code
+    gpus = Counter(machine.gpus).items()
+    facts = [
+        ("code", _code(code)),
+        ("program", " ".join(machine.program)),
+        ("python", f"{machine.python}, {len(newest.packages)} packages, {_notable(newest)}"),
+        ("machine", f"{machine.host}: {machine.cpu}, {machine.cores} cores"),
+        ("GPUs", ", ".join(f"{n} x {name}" if n > 1 else name for name, n in gpus)),
+        ("driver", f"{machine.driver}, CUDA {machine.cuda}" if machine.driver else ""),
+        ("variables", " ".join(f"{k}={v}" for k, v in machine.variables.items())),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def _code(code: Code) -> str:
+    if code.kind == "none":
+        return code.note
+    if code.kind == "files":
+        return f"{len(code.files)} files in {code.root}, without git"
+    at = f"{code.commit[:12] if code.commit else 'no commit'} on {code.branch or 'no branch'}"
+    if code.diff_size:
+        at += f", with uncommitted changes ({code.diff_size} characters)"
+    return f"{at}, {len(code.files)} untracked" if code.files else at
+
+
+def _notable(environment: EnvironmentView) -> str:
+    named = {name.lower(): version for name, version in environment.packages.items()}
+    return ", ".join(f"{name} {named[name]}" for name in _NOTABLE if name in named)
 
 
 def _report(report: Any) -> tuple[Any, ...]:

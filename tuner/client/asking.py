@@ -10,9 +10,14 @@ from tuner.wire import AskTrial, Leases
 
 
 def ask(
-    transport: Transport, study: int | str, *, wait_s: float, report_timeout_s: float
+    transport: Transport,
+    study: int | str,
+    *,
+    wait_s: float,
+    report_timeout_s: float,
+    record: bool = True,
 ) -> LeasedTrial:
-    """Lease a trial of a study, by id or name.
+    """Lease a trial of a study, by id or name; `record` what it runs on and with.
 
     Raises:
         NoTrial: there is none now, or the study is over.
@@ -27,4 +32,5 @@ def ask(
         reply.leases[0],
         heartbeat_s=reply.heartbeat_s,
         report_timeout_s=report_timeout_s,
+        record=record,
     )

@@ -247,7 +247,12 @@ class Client:
         return Webhooks(self._transport)
 
     def ask(
-        self, study: int | str, wait_s: float = 0.0, *, report_timeout_s: float = 10.0
+        self,
+        study: int | str,
+        wait_s: float = 0.0,
+        *,
+        report_timeout_s: float = 10.0,
+        record: bool = True,
     ) -> LeasedTrial:
         """Lease the next trial of a study, to be trained by the caller.
 
@@ -255,12 +260,17 @@ class Client:
             study: id or name.
             wait_s: seconds to wait for one, at most 60.
             report_timeout_s: seconds a report may take before the last known decision is used.
+            record: whether to record the code, packages and machine, for `tuner reproduce`.
 
         Raises:
             NoTrial: there is none now, or the study is over.
         """
         return ask(
-            self._transport, self._segment(study), wait_s=wait_s, report_timeout_s=report_timeout_s
+            self._transport,
+            self._segment(study),
+            wait_s=wait_s,
+            report_timeout_s=report_timeout_s,
+            record=record,
         )
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from tuner.trial import StudyState
 from tuner.wire import (
     BestView,
     CloneStudy,
+    EnvironmentPage,
+    EnvironmentView,
     EventPage,
     EventView,
     SpecPage,
@@ -116,6 +118,11 @@ class StudyHandle(Changes):
         """Return one trial with the reports and events of all its attempts, and its log at hand."""
         return StudyTrial.of(self._transport, f"{self._path}/trials/{number}")
 
+    def environments(self, number: int) -> list[EnvironmentView]:
+        """Return what a trial's attempts ran on and with, newest first: code, packages, machine."""
+        path = f"{self._path}/trials/{number}/environments"
+        return list(self._transport.pages(EnvironmentPage, path))
+
     def events(self, after: int | None = None) -> Iterator[EventView]:
         """Iterate over the events stored so far, from the one after sequence number `after`."""
         while True:
@@ -205,13 +212,18 @@ class StudyHandle(Changes):
         self,
         path: str | Path | None = None,
         format: Literal["yaml", "json"] = "yaml",  # noqa: A002
+        *,
+        trial: int | None = None,
     ) -> str:
-        """Return the document that replays the best trial; write it to `path` if one is given.
+        """Return the document that replays a trial, the best one by default.
+
+        It is written to `path` if one is given.
 
         Raises:
-            NotFound: no trial has a value yet.
+            NotFound: no trial has a value yet, or there is none of this number.
         """
-        response = self._transport.send("GET", f"{self._path}/export", query={"format": format})
+        query = {"format": format, "trial": trial}
+        response = self._transport.send("GET", f"{self._path}/export", query=query)
         if path is not None:
             Path(path).write_bytes(response.content)
         return response.text
@@ -229,27 +241,38 @@ class StudyHandle(Changes):
         path = f"{self._path}/export"
         return self._transport.fetch(path, wait_s=TABLE_S, format=format, table=table)
 
-    def ask(self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0) -> LeasedTrial:
+    def ask(
+        self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0, record: bool = True
+    ) -> LeasedTrial:
         """Lease the next trial, to be trained by the caller.
 
         Args:
             wait_s: seconds to wait for one, at most 60.
             report_timeout_s: seconds a report may take before the last known decision is used.
+            record: whether to record the code, packages and machine, for `tuner reproduce`.
 
         Raises:
             NoTrial: there is none now, or the study is over.
         """
-        return ask(self._transport, self.id, wait_s=wait_s, report_timeout_s=report_timeout_s)
+        return ask(
+            self._transport,
+            self.id,
+            wait_s=wait_s,
+            report_timeout_s=report_timeout_s,
+            record=record,
+        )
 
-    def loop(self, *, wait_s: float = 20.0) -> Iterator[LeasedTrial]:
+    def loop(self, *, wait_s: float = 20.0, record: bool = True) -> Iterator[LeasedTrial]:
         """Lease one trial after another until the study is over or starts no further one.
+
+        See `ask` for `record`.
 
         Raises:
             errors.StudyState: the study's trials are run by workers.
         """
         while not self.refresh().is_over and self.view.stopping is None:
             try:
-                yield self.ask(wait_s=wait_s)
+                yield self.ask(wait_s=wait_s, record=record)
             except NoTrial:
                 time.sleep(0.2)
             except WrongState:

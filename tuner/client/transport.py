@@ -118,6 +118,12 @@ class Transport:
         got = self.send("POST", path, body=body, patience=Patience(total=0.0))
         return self._read(reply, got)
 
+    def put(
+        self, reply: type[R], path: str, body: BaseModel, *, patience: Patience | None = None
+    ) -> R:
+        """PUT `body`, which is idempotent."""
+        return self._read(reply, self.send("PUT", path, body=body, patience=patience))
+
     def patch(
         self, reply: type[R], path: str, body: BaseModel, *, if_match: str | None = None
     ) -> R:

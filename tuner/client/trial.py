@@ -12,6 +12,7 @@ from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 from tuner.client.heart import Heart
+from tuner.client.recording import Recording
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.decision import Decision
@@ -35,6 +36,8 @@ from tuner.wire import (
 _LOG = logging.getLogger("tuner.trial")
 _LONGEST_ERROR = 20_000
 _BATCH = 1000
+_RECORD_S = 5.0
+"""How long the end of a trial waits for its record, which the first one of a process may need."""
 _AWAY = (ServerUnreachable, Unavailable)
 
 
@@ -56,6 +59,7 @@ class LeasedTrial(Checkpointing):
         *,
         heartbeat_s: float = 10.0,
         report_timeout_s: float = 10.0,
+        record: bool = False,
     ) -> None:
         self._transport = transport
         self._grant = grant
@@ -66,6 +70,7 @@ class LeasedTrial(Checkpointing):
         self._lock = threading.RLock()
         self._heart = Heart(transport, grant.lease, grant.attempt, interval_s=heartbeat_s)
         self._heart.start()
+        self._recording = Recording(transport, grant) if record else None
 
     @property
     def study(self) -> str:
@@ -189,6 +194,7 @@ class LeasedTrial(Checkpointing):
                 self._leave(exc)
         finally:
             self._heart.stop()
+            self._recorded()
 
     def _leave(self, exc: BaseException | None) -> None:
         if exc is None:
@@ -276,7 +282,12 @@ class LeasedTrial(Checkpointing):
                 self._check_held()
                 self._over = send()
                 self._heart.stop()
+            self._recorded()
             return self._over
+
+    def _recorded(self) -> None:
+        if self._recording is not None:
+            self._recording.wait(_RECORD_S)
 
     def _check_held(self) -> None:
         if self._heart.lost is not None:

@@ -41,12 +41,14 @@ from tuner.worker.looking import look
 from tuner.worker.masking import Masker
 from tuner.worker.output import prune_logs
 from tuner.worker.program import tasks
+from tuner.worker.recording import Recording
 from tuner.worker.slots import Slot
 from tuner.worker.spool import Spool
 from tuner.worker.tools import Tools
 
 _LOG = logging.getLogger("tuner.worker")
 _LAST_LOGS_S = 3.0
+_RECORD_S = 5.0
 
 
 def run_worker(config: WorkerConfig) -> int:
@@ -110,6 +112,7 @@ class Agent:
                 logs=LogSender(api, self._link),
                 masker=Masker.of(os.environ, config.token),
                 orphans=self._orphans,
+                recording=Recording(api, config.name),
                 work=work,
                 threads=_threads(config.slots),
             )
@@ -117,6 +120,7 @@ class Agent:
                 return await self._work(tools)
             finally:
                 await self._close_slots()
+                await tools.recording.close(0.0 if self._link.away else _RECORD_S)
                 spool.persist()
                 spool.close()
                 shutil.rmtree(work, ignore_errors=True)

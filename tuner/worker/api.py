@@ -34,6 +34,7 @@ from tuner.problems import raise_for_problem, retry_after
 from tuner.wire import (
     AcquireLeases,
     CheckpointView,
+    EnvironmentRecorded,
     FinishTrial,
     Heartbeat,
     HeartbeatReply,
@@ -41,6 +42,7 @@ from tuner.wire import (
     Leases,
     LogResults,
     Logs,
+    RecordEnvironment,
     Registered,
     RegisterWorker,
     ReleaseTrial,
@@ -135,6 +137,13 @@ class WorkerApi:
         """Give the trial back."""
         return await self._post(TrialAfter, f"/leases/{lease}/release", body, patience=patience)
 
+    async def record(
+        self, lease: str, body: RecordEnvironment, patience: float
+    ) -> EnvironmentRecorded:
+        """Say what an attempt runs on and with."""
+        path = f"/leases/{lease}/environment"
+        return await self._post(EnvironmentRecorded, path, body, method="PUT", patience=patience)
+
     async def upload(self, grant: LeaseGrant, step: int, path: Path) -> None:
         """Store a checkpoint file, streamed."""
         sha256 = await asyncio.to_thread(digest, path)
@@ -185,9 +194,10 @@ class WorkerApi:
         headers: Mapping[str, str] | None = None,
         wait: float = 0.0,
         patience: float = _FOREVER,
+        method: str = "POST",
     ) -> R:
         response = await self._persist(
-            "POST",
+            method,
             path,
             headers={"Content-Type": "application/json", **(headers or {})},
             content=body.model_dump_json().encode(),

@@ -156,6 +156,7 @@ class Attempt:
         self._began = time.monotonic()
         self._watch.progress()
         child.line.send(start)
+        tools.recording.start(grant, child.variables)
         try:
             return await self._watched(child)
         finally:

@@ -20,7 +20,7 @@ from tuner.worker.broker import Broker
 from tuner.worker.channel import ChannelClosed, ChildEnd
 from tuner.worker.current import SOCKET, being
 from tuner.worker.gpu_memory import peak_here
-from tuner.worker.handle import ChildHandle
+from tuner.worker.handle import ChildHandle, Line
 from tuner.worker.linux import become_subreaper, die_with_parent, rank_for_oom
 from tuner.worker.messages import Done, Ready, Start, Started, ToChild, Warm
 from tuner.worker.reset import Baseline, release_memory
@@ -31,9 +31,9 @@ _OOM_SCORE = 500
 
 
 class Child:
-    """Takes trials from the channel until the parent closes it."""
+    """Takes trials from the channel until the parent closes it, or there is nothing more."""
 
-    def __init__(self, line: ChildEnd) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
         self._baseline = Baseline()
         self._code: dict[str, int] = {}

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 from tuner.worker import linux
 from tuner.worker.channel import ParentEnd
@@ -25,6 +26,14 @@ _LIVING: set[int] = set()
 _ROUNDS = 100
 """How often what stems from a child is looked for and killed, before it is given up."""
 _ROUND_S = 0.01
+_REAPING = threading.Lock()
+
+
+@contextlib.contextmanager
+def not_reaping() -> Iterator[None]:
+    """Kill and collect nothing meanwhile: other programs are run that are no orphans."""
+    with _REAPING:
+        yield
 
 
 class Orphans:
@@ -49,14 +58,19 @@ class Orphans:
             await asyncio.sleep(_ROUND_S)
 
     def look(self, all_of: Mapping[int, linux.Process]) -> int:
-        """Kill and collect those among all processes; return how many lived.
+        """Kill and collect those among all processes; return how many lived, or may live.
 
         Call it where children are started, or a child just started may be taken for an orphan.
         """
-        found = linux.strays(all_of, _LIVING | self._before)
-        linux.kill(found)
-        linux.reap_orphans(all_of, _LIVING)
-        return len(found)
+        if not _REAPING.acquire(blocking=False):
+            return 1
+        try:
+            found = linux.strays(all_of, _LIVING | self._before)
+            linux.kill(found)
+            linux.reap_orphans(all_of, _LIVING)
+            return len(found)
+        finally:
+            _REAPING.release()
 
 
 def end_leftovers() -> int:
@@ -93,6 +107,8 @@ def kill_all() -> None:
 class ChildProcess:
     """A running child.
 
+    `variables` is the environment that it started with.
+
     Args:
         process: the process, leader of its own session.
         line: the parent's end of its channel.
@@ -102,6 +118,7 @@ class ChildProcess:
     def __init__(self, process: subprocess.Popen[bytes], line: ParentEnd, orphans: Orphans) -> None:
         self.pid = process.pid
         self.line = line
+        self.variables: Mapping[str, str] = {}
         self.exited = asyncio.Event()
         self.write: Callable[[bytes], None] = lambda _: None
         self._process = process
@@ -123,6 +140,7 @@ class ChildProcess:
         """Start a child; it loads torch if `preload`."""
         mine, its = socket.socketpair()
         mark = linux.own_name()
+        variables = child_environment(os.environ, mark=mark, threads=threads, devices=devices)
         with its:
             process = subprocess.Popen(  # noqa: S603 (this program itself)
                 [
@@ -138,10 +156,12 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=[its.fileno()],
                 start_new_session=True,
-                env=child_environment(os.environ, mark=mark, threads=threads, devices=devices),
+                env=variables,
             )
         _LIVING.add(process.pid)
-        return cls(process, await ParentEnd.over(mine), orphans)
+        child = cls(process, await ParentEnd.over(mine), orphans)
+        child.variables = variables
+        return child
 
     @property
     def alive(self) -> bool:

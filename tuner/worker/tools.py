@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuner.command import fill, param_texts
 from tuner.errors import NotAllowed
 from tuner.wire import LeaseGrant
 from tuner.worker.api import WorkerApi
@@ -15,9 +14,11 @@ from tuner.worker.config import WorkerConfig
 from tuner.worker.link import Link
 from tuner.worker.log_sender import LogSender
 from tuner.worker.masking import Masker
-from tuner.worker.messages import CommandLine, ResumeFrom, Start
+from tuner.worker.messages import ResumeFrom, Start
 from tuner.worker.process import Orphans
 from tuner.worker.program import Program, refused_command
+from tuner.worker.recording import Recording
+from tuner.worker.starting import start_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Tools:
     logs: LogSender
     masker: Masker
     orphans: Orphans
+    recording: Recording
     work: Path
     threads: int
 
@@ -44,60 +46,17 @@ class Tools:
             NotAllowed: this worker may not start the trial's command line.
             InvalidInput: a value is absent which the command line needs.
         """
-        return Start(
-            study=grant.study,
-            number=grant.number,
-            attempt=grant.attempt,
-            params=grant.params,
-            seed=grant.seed,
-            steps=grant.steps,
-            metric=grant.metric,
-            kind=program.kind,
-            name=program.name,
-            options=dict(program.options),
-            command=self._command(grant, program, work, resume),
-            lr_factor=grant.lr_factor,
+        start = start_of(
+            grant,
+            program,
+            work,
             resume=resume,
-            work=str(work),
             threads=self.threads,
             report_timeout=self.config.report_timeout,
-            processes=program.processes,
-            patience=program.progress_timeout / 2,
-        )
-
-    def _command(
-        self, grant: LeaseGrant, program: Program, work: Path, resume: ResumeFrom | None
-    ) -> CommandLine | None:
-        run = program.command
-        if run is None:
-            return None
-        argv = fill(run.items, _values(grant, work, resume))
-        why = refused_command(argv, self.config)
-        if why is not None:
-            raise NotAllowed(why)
-        return CommandLine(
-            argv=argv,
-            env=run.env,
-            report=run.report,
-            on_stop=run.on_stop,
-            on_rate=run.on_rate,
-            stop_grace=run.stop_grace,
             kill_grace=self.config.kill_grace,
         )
-
-
-def _values(grant: LeaseGrant, work: Path, resume: ResumeFrom | None) -> dict[str, str]:
-    """Return what placeholders stand for in this trial."""
-    about: dict[str, float | int | str | None] = {
-        "trial.study": grant.study,
-        "trial.number": grant.number,
-        "trial.attempt": grant.attempt,
-        "trial.seed": grant.seed,
-        "trial.steps": grant.steps,
-        "trial.lr_factor": grant.lr_factor,
-        "trial.resume.path": None if resume is None else resume.path,
-        "trial.resume.step": None if resume is None else resume.step,
-        "trial.folder": str(work),
-    }
-    known = {name: value for name, value in about.items() if value is not None}
-    return param_texts({**grant.params, **known})
+        if start.command is not None:
+            why = refused_command(start.command.argv, self.config)
+            if why is not None:
+                raise NotAllowed(why)
+        return start
