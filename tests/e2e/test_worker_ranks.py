@@ -148,7 +148,7 @@ def main(trial):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise ValueError('broken')", ["rank 1: ", "ValueError: broken"]),
+        ("raise ValueError('broken')", ["Traceback", "\nrank 1: ValueError: broken"]),
         ("os.kill(os.getpid(), signal.SIGKILL)", ["rank 1 (process", "SIGKILL"]),
         ("trial.report(3, 1.0)", ["report(step 3)", "report(step 2)"]),
     ],
