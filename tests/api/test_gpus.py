@@ -85,7 +85,8 @@ async def test_what_a_worker_learned_counts_for_it(tmp_path: Path) -> None:
 async def test_a_worker_that_says_nothing_of_gpus_gets_what_names_none(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
         worker = await node_of(node)
-        for number, keys in enumerate(({"gpus": 0.5}, {"gpus": 0}, {"gpus": 2}, {"processes": 2})):
+        naming: list[dict[str, Any]] = [{"gpus": 0.5}, {"gpus": 0}, {"gpus": 2}, {"processes": 2}]
+        for number, keys in enumerate(naming):
             await node.submit(name=f"s{number}", **run(**keys))
         reply = await node.acquire(worker, n=4)
         assert (reply.leases, reply.idle) == ([], True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -22,7 +23,7 @@ def test_the_guides_training(tmp_path: Path) -> None:
     (work / "train.py").write_text(code)
     with ServerProcess(home) as server:
         study = server.call("POST", "/studies", YAML(typ="safe", pure=True).load(document))["id"]
-        config = {"allow": ["train:*"], "until_idle": 1.0}
+        config: dict[str, Any] = {"allow": ["train:*"], "until_idle": 1.0}
         with WorkerProcess(work, server.url, server.token, **config) as worker:
             assert worker.wait(240) == 0
         view = server.call("GET", f"/studies/{study}")

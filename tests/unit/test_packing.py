@@ -44,7 +44,7 @@ def test_the_slots_own_places_use_up_the_gpus(slots: int, gpus: int) -> None:
     used: Counter[int] = Counter()
     for home in homes(slots, gpus):
         assert home.gpus
-        used.update(dict.fromkeys(home.gpus, home.share))  # type: ignore[arg-type]
+        used.update(dict.fromkeys(home.gpus, home.share))
     assert set(used) == set(range(gpus))
     assert all(total == pytest.approx(1.0) for total in used.values())
 

@@ -7,7 +7,8 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import Field, TypeAdapter
 
 from tuner.wire import DecisionView, Step
-from tuner.worker.messages import Done, Message, Start
+from tuner.worker.broker_messages import Message
+from tuner.worker.messages import Done, Start
 
 
 class Join(Message):
