@@ -172,3 +172,63 @@ def test_an_oom_beside_others_is_tried_again_with_more_room(
     released = [event for event in trial["events"] if event["kind"] == "released"]
     assert [event["data"]["share"] for event in released] == [1.0]
     assert (trial["outcome"], trial["attempt"], trial["failures"]) == ("oom", 2, 0)
+
+
+NVML = """
+import glob, os
+from types import SimpleNamespace
+
+class NVMLError(Exception):
+    pass
+
+def nvmlInit():
+    pass
+
+def nvmlDeviceGetHandleByIndex(index):
+    return index
+
+def nvmlDeviceGetMemoryInfo(handle):
+    return SimpleNamespace(total=1000)
+
+def nvmlDeviceGetComputeRunningProcesses(handle):
+    held = [name.split("-") for name in glob.glob("held-*")]
+    for _, pid, _ in held:
+        # what a listing showed has been noted when the next one is made
+        name = f"seen-{pid}" if os.path.exists(f"once-{pid}") else f"once-{pid}"
+        open(name, "w").close()
+    return [SimpleNamespace(pid=int(pid), usedGpuMemory=int(used)) for _, pid, used in held]
+"""
+HOLDING = """
+import os, subprocess, time
+def main(trial):
+    open(f"started-{trial.number}", "w").close()
+    if trial.number < 4:
+        fork = subprocess.Popen(["sleep", "600"])  # what a trial starts counts for it
+        open(f"held-{fork.pid}-100", "w").close()
+        while not os.path.exists(f"seen-{fork.pid}"):
+            time.sleep(0.005)
+        fork.kill()
+        fork.wait()
+    while trial.number >= 4 and not os.path.exists("on"):
+        time.sleep(0.005)
+    trial.report(1, 1.0)
+"""
+
+
+def test_trials_are_packed_by_what_they_turn_out_to_hold(
+    server: ServerProcess, folder: Path
+) -> None:
+    """NVIDIA's library is faked: each trial holds a tenth of the memory and declares a quarter."""
+    (folder / "pynvml.py").write_text(NVML)
+    (folder / "code_main.py").write_text(HOLDING)
+    study = submit(server, "light", 12, run={"gpus": 0.25})
+
+    def running() -> list[int]:
+        found = server.call("GET", f"/studies/{study}/trials?limit=50")["items"]
+        return [trial["number"] for trial in found if trial["state"] == "running"]
+
+    with worker(server, folder, gpus=["0"]) as process:
+        wait_until(lambda: len(running()) == 8, "eight at a time")
+        assert sorted(running()) == [4, 5, 6, 7, 8, 9, 10, 11]
+        (folder / "on").touch()
+        assert process.wait() == 0

@@ -217,6 +217,9 @@ def test_what_is_no_step_is_refused_before_anybody_waits(tmp_path: Path, step: A
         found.ranks[0].report(step, 1.0)
 
 
+TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in main\n    raise E\n'
+
+
 def end(outcome: Any, **more: Any) -> Act:
     return lambda trial: trial.end(Done(outcome=outcome, **more))
 
@@ -228,6 +231,12 @@ def end(outcome: Any, **more: Any) -> Act:
         ([end("left"), end("left")], "left", ""),
         ([end("complete"), end("failed", error="why")], "failed", "rank 1: why"),
         ([end("oom", error="why"), end("complete")], "oom", "rank 0: why"),
+        ([end("complete"), end("failed")], "failed", "rank 1: "),
+        (
+            [end("complete"), end("failed", error=TRACE + "E: a\nb\n")],
+            "failed",
+            TRACE + "rank 1: E: a\nb\n",
+        ),
     ],
 )
 def test_how_the_trial_ended(tmp_path: Path, ends: list[Act], outcome: str, error: str) -> None:

@@ -199,6 +199,10 @@ class CollectiveTrial(Checkpointing):
     def _rank(self) -> int:
         return self.rank
 
+    @property
+    def _folder(self) -> Path:
+        return Path(self.start.work)
+
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, given this one's."""
         data = base64.b64encode(pickle.dumps(value)).decode()

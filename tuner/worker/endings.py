@@ -128,6 +128,15 @@ def vanished(why: str, oom_killed: bool, output: Told) -> Ending:
     return Ending(outcome="oom" if oom_killed else "failed", error=_with_tail(why, output))
 
 
+def of_rank(rank: int, error: str) -> str:
+    """Return a traceback with the rank in the line that names the error."""
+    line = headline(error)
+    if not line:
+        return f"rank {rank}: {error}"
+    before, _, after = error.rpartition(line)
+    return f"{before}rank {rank}: {line}{after}"
+
+
 def describe(status: int) -> str:
     """Return a sentence on an exit status."""
     if status >= 0:

@@ -20,6 +20,7 @@ from tuner.errors import RanksApart, TunerError
 from tuner.wire import DecisionView
 from tuner.worker.broker_messages import address_of, line_of
 from tuner.worker.channel import ChannelClosed
+from tuner.worker.endings import of_rank
 from tuner.worker.hub_messages import (
     TO_HUB,
     Call,
@@ -142,7 +143,7 @@ class Hub:
             if rank is None:
                 return Done(outcome="failed", error=self._apart.detail, clean=False)
             done = self._ended[rank].done
-            return done.model_copy(update={"error": f"rank {rank}: {done.error}", "clean": False})
+            return done.model_copy(update={"error": of_rank(rank, done.error), "clean": False})
 
     # A rank's connection
 
