@@ -152,8 +152,8 @@ class FakeServer:
             self.batches.append(len(items))
             return wire.ReportResults(results=[self._report(item) for item in items])
         if path == "/logs":
-            printed = wire.Logs.model_validate_json(body).logs
-            return wire.LogResults(results=[self._log(item) for item in printed])
+            logs = wire.Logs.model_validate_json(body).logs
+            return wire.LogResults(results=[self._log(item) for item in logs])
         if path == "/heartbeats":
             return self._beat(wire.Heartbeat.model_validate_json(body))
         found = re.fullmatch(r"/leases/([^/]+)/(finish|release|checkpoint)(?:s/(\d+))?", path)

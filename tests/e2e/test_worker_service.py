@@ -71,6 +71,7 @@ def test_a_study_whose_code_is_broken_takes_no_worker_out(bench: Bench) -> None:
         bench.server.add("code_main:main")
     with bench.worker() as worker:
         wait_until(lambda: bench.server.avoided == [1], "the study is avoided")
+        assert "avoiding it for 60 s" in worker.log
         assert "out of service" not in worker.log
         assert set(bench.server.troubles) <= {""}
         worker.terminate()

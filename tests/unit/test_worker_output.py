@@ -175,6 +175,26 @@ def test_a_flood_is_skipped_and_its_end_is_kept() -> None:
     assert kept[-1] == "after it"
 
 
+@pytest.mark.parametrize("back", [1, 5, 11, 22])
+def test_a_secret_where_a_flood_is_cut_is_masked(back: int) -> None:
+    kept: list[str] = []
+    masker, ring = Masker([SECRET]), 64 << 10
+    lines = Lines(masker, kept.append, clock=PlainClock())
+    for _ in range(BURST // ring + 1):
+        lines.feed((b"x" * 1023 + b"\n") * 64)
+    over = masker.longest + (2 << 10)
+    for place in (0, over):  # where the end begins, and where it is cut again
+        end = bytearray(b"y" * ring)
+        at = max(0, place - back)
+        part = SECRET.encode()[back if not place else 0 :]
+        end[at : at + len(part)] = part
+        lines.feed(bytes(end[:ring]))
+    lines.finish()
+    text = "".join(kept)
+    assert "pa55" not in text
+    assert "signs==" not in text
+
+
 def test_a_flood_that_goes_on_shows_now_and_then() -> None:
     kept: list[str] = []
     clock = PlainClock()

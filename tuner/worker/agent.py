@@ -192,10 +192,9 @@ class Agent:
     def _over(self, attempt: Attempt, ending: Ending) -> None:
         if self._leasing is not None:
             ending = self._leasing.judge(attempt, ending)
-        before = self._conduct.trouble
-        self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
-        if (trouble := self._conduct.trouble) != before:
-            _LOG.warning(*(("out of service: %s", trouble) if trouble else ("in service again",)))
+        said = self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
+        if said:
+            _LOG.warning("%s", said)
         task = asyncio.create_task(self._close(attempt, ending))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -72,14 +72,17 @@ class Conduct:
         self.trouble = ""
         """Why the worker is out of service; empty while it serves."""
 
-    def note(self, study_id: int, name: str, ending: Ending, took_s: float) -> None:
-        """Take in how a trial ended, `took_s` seconds after its start."""
+    def note(self, study_id: int, name: str, ending: Ending, took_s: float) -> str:
+        """Take in how a trial ended, `took_s` seconds after its start.
+
+        Returns:
+            A sentence on what the worker does about it, empty where it goes on as before.
+        """
         if ending.outcome in ("left", "lost") or (ending.outcome == "failed" and not ending.retry):
-            return
+            return ""
         if ending.outcome in ("failed", "oom") and took_s <= self._quick_s:
-            self._failed(study_id, f"{name}{ending.why()}", node=ending.node)
-        else:
-            self._well(study_id)
+            return self._failed(study_id, f"{name}{ending.why()}", node=ending.node)
+        return self._well(study_id)
 
     def allowed(self, free: int, *, idle: bool) -> int:
         """Return how many trials may be taken now into free slots; `idle` means that none runs."""
@@ -98,9 +101,9 @@ class Conduct:
             await asyncio.wait_for(self._changed.wait(), seconds)
         self._changed.clear()
 
-    def _failed(self, study_id: int, said: str, *, node: bool) -> None:
+    def _failed(self, study_id: int, said: str, *, node: bool) -> str:
         if not self._most:
-            return
+            return ""
         now = self._clock()
         self._row.append(_Failure(study_id=study_id, node=node))
         self._of_study[study_id] += 1
@@ -115,20 +118,24 @@ class Conduct:
             self._pause = _Pause()
             self._pause.begin(now)
         if self._pause is not None:
-            self._tell(
-                f"{self._failures} trials in a row failed within {self._quick_s:g} s, "
-                f"the last {said}"[:_LONGEST_REASON]
-            )
-        elif self._of_study[study_id] >= self._most:
-            self._avoided.setdefault(study_id, _Pause()).begin(now)
+            why = f"{self._failures} trials in a row failed within {self._quick_s:g} s"
+            self._tell(f"{why}, the last {said}"[:_LONGEST_REASON])
+            return f"out of service: {self.trouble}"
+        if self._of_study[study_id] >= self._most:
+            pause = self._avoided.setdefault(study_id, _Pause())
+            pause.begin(now)
+            return f"trials of this study fail at once: avoiding it for {pause.until - now:.0f} s"
+        return ""
 
-    def _well(self, study_id: int) -> None:
+    def _well(self, study_id: int) -> str:
+        back = "in service again" if self.trouble else ""
         self._row.clear()
         self._failures = 0
         self._of_study.pop(study_id, None)
         self._avoided.pop(study_id, None)
         self._pause = None
         self._tell("")
+        return back
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:

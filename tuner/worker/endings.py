@@ -150,5 +150,6 @@ def describe(status: int) -> str:
 
 
 def _with_tail(why: str, output: Told) -> str:
-    tail = output.tail(_TAIL).strip()
+    # Marked, so that no line of it is taken for the error's own.
+    tail = "\n".join(f"> {line}" for line in output.tail(_TAIL).strip().splitlines())
     return f"its last output:\n{tail}\n\n{why}" if tail else why

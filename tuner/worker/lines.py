@@ -88,15 +88,23 @@ class Lines:
         end, skipped = bytes(self._pending), self._skipped
         self._pending.clear()
         self._skipped = 0
-        # The beginning of the end is some line's, or some secret's, second half.
-        at = end.find(b"\n") + 1 or min(len(end), self._masker.longest + _OVERLAP)
-        if (left_out := skipped - len(end) + at) > 0:
-            self._keep(f"... {left_out} bytes left out: printed too fast ...")
-        *whole, rest = end[at:].split(b"\n")
+        if skipped > len(end):
+            kept = self._end_of_flood(end)
+            self._keep(f"... {skipped - len(kept)} bytes left out: printed too fast ...")
+            end = kept
+        *whole, rest = end.split(b"\n")
         for line in whole:
             self._line(line)
         self._pending += self._without_bars(rest)
         self._cut()
+
+    def _end_of_flood(self, end: bytes) -> bytes:
+        """Return it without its beginning, some line's, or some secret's, second half."""
+        at = end.find(b"\n", 0, len(end) // 2) + 1
+        if at:
+            return end[at:]
+        text = end.decode("utf-8", "replace")
+        return text[self._masker.cut(text, self._masker.longest + _OVERLAP) :].encode()
 
     def _without_bars(self, rest: bytes) -> bytes:
         """Return of a line that goes on the state that shows now."""

@@ -7,6 +7,7 @@ newest lines wait, and older ones are left out with a note.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -178,7 +179,7 @@ class LogSender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._known = True
-        self._hurried = False
+        self._hurry = asyncio.Event()
 
     def open(self, lease: str, attempt: int) -> LogStream:
         """Begin the log of an attempt."""
@@ -200,16 +201,19 @@ class LogSender:
                 self._idle.set()
             else:
                 self._wake.set()
-            if not took:
-                away = self._link.away
-                await (self._link.pause(self._pause) if away else asyncio.sleep(self._pause))
-            elif not self._hurried:
+            if took:
                 behind = any(one.is_behind for one in self._streams)
-                await asyncio.sleep(self._every / _BEHIND if behind else self._every)
+                pause = self._every / _BEHIND if behind else self._every
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), pause)
+            elif self._link.away:
+                await self._link.pause(self._pause)
+            else:
+                await asyncio.sleep(self._pause)
 
     async def drained(self, patience: float) -> None:
         """Send all that waits; take at most `patience` seconds, and none if the server is away."""
-        self._hurried = True
+        self._hurry.set()
         if not self._link.away:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=patience)
 

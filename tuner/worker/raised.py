@@ -101,8 +101,8 @@ def _traceback(exc: BaseException, prefix: str) -> str:
     masker = Masker.of(os.environ)
     text, said = masker.mask(text), masker.mask(said)
     before = text.removesuffix(said)
-    if before == text:  # an exception group's lines stand elsewhere
-        return _cut(prefix + text if prefix else text)
+    if before == text:  # an exception group's own line stands at the top
+        before = f"{text.rstrip()}\n"
     if len(before) + len(said) > LONGEST_ERROR and len(said) > 2 * _HALF_MESSAGE:
         said = f"{said[:_HALF_MESSAGE]} ... {said[-_HALF_MESSAGE:]}"
     return _cut(before + prefix + said)
