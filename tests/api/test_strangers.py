@@ -194,6 +194,35 @@ async def test_tries_of_webhooks_are_in_the_audit_log(tmp_path: Path) -> None:
         assert entry["detail"] == {"webhook": hook, "status": None}
 
 
+async def test_an_admin_who_ends_anothers_trial_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit()
+        secret = await token(node, Role.SUBMITTER)
+        for way, body in (("finish", {"attempt": 1, "value": 1.0}), ("release", {"attempt": 1})):
+            own = await node.ask()
+            asked = await as_who(node, secret, "POST", "/studies/s/ask", {})
+            (others,) = asked.json()["leases"]
+            for lease in (own.lease, others["lease"]):
+                reply = await node.post(f"/leases/{lease}/{way}", body)
+                assert reply.status_code == 200, reply.text
+            (entry,) = (await node.http.get(f"{API}/audit?action={way}")).json()["items"]
+            assert (entry["study"], entry["detail"]) == ("s", {"number": others["number"]})
+
+
+async def test_an_admin_who_signs_anothers_worker_off_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        worker = {"name": "w", "host": "h", "slots": 1}
+        secret = await token(node, Role.WORKER)
+        ids = [
+            (await as_who(node, secret, "POST", "/workers", worker)).json()["worker_id"],
+            await node.register(),
+        ]
+        for worker_id in ids:
+            assert (await node.http.delete(f"{API}/workers/{worker_id}")).status_code == 204
+        (entry,) = (await node.http.get(f"{API}/audit?action=sign-off")).json()["items"]
+        assert entry["detail"] == {"worker": ids[0], "name": "w"}
+
+
 async def test_a_checkpoint_beyond_the_quota_is_refused_while_it_comes(tmp_path: Path) -> None:
     limits = Limits(rate=0.0, quotas={"*": Quota(artifact_bytes=1000)})
     async with serve(tmp_path, limits=limits) as node:
