@@ -155,6 +155,23 @@ async def test_a_hidden_study_is_told_of_as_one_that_is_not_there(tmp_path: Path
             assert told.replace("1", "7").replace("theirs", "missing") == missing["detail"], ref
 
 
+async def test_a_taken_name_does_not_tell_the_hidden_studys_id(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(name="theirs", queue={"project": "theirs"})
+        await node.submit(name="own", queue={"project": "mine"})
+        mine = await token(node, Role.SUBMITTER, project="mine")
+        for path, body in (
+            ("/studies", document(name="theirs")),
+            ("/studies?dry_run=true", document(name="theirs")),
+            ("/studies/own/clone", {"name": "theirs"}),
+            ("/studies/import", {"document": document(name="theirs")}),
+        ):
+            reply = await as_who(node, mine, "POST", path, body)
+            assert problem(reply, 409, "duplicate-name")["extra"] == {}, path
+        reply = await as_who(node, mine, "POST", "/studies", document(name="own"))
+        assert problem(reply, 409, "duplicate-name")["extra"] == {"study_id": 2}
+
+
 async def test_one_persons_keys_are_not_anothers(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
         key = {"Idempotency-Key": "first-walk"}
