@@ -8,6 +8,7 @@ itself (`any_project`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -20,7 +21,7 @@ from api.studies import find, no_study
 from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner.access import AuditEntry, Identity, Role, allowed
-from tuner.errors import NotAllowed, NotAuthenticated
+from tuner.errors import DuplicateName, NotAllowed, NotAuthenticated, NotFound
 from tuner.spec import StudySpec
 from tuner.study import Study
 
@@ -190,6 +191,19 @@ def require_project(spec: StudySpec, who: Identity) -> None:
     """Refuse a document of a project that is not the token's. Raises NotAllowed."""
     if not who.sees(spec.queue.project):
         raise NotAllowed(f"this token submits to the project {who.project!r} only")
+
+
+def check_name(reader: Reader, name: str | None, who: Identity) -> None:
+    """Refuse a name that a study has which the caller may not see, without telling its id.
+
+    Raises:
+        DuplicateName: it is taken so.
+    """
+    if who.project is None or name is None:
+        return
+    with suppress(NotFound):
+        if not who.sees(reader.study_named(name).spec.queue.project):
+            raise DuplicateName(f"a study named {name!r} exists")
 
 
 def still_valid(scope: Scope) -> bool:

@@ -51,6 +51,15 @@ def lease_of(reader: Reader, token: str, who: Identity) -> Lease:
     return lease
 
 
+def others_lease(reader: Reader, token: str, who: Identity) -> Lease | None:
+    """Return a lease that holds its trial if it was given to another access token, else None."""
+    try:
+        lease = reader.lease(token)
+    except StaleAttempt:
+        return None
+    return lease if lease.token_id != who.token_id else None
+
+
 def held_trial(reader: Reader, token: str, attempt: int, who: Identity) -> Trial:
     """Return the trial a lease holds.
 

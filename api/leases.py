@@ -121,8 +121,7 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
     try:
         while True:
             news.clear()
-            if not poll.is_valid():
-                raise NotAuthenticated("the token was revoked, or has expired")
+            _check_valid(poll)
             if key is not None and memory.reply(key.value) is not None:
                 return await _grant(services, caller, key)
             picks, idle, kept = plan(memory, caller, services.settings.limits)
@@ -138,11 +137,17 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
                 stack.enter_context(services.polls.take(poll.who.token_id))
                 held = True
             if left <= 0 or caller.is_vain(memory) or not await _news(services, news, left):
+                _check_valid(poll)
                 reply = Leases(leases=[], idle=idle, heartbeat_s=services.settings.heartbeat_s)
                 return JSONResponse(reply.model_dump(mode="json"))
     finally:
         stack.close()
         unsubscribe()
+
+
+def _check_valid(poll: Poll) -> None:
+    if not poll.is_valid():
+        raise NotAuthenticated("the token was revoked, or has expired")
 
 
 def _matters(news: Committed) -> bool:

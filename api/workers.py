@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
+from api.access import Actor
 from api.idempotency import Key, write
 from api.listing import Order, cut
 from api.services import Services
@@ -85,7 +86,7 @@ async def touch(
     await services.ledger.write(store)
 
 
-async def sign_off(services: Services, worker_id: str, who: Identity) -> None:
+async def sign_off(services: Services, worker_id: str, actor: Actor) -> None:
     """Take a worker that leaves off the fleet; leases it still holds run out.
 
     Raises:
@@ -94,7 +95,10 @@ async def sign_off(services: Services, worker_id: str, who: Identity) -> None:
     """
 
     def command(tx: Transaction) -> None:
-        tx.drop_worker(_own(tx, worker_id, who).worker_id)
+        worker = _own(tx, worker_id, actor.identity)
+        tx.drop_worker(worker.worker_id)
+        if worker.token_id != actor.identity.token_id:
+            actor.note(tx, services, "sign-off", worker=worker_id, name=worker.name)
 
     await services.ledger.write(command)
     services.deadlines.forget(worker_id)

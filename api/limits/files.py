@@ -22,7 +22,10 @@ def make_room(connections: int) -> int:
         return connections
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if most > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):  # some systems have a limit beside
+            most = soft
     if most >= wanted:
         return connections
     room = max(_LEAST, most - OTHERS)

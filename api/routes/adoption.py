@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api import adopt, optuna_trials, submit, views
-from api.access import ActorDep, needs, own_project
+from api.access import ActorDep, check_name, needs, own_project
 from api.body import StrictBody
 from api.deps import ServicesDep, StudyRef
 from api.idempotency import KeyDep, write
@@ -50,6 +50,7 @@ async def adopt_study(
     submission = await asyncio.to_thread(
         lambda: submit.prepare(own_project(check(body.document), who))
     )
+    check_name(services.ledger.memory, submission.spec.name, who)
     if dry_run:
         submit.free_name(services.ledger.memory, submission.spec.name)
         document = views.document(submission.spec)

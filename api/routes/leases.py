@@ -8,11 +8,14 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from api import ends, leases, reports
-from api.access import needs, still_valid
+from api.access import Actor, ActorDep, needs, still_valid
 from api.body import Json
 from api.deps import ServicesDep, StudyRef, WhoDep
 from api.direct import DirectRoute
+from api.fence import others_lease
 from api.idempotency import Key, KeyDep, write
+from api.services import Services
+from storage.transaction import Transaction
 from tuner.access import Role
 from tuner.wire import (
     AcquireLeases,
@@ -83,11 +86,13 @@ def _poll(request: Request, wait_s: float, key: Key | None) -> leases.Poll:
 )
 @needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def finish_trial(
-    services: ServicesDep, lease: LeaseToken, body: Json[FinishTrial], key: KeyDep, who: WhoDep
+    services: ServicesDep, lease: LeaseToken, body: Json[FinishTrial], key: KeyDep, actor: ActorDep
 ) -> Response:
-    return await write(
-        services, key(), lambda tx: ends.finish(tx, lease, body, who, services.clock())
-    )
+    def command(tx: Transaction) -> TrialAfter:
+        _note_others(tx, services, actor, "finish", lease)
+        return ends.finish(tx, lease, body, actor.identity, services.clock())
+
+    return await write(services, key(), command)
 
 
 @router.post(
@@ -98,11 +103,22 @@ async def finish_trial(
 )
 @needs(Role.SUBMITTER, Role.WORKER, any_project=True)
 async def release_trial(
-    services: ServicesDep, lease: LeaseToken, body: Json[ReleaseTrial], key: KeyDep, who: WhoDep
+    services: ServicesDep, lease: LeaseToken, body: Json[ReleaseTrial], key: KeyDep, actor: ActorDep
 ) -> Response:
-    return await write(
-        services, key(), lambda tx: ends.release(tx, lease, body, who, services.clock())
-    )
+    def command(tx: Transaction) -> TrialAfter:
+        _note_others(tx, services, actor, "release", lease)
+        return ends.release(tx, lease, body, actor.identity, services.clock())
+
+    return await write(services, key(), command)
+
+
+def _note_others(
+    tx: Transaction, services: Services, actor: Actor, action: str, token: str
+) -> None:
+    """Write into the audit log that somebody deals with a trial that another one trains."""
+    lease = others_lease(tx, token, actor.identity)
+    if lease is not None:
+        actor.note(tx, services, action, tx.study(lease.study_id), number=lease.number)
 
 
 @direct.post("/reports", operation_id="report", summary="Report values, get decisions")

@@ -21,7 +21,7 @@ from api import (
     versions,
     views,
 )
-from api.access import ActorDep, needs, own_project, require_project
+from api.access import ActorDep, check_name, needs, own_project, require_project
 from api.body import Json, SpecBody
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep
 from api.idempotency import KeyDep, write
@@ -73,6 +73,7 @@ async def submit_study(
     dry_run: Annotated[bool, Query(description="Only answer the normalised document")] = False,
 ) -> Response:
     spec = own_project(spec, actor.identity)
+    check_name(services.ledger.memory, spec.name, actor.identity)
     submission = await asyncio.to_thread(submit.prepare, spec)
     if dry_run:
         submit.free_name(services.ledger.memory, spec.name)
@@ -233,6 +234,7 @@ async def clone_study(
     source = studies.find(services.ledger.memory, study)
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
     require_project(submission.spec, actor.identity)
+    check_name(services.ledger.memory, submission.spec.name, actor.identity)
 
     def command(tx: Transaction) -> StudyView:
         quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)

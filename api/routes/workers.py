@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from api import workers
-from api.access import needs
+from api.access import ActorDep, needs
 from api.body import Json
 from api.deps import Cursor, Limit, ServicesDep, WhoDep
 from api.idempotency import KeyDep
@@ -46,5 +46,5 @@ async def list_workers(
 
 @router.delete("/{worker}", operation_id="sign_off", summary="Sign a worker off", status_code=204)
 @needs(Role.WORKER, any_project=True)
-async def sign_off(services: ServicesDep, worker: WorkerId, who: WhoDep) -> None:
-    await workers.sign_off(services, worker, who)
+async def sign_off(services: ServicesDep, worker: WorkerId, actor: ActorDep) -> None:
+    await workers.sign_off(services, worker, actor)

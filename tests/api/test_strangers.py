@@ -155,6 +155,23 @@ async def test_a_hidden_study_is_told_of_as_one_that_is_not_there(tmp_path: Path
             assert told.replace("1", "7").replace("theirs", "missing") == missing["detail"], ref
 
 
+async def test_a_taken_name_does_not_tell_the_hidden_studys_id(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(name="theirs", queue={"project": "theirs"})
+        await node.submit(name="own", queue={"project": "mine"})
+        mine = await token(node, Role.SUBMITTER, project="mine")
+        for path, body in (
+            ("/studies", document(name="theirs")),
+            ("/studies?dry_run=true", document(name="theirs")),
+            ("/studies/own/clone", {"name": "theirs"}),
+            ("/studies/import", {"document": document(name="theirs")}),
+        ):
+            reply = await as_who(node, mine, "POST", path, body)
+            assert problem(reply, 409, "duplicate-name")["extra"] == {}, path
+        reply = await as_who(node, mine, "POST", "/studies", document(name="own"))
+        assert problem(reply, 409, "duplicate-name")["extra"] == {"study_id": 2}
+
+
 async def test_one_persons_keys_are_not_anothers(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
         key = {"Idempotency-Key": "first-walk"}
@@ -192,6 +209,35 @@ async def test_tries_of_webhooks_are_in_the_audit_log(tmp_path: Path) -> None:
         assert (await node.post(f"/webhooks/{hook}/test", {})).status_code == 200
         (entry,) = (await node.http.get(f"{API}/audit?action=webhook-test")).json()["items"]
         assert entry["detail"] == {"webhook": hook, "status": None}
+
+
+async def test_an_admin_who_ends_anothers_trial_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit()
+        secret = await token(node, Role.SUBMITTER)
+        for way, body in (("finish", {"attempt": 1, "value": 1.0}), ("release", {"attempt": 1})):
+            own = await node.ask()
+            asked = await as_who(node, secret, "POST", "/studies/s/ask", {})
+            (others,) = asked.json()["leases"]
+            for lease in (own.lease, others["lease"]):
+                reply = await node.post(f"/leases/{lease}/{way}", body)
+                assert reply.status_code == 200, reply.text
+            (entry,) = (await node.http.get(f"{API}/audit?action={way}")).json()["items"]
+            assert (entry["study"], entry["detail"]) == ("s", {"number": others["number"]})
+
+
+async def test_an_admin_who_signs_anothers_worker_off_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        worker = {"name": "w", "host": "h", "slots": 1}
+        secret = await token(node, Role.WORKER)
+        ids = [
+            (await as_who(node, secret, "POST", "/workers", worker)).json()["worker_id"],
+            await node.register(),
+        ]
+        for worker_id in ids:
+            assert (await node.http.delete(f"{API}/workers/{worker_id}")).status_code == 204
+        (entry,) = (await node.http.get(f"{API}/audit?action=sign-off")).json()["items"]
+        assert entry["detail"] == {"worker": ids[0], "name": "w"}
 
 
 async def test_a_checkpoint_beyond_the_quota_is_refused_while_it_comes(tmp_path: Path) -> None:

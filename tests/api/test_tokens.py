@@ -10,7 +10,7 @@ import pytest
 
 from storage.tables import tokens as table
 from tests.api.in_process import API
-from tests.api.node import Node, document, serve
+from tests.api.node import Clock, Node, document, serve
 from tests.api.people import as_who, peopled, token
 from tuner.access import Role
 
@@ -85,6 +85,20 @@ async def test_a_long_poll_ends_when_its_token_is_revoked(tmp_path: Path) -> Non
         while len(node.services.ledger._subscribers) == before:
             await asyncio.sleep(0)
         await node.http.delete(f"{API}/tokens/a-worker")
+        assert (await poll).status_code == 401
+
+
+async def test_a_long_poll_of_a_token_that_expires_is_refused(tmp_path: Path) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock) as node:
+        await node.submit(budget={"trials": 1})
+        await node.ask()
+        secret = await token(node, Role.SUBMITTER, expires_s=60)
+        before = len(node.services.ledger._subscribers)
+        poll = asyncio.create_task(as_who(node, secret, "POST", "/studies/s/ask", {"wait_s": 0.5}))
+        while len(node.services.ledger._subscribers) == before:
+            await asyncio.sleep(0)
+        clock.seconds += 61
         assert (await poll).status_code == 401
 
 
