@@ -26,6 +26,7 @@ from api.problems import response_of
 from api.services import Services
 from api.sessions import Session, same
 from api.settings import Settings
+from api.site import PAGE, site
 from tuner.access import BUILT_IN_ADMIN, Identity
 from tuner.errors import NotAllowed, NotAuthenticated, Unavailable, WrongHost
 
@@ -33,7 +34,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 LOGIN, SESSION, LOGOUT = "/login", "/session", "/logout"
 OPEN = frozenset(
     {
-        *(("GET", path) for path in (*HEALTH, *FILES, LOGIN, "/login.css")),
+        *(("GET", path) for path in (*HEALTH, *FILES, PAGE, *site().files, LOGIN, "/login.css")),
         ("POST", SESSION),
     }
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.routing import APIRoute
@@ -11,6 +12,17 @@ from fastapi.routing import APIRoute
 from api.services import Services
 from tuner.access import Identity
 from tuner.errors import Fault, InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+_ANY = "__any_query__"
+
+
+def any_query(function: F) -> F:
+    """Declare a route whose query is the page's own business: the server does not read it."""
+    setattr(function, _ANY, True)
+    return function
 
 
 async def services(request: Request) -> Services:
@@ -29,6 +41,8 @@ async def known_query(request: Request) -> None:
     if not names:
         return
     route = request.scope.get("route")
+    if getattr(getattr(route, "endpoint", None), _ANY, False):
+        return
     known = [p.alias for p in route.dependant.query_params] if isinstance(route, APIRoute) else []
     faults = [_fault(name, known) for name in dict.fromkeys(names) if name not in known]
     faults += [

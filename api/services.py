@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.charts.band import Bands
 from api.observe.metrics import Metrics
 from api.sessions import Sessions
 from api.settings import Settings
@@ -37,6 +38,7 @@ class Services:
         hub: tells event streams what is committed.
         streams: places for event streams.
         polls: places for long polls.
+        bands: what charts of many trials were counted from; `charting` is held meanwhile.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -54,5 +56,7 @@ class Services:
     polls: Places
     network: Network
     metrics: Metrics = field(default_factory=Metrics)
+    bands: Bands = field(default_factory=Bands)
+    charting: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: set[str] = field(default_factory=set)

@@ -7,6 +7,8 @@ from api.routes import (
     access,
     adoption,
     artifacts,
+    charts,
+    dashboard,
     events,
     health,
     leases,
@@ -26,6 +28,8 @@ ROUTERS = (
     artifacts.router,
     workers.router,
     trials.router,
+    charts.above,
+    charts.router,
     events.router,
     projects.router,
     studies.router,
@@ -34,6 +38,6 @@ ROUTERS = (
     webhooks.router,
 )
 PUBLIC = (health.router, metrics.router, login.router)
-PAGES = (pages.router,)
+PAGES = (pages.router, dashboard.router)
 
 __all__ = ["PAGES", "PUBLIC", "ROUTERS"]
