@@ -26,7 +26,7 @@ from api.problems import response_of
 from api.services import Services
 from api.sessions import Session, same
 from api.settings import Settings
-from api.site import PAGE, site
+from api.site import ASSETS, PAGE, site
 from tuner.access import BUILT_IN_ADMIN, Identity
 from tuner.errors import NotAllowed, NotAuthenticated, Unavailable, WrongHost
 
@@ -34,7 +34,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 LOGIN, SESSION, LOGOUT = "/login", "/session", "/logout"
 OPEN = frozenset(
     {
-        *(("GET", path) for path in (*HEALTH, *FILES, PAGE, *site().files, LOGIN, "/login.css")),
+        *(("GET", path) for path in (*HEALTH, *FILES, PAGE, ASSETS, LOGIN, "/login.css")),
         ("POST", SESSION),
     }
 )
@@ -44,6 +44,13 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OTHER_SITE = "requests from another site's pages are not answered"
+
+
+def is_open(method: str, path: str) -> bool:
+    """Tell whether a request is answered without a token."""
+    if path in HEALTH or (method, path) in OPEN:
+        return True
+    return method == "GET" and path in site().files
 
 
 class Guard:
@@ -80,7 +87,7 @@ class Guard:
             self._check_origin(scope["method"], headers)
             state = scope.setdefault("state", {})
             state["address"] = address_of(scope, headers, self.settings)
-            if scope["path"] not in HEALTH and (scope["method"], scope["path"]) not in OPEN:
+            if not is_open(scope["method"], scope["path"]):
                 instead = self._authenticate(scope, headers)
                 if instead is not None:
                     await instead(scope, receive, send)

@@ -45,6 +45,7 @@ _SECURITY = {
 TAGS = {
     "studies": "Submit studies, look at them, steer them, take their results away.",
     "trials": "A study's trials: list, show, enqueue.",
+    "charts": "What the dashboard draws: columns instead of rows, bounded in size.",
     "leases": "Run trials: lease, report, heartbeat, finish, release.",
     "artifacts": "Checkpoints of leased trials.",
     "workers": "The fleet.",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "dashboard"
 PAGE = "/"
+ASSETS = "/assets/{version}/{file:path}"
 _INDEX = "index.html"
 _MEDIA = {
     ".js": "text/javascript; charset=utf-8",
