@@ -65,8 +65,9 @@ def test_each_step_of_the_staircase_is_better_than_all_before(
     values: list[float], mode: str
 ) -> None:
     found = improvements(study(mode=mode), in_order([ended(i, v) for i, v in enumerate(values)]))
-    better = (lambda a, b: a < b) if mode == "min" else (lambda a, b: a > b)
-    assert all(better(b.trial.value, a.trial.value) for a, b in pairwise(found))
+    sign = 1 if mode == "min" else -1
+    best = [sign * (point.trial.value or 0.0) for point in found]
+    assert all(after < before for before, after in pairwise(best))
     if values:
         assert found[-1].trial.value == (min(values) if mode == "min" else max(values))
 
