@@ -9,8 +9,6 @@ import { href, query, set } from "../lib/route.js";
 import { calm, Failure, State, useRead } from "../ui/bits.js";
 import { Spark } from "../ui/spark.js";
 
-const SORTS = { name: "name", state: "queue", best: "best", trials: "done", created: "created", priority: "priority" };
-
 /** Return the rows that a query asks for, in its order. Pure.
  * @param {any[]} rows
  * @param {Record<string, string>} asked

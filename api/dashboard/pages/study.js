@@ -1,7 +1,6 @@
 // One study: its frame, what is live of it, and its tabs.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { api } from "../lib/api.js";
 import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";

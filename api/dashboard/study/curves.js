@@ -106,6 +106,7 @@ function drawMarks(plot, drawn, front) {
   pen.clip();
   for (const c of drawn) {
     const ahead = front.has(c.number);
+    /** @returns {[number, number]} */
     const at = (i) => [plot.valToPos(c.step[i], "x", true), plot.valToPos(c.value[i], "y", true)];
     pen.strokeStyle = pen.fillStyle = ahead ? colorOf(c.number) : themed("ghost");
     pen.lineWidth = 1.5 * devicePixelRatio;

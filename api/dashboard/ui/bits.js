@@ -81,7 +81,7 @@ export function Copy({ text, label = "Copy" }) {
  * @param {any[]} on
  * @returns {{found: T | null, error: any, again: () => Promise<void>}} */
 export function useRead(read, on) {
-  const [state, setState] = useState({ found: null, error: null });
+  const [state, setState] = useState(/** @type {{found: any, error: any}} */ ({ found: null, error: null }));
   const current = useRef(/** @type {AbortController | null} */ (null));
   const again = async () => {
     current.current?.abort();
