@@ -13,6 +13,7 @@ import { theme, turn } from "./lib/theme.js";
 import { Failure, Shield } from "./ui/bits.js";
 import { Studies } from "./pages/studies.js";
 import { Study } from "./pages/study.js";
+import { Trial } from "./pages/trial.js";
 
 function App() {
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -27,6 +28,7 @@ function App() {
 
 function Page() {
   const asked = query.value;
+  if (asked.study && asked.trial) return html`<${Trial} key=${`${asked.study} ${asked.trial}`} study=${asked.study} number=${asked.trial} />`;
   if (asked.study) return html`<${Study} key=${asked.study} id=${asked.study} />`;
   return html`<${Studies} />`;
 }

@@ -5,10 +5,11 @@ import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
 import { Overview } from "../study/overview.js";
+import { Trials } from "../study/trials.js";
 import { StudyData } from "../study/data.js";
 
 /** @type {Record<string, {word: string, part: any}>} */
-const TABS = { overview: { word: "Overview", part: Overview } };
+const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: Trials } };
 
 /** @param {{id: string}} props */
 export function Study({ id }) {

@@ -12,8 +12,9 @@ const stepped = uPlot.paths.stepped?.({ align: 1 });
 
 export function BestSoFar({ study, progress }) {
   const by = query.value.by === "steps" ? "steps" : "n";
-  const log = query.value.ylog === "1";
   const { points, best, folk } = progress;
+  const wide = points.value.length > 0 && Math.max(...points.value) > 20 * Math.min(...points.value);
+  const log = query.value.ylog ? query.value.ylog === "1" : wide;
   const shape = useMemo(() => {
     const finished = points.outcome.map((o) => o === "complete" || o === "converged");
     const part = (keep) => ({ x: points[by].filter((_, i) => keep(i)), y: points.value.filter((_, i) => keep(i)) });
@@ -28,7 +29,7 @@ export function BestSoFar({ study, progress }) {
   const make = useMemo(() => () => options(by, log && canLog, shape.range, study), [by, log && canLog, shape.range.low, shape.range.high]);
   const note = [progress.shown < progress.total ? `showing ${count(progress.shown)} of ${count(progress.total)} trials` : "", shape.range.off ? `${shape.range.off} off scale` : ""].filter(Boolean).join(" · ");
   const tools = html`<button class="plain small" aria-pressed=${by === "steps"} onClick=${() => set({ by: by === "steps" ? null : "steps" })}>by steps</button>
-    <button class="plain small" aria-pressed=${log && canLog} disabled=${!canLog} title=${canLog ? "" : "some values are not above zero"} onClick=${() => set({ ylog: log ? null : 1 })}>log</button>`;
+    <button class="plain small" aria-pressed=${log && canLog} disabled=${!canLog} title=${canLog ? "" : "some values are not above zero"} onClick=${() => set({ ylog: log ? 0 : 1 })}>log</button>`;
   const behind = { head: ["trial", "trials so far", "steps so far", study.spec.objective.metric], rows: () => best.number.map((n, i) => [String(n), best.n[i], best.steps[i], best.value[i]]) };
   return html`<${Chart} title="Best so far" name=${`${study.name}-best`} note=${note} make=${make} data=${shape.data} tools=${tools} behind=${behind}
     legend=${html`<span><i class="swatch" style="background:var(--best)"></i>best so far</span><span>● trained to the end</span><span class="dim">▽ stopped early</span>${folk !== null && html`<span>┄ best rule of thumb (${num(folk)})</span>`}`} />`;

@@ -85,7 +85,7 @@ function Decisions({ study, events }) {
 }
 
 function Decision({ study, event }) {
-  const at = new Date(event.at).toLocaleTimeString();
+  const at = new Date(event.at).toLocaleTimeString(undefined, { hour12: false });
   const link = html`<a href=${href({ study: study.id, trial: event.number, tab: null }, true)}>trial ${event.number}</a>`;
   const what = event.kind === "halved" ? html`<b>⤓ rate halved</b>` : html`<${Outcome} name=${event.data.outcome} />`;
   const step = event.step === null ? "" : ` at step ${event.step}`;
