@@ -27,7 +27,7 @@ demo: $(VENV)/.installed-demo ## serve, start two workers, tune a small network,
 
 .PHONY: test
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
-test: $(VENV)/.installed-test postgres compiler chromium lint ## all checks and all tests
+test: $(VENV)/.installed-test postgres compiler chromium lint types ## all checks and all tests
 	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: faults
@@ -46,6 +46,10 @@ lint: $(VENV)/.installed-test ## ruff, mypy and the import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: $(VENV)/.installed-types ## check the types of the dashboard's modules
+	.ci/tsc/node_modules/.bin/tsc -p .ci/tsc
 
 .PHONY: audit
 audit: $(VENV)/.installed-test ## look the pinned dependencies up among known vulnerabilities
@@ -109,6 +113,11 @@ $(BIN)/pip:
 $(VENV)/.torch: constraints.txt | $(BIN)/pip
 	@echo 'Installing torch into $(VENV) (some minutes the first time)'
 	$(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.installed-types: .ci/tsc/package-lock.json | $(BIN)/pip
+	@command -v npm >/dev/null || { echo "The dashboard's types are checked by Node.js 20 or newer: install it" >&2; exit 1; }
+	npm ci --prefix .ci/tsc --no-audit --no-fund --loglevel error
 	@touch $@
 
 $(VENV)/.installed-demo: $(PROJECT_FILES) $(VENV)/.torch

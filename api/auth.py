@@ -26,6 +26,7 @@ from api.problems import response_of
 from api.services import Services
 from api.sessions import Session, same
 from api.settings import Settings
+from api.site import ASSETS, PAGE, site
 from api.throttle import Throttle
 from tuner.access import BUILT_IN_ADMIN, Identity
 from tuner.errors import NotAllowed, NotAuthenticated, Unavailable, WrongHost
@@ -34,7 +35,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 LOGIN, SESSION, LOGOUT = "/login", "/session", "/logout"
 OPEN = frozenset(
     {
-        *(("GET", path) for path in (*HEALTH, *FILES, LOGIN, "/login.css")),
+        *(("GET", path) for path in (*HEALTH, *FILES, PAGE, ASSETS, LOGIN, "/login.css")),
         ("POST", SESSION),
     }
 )
@@ -44,6 +45,13 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OTHER_SITE = "requests from another site's pages are not answered"
+
+
+def is_open(method: str, path: str) -> bool:
+    """Tell whether a request is answered without a token."""
+    if path in HEALTH or (method, path) in OPEN:
+        return True
+    return method == "GET" and path in site().files
 
 
 class Guard:
@@ -82,7 +90,7 @@ class Guard:
             state["address"] = address_of(scope, headers, self.settings)
             self._check_host(scope["path"], headers)
             self._check_origin(scope["method"], headers)
-            if scope["path"] not in HEALTH and (scope["method"], scope["path"]) not in OPEN:
+            if not is_open(scope["method"], scope["path"]):
                 instead = self._authenticate(scope, headers)
                 if instead is not None:
                     await instead(scope, receive, send)

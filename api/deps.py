@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.routing import APIRoute
@@ -13,6 +14,17 @@ from pydantic import BeforeValidator
 from api.services import Services
 from tuner.access import Identity
 from tuner.errors import Fault, InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+_ANY = "__any_query__"
+
+
+def any_query(function: F) -> F:
+    """Declare a route whose query is the page's own business: the server does not read it."""
+    setattr(function, _ANY, True)
+    return function
 
 
 def _plain(value: object) -> object:
@@ -51,6 +63,8 @@ async def known_query(request: Request) -> None:
     if not names:
         return
     route = request.scope.get("route")
+    if getattr(getattr(route, "endpoint", None), _ANY, False):
+        return
     known = [p.alias for p in route.dependant.query_params] if isinstance(route, APIRoute) else []
     faults = [_fault(name, known) for name in dict.fromkeys(names) if name not in known]
     faults += [

@@ -46,6 +46,7 @@ TAGS = {
     "studies": "Submit studies, look at them, steer them, take their results away.",
     "trials": "A study's trials: list, show, enqueue.",
     "logs": "What trials print.",
+    "charts": "What the dashboard draws: columns instead of rows, bounded in size.",
     "leases": "Run trials: lease, report, heartbeat, finish, release.",
     "artifacts": "Checkpoints of leased trials.",
     "workers": "The fleet.",

@@ -240,6 +240,8 @@ _ENTRY = {
 }
 _ADOPTED = {"id": 2, "name": "from-optuna", "trials": 1, "open": True, "warnings": []}
 
+_STAIRS = {"number": [3], "n": [2], "steps": [20], "value": [0.31]}
+
 REPLIES: dict[str, Any] = {
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
@@ -253,6 +255,78 @@ REPLIES: dict[str, Any] = {
     "extend_study": _STUDY,
     "clone_study": _STUDY | {"id": 2, "name": "digits-wide"},
     "get_best": _BEST,
+    "get_board": {
+        "items": [
+            {
+                "id": 1,
+                "name": "digits",
+                "rank": 1,
+                "state": "running",
+                "stopping": None,
+                "ended_why": None,
+                "note": "",
+                "project": "default",
+                "owner": "ann",
+                "priority": 0,
+                "metric": "val_loss",
+                "mode": "min",
+                "created": _AT,
+                "budget": 20,
+                "started": 5,
+                "ended": 3,
+                "running": 2,
+                "failed": 0,
+                "best": 0.31,
+                "spark": _STAIRS,
+                "eta_s": [40.0, 90.0],
+            }
+        ],
+        "next_cursor": None,
+    },
+    "get_progress": {
+        "total": 1,
+        "shown": 1,
+        "points": {
+            "number": [3],
+            "n": [2],
+            "steps": [20],
+            "value": [0.31],
+            "outcome": ["complete"],
+            "origin": ["sampled"],
+        },
+        "best": _STAIRS,
+        "folk": 0.4,
+        "epochs": 20,
+        "steps_saved": 7,
+        "since_best_trials": 1,
+        "since_best_s": 12.5,
+        "eta_s": [40.0, 90.0],
+    },
+    "get_curves": {
+        "total": 1,
+        "shown": 1,
+        "curves": [
+            {
+                "number": 3,
+                "state": "ended",
+                "outcome": "complete",
+                "origin": "sampled",
+                "attempt": 1,
+                "step": [1, 2],
+                "value": [0.42, 0.31],
+                "lr_factor": [1.0, 0.5],
+                "thinned": False,
+            }
+        ],
+        "band": None,
+    },
+    "get_columns": {
+        "total": 1,
+        "rows": 1,
+        "columns": {"number": [3], "outcome": ["complete"], "value": [0.31]},
+        "params": {"lr": [0.05], "width": [64]},
+    },
+    "list_decisions": {"items": [_EVENT], "next_cursor": None},
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},
     "enqueue_trial": _WAITING,

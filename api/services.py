@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from api.charts.band import Bands
 from api.known_parts import KnownParts
 from api.observe.metrics import Metrics
 from api.sessions import Sessions
@@ -45,6 +46,7 @@ class Services:
         logs: logs of trials that are written or followed now.
         troubles: why workers are out of service.
         parts: stored parts of environments.
+        bands: what charts of many trials were counted from; `charting` is held meanwhile.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -65,6 +67,8 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     logs: Open = field(default_factory=Open)
     troubles: Troubles = field(default_factory=Troubles)
+    bands: Bands = field(default_factory=Bands)
+    charting: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     parts: KnownParts = field(default_factory=KnownParts)
     keys_in_flight: set[str] = field(default_factory=set)

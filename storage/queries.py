@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,6 +87,16 @@ async def newest_event(ledger: Ledger, upto: int, study_id: int | None = None) -
         query = query.where(events.c.study_id == study_id)
     found = await _fetch(ledger, query.order_by(events.c.seq.desc()).limit(1))
     return _event(found[0]) if found else None
+
+
+async def newest_of_kinds(
+    ledger: Ledger, study_id: int, kinds: Sequence[EventKind], before: int | None, limit: int
+) -> list[Event]:
+    """Return a study's events of these kinds, newest first, with `seq` below `before`."""
+    query = select(events).where(events.c.study_id == study_id, events.c.kind.in_(kinds))
+    if before is not None:
+        query = query.where(events.c.seq < before)
+    return await events_of(ledger, query.order_by(events.c.seq.desc()).limit(limit))
 
 
 async def count_events(ledger: Ledger, first: int, upto: int, study_id: int | None = None) -> int:

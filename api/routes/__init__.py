@@ -7,6 +7,8 @@ from api.routes import (
     access,
     adoption,
     artifacts,
+    charts,
+    dashboard,
     environments,
     events,
     health,
@@ -31,6 +33,8 @@ ROUTERS = (
     trials.router,
     logs.direct,
     logs.router,
+    charts.above,
+    charts.router,
     events.router,
     projects.router,
     studies.router,
@@ -39,6 +43,6 @@ ROUTERS = (
     webhooks.router,
 )
 PUBLIC = (health.router, metrics.router, login.router)
-PAGES = (pages.router,)
+PAGES = (pages.router, dashboard.router)
 
 __all__ = ["PAGES", "PUBLIC", "ROUTERS"]

@@ -83,6 +83,8 @@ async def test_only_health_the_log_in_and_the_page_are_open(api: Api) -> None:
     assert {
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/"),
+        ("GET", "/assets/{version}/{file:path}"),
         ("GET", "/login"),
         ("GET", "/login.css"),
         ("POST", "/session"),

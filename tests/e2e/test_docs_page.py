@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from api.pages import FILES, FOLDER
+from tests.e2e.browser import opened
 from tests.serving import ROOT, TOKEN, ServerProcess
 
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 LIST = "#operations-studies-list_studies"
 CREATE = "#operations-access-create_token"
 
@@ -36,12 +27,8 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found is not None, "run `make chromium`"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(OPTIONS))
-        yield browser.new_page()
-        browser.close()
+    with opened() as page:
+        yield page
 
 
 @pytest.mark.browser

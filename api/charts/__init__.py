@@ -1,0 +1,1 @@
+"""What charts are drawn from: pure functions of a study and its trials."""

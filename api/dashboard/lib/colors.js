@@ -1,0 +1,18 @@
+// Colours that stay: a trial has the same one on every page and after every reload. Pure.
+
+// Okabe and Ito's palette, told apart by colour-blind readers, without its black and yellow.
+const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7b5cd6", "#8c6d31"];
+
+/** Return a trial's colour.
+ * @param {number} number
+ * @returns {string} */
+export function colorOf(number) {
+  return LINES[number % LINES.length];
+}
+
+/** Return a colour of the page's theme.
+ * @param {string} name of the custom property, without the dashes
+ * @returns {string} */
+export function themed(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}

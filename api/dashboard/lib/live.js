@@ -1,0 +1,162 @@
+// What happens, as it happens: the server's event stream, and polling while it is broken.
+import { batch, signal } from "@preact/signals";
+import { logIn } from "./api.js";
+
+const SILENCE_MS = 45_000; // the server writes a comment every 15 s
+const POLL_MS = 5_000;
+const LONGEST_WAIT_MS = 15_000;
+
+/** How fresh the page is: `live` by stream, `polling`, or `stale` since a moment.
+ * @type {import("@preact/signals").Signal<{state: "connecting" | "live" | "polling" | "stale", since: number}>} */
+export const freshness = signal({ state: "connecting", since: Date.now() });
+
+/** @typedef {(kind: string, data: any) => void} Listener */
+
+/** Split a stream's text into messages; `feed` returns those that are whole. Pure but for its own state. */
+export class Parser {
+  constructor() {
+    this.rest = "";
+  }
+
+  /** @param {string} text
+   * @returns {{id: string | null, kind: string, data: string}[]} */
+  feed(text) {
+    this.rest += text;
+    const parts = this.rest.split("\n\n");
+    this.rest = parts.pop() ?? "";
+    const found = [];
+    for (const part of parts) {
+      /** @type {{id: string | null, kind: string, data: string}} */
+      const message = { id: null, kind: "message", data: "" };
+      for (const line of part.split("\n")) {
+        const at = line.indexOf(":");
+        const value = line.slice(at + 1).replace(/^ /, "");
+        if (at < 1) continue;
+        const field = line.slice(0, at);
+        if (field === "id") message.id = value;
+        else if (field === "event") message.kind = value;
+        else if (field === "data") message.data += message.data ? `\n${value}` : value;
+      }
+      if (message.data) found.push(message);
+    }
+    return found;
+  }
+}
+
+/** Listen to a stream until closed; the page is refreshed where messages may be missing.
+ * @param {string} path of the stream below `/api/v1/`
+ * @param {Listener} listener
+ * @param {() => Promise<void>} refresh reads everything anew
+ * @returns {() => void} close */
+export function listen(path, listener, refresh) {
+  const stream = new Stream(path, listener, refresh);
+  const onVisible = () => (document.hidden ? stream.pause() : stream.open());
+  document.addEventListener("visibilitychange", onVisible);
+  stream.open();
+  return () => {
+    document.removeEventListener("visibilitychange", onVisible);
+    stream.pause();
+  };
+}
+
+class Stream {
+  /** @param {string} path
+   * @param {Listener} listener
+   * @param {() => Promise<void>} refresh */
+  constructor(path, listener, refresh) {
+    this.path = path;
+    this.listener = listener;
+    this.refresh = refresh;
+    this.last = "";
+    this.failures = 0;
+    this.heard = Date.now();
+    /** @type {AbortController | null} */
+    this.control = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.retry = undefined;
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    this.poll = undefined;
+  }
+
+  open() {
+    if (this.control) return;
+    clearTimeout(this.retry);
+    const control = (this.control = new AbortController());
+    this.heard = Date.now();
+    const watch = setInterval(() => Date.now() - this.heard > SILENCE_MS && control.abort(), 5_000);
+    this.read(control)
+      .catch(() => {})
+      .finally(() => {
+        clearInterval(watch);
+        if (this.control !== control) return;
+        this.control = null;
+        this.later();
+      });
+  }
+
+  pause() {
+    this.control?.abort();
+    this.control = null;
+    clearTimeout(this.retry);
+    clearInterval(this.poll);
+    this.poll = undefined;
+  }
+
+  /** @param {AbortController} control */
+  async read(control) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "text/event-stream" };
+    if (this.last) headers["Last-Event-ID"] = this.last;
+    const reply = await fetch(`api/v1/${this.path}`, { headers, signal: control.signal });
+    if (reply.status === 401) logIn();
+    if (!reply.ok || !reply.body) throw new Error(String(reply.status));
+    const parser = new Parser();
+    const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      this.heard = Date.now();
+      const messages = parser.feed(value);
+      if (messages.length) batch(() => messages.forEach((m) => this.take(m)));
+    }
+  }
+
+  /** @param {{id: string | null, kind: string, data: string}} message */
+  take(message) {
+    if (message.id) this.last = message.id;
+    if (message.kind === "hello") this.settled();
+    else if (message.kind === "reset") this.last = "";
+    else this.listener(message.kind, JSON.parse(message.data));
+    if (message.kind === "reset" || message.kind === "stale") this.again();
+  }
+
+  settled() {
+    const broken = this.failures > 0;
+    this.failures = 0;
+    clearInterval(this.poll);
+    this.poll = undefined;
+    freshness.value = { state: "live", since: Date.now() };
+    if (broken) this.again();
+  }
+
+  again() {
+    this.refresh().catch(() => {});
+  }
+
+  later() {
+    this.failures += 1;
+    const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** this.failures);
+    this.retry = setTimeout(() => this.open(), wait * (0.5 + Math.random() / 2));
+    if (freshness.value.state === "live") freshness.value = { state: "stale", since: this.heard };
+    this.poll ??= setInterval(() => this.ask(), POLL_MS);
+  }
+
+  async ask() {
+    try {
+      await this.refresh();
+      freshness.value = { state: "polling", since: Date.now() };
+    } catch {
+      if (freshness.value.state !== "stale") freshness.value = { state: "stale", since: freshness.value.since };
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// All studies: what runs, what waits and why, how far each is.
+import { useEffect, useMemo } from "preact/hooks";
+import { html } from "../lib/html.js";
+import { all, maySubmit } from "../lib/api.js";
+import { ago, count, duration, num } from "../lib/format.js";
+import { listen } from "../lib/live.js";
+import { now } from "../lib/now.js";
+import { href, query, set } from "../lib/route.js";
+import { calm, Failure, State, useRead } from "../ui/bits.js";
+import { Spark } from "../ui/spark.js";
+
+/** Return the rows that a query asks for, in its order. Pure.
+ * @param {any[]} rows
+ * @param {Record<string, string>} asked
+ * @returns {any[]} */
+export function chosen(rows, asked) {
+  const text = (asked.q ?? "").toLowerCase();
+  const kept = rows.filter(
+    (r) =>
+      (!asked.state || r.state === asked.state) &&
+      (!asked.project || r.project === asked.project) &&
+      (!asked.owner || r.owner === asked.owner) &&
+      (!text || r.name.toLowerCase().includes(text)),
+  );
+  const name = (asked.sort ?? "queue").replace(/^-/, "");
+  const sign = (asked.sort ?? "").startsWith("-") ? -1 : 1;
+  const key = (r) => (name === "done" ? r.ended / r.budget : name === "queue" ? r.rank : r[name]);
+  return [...kept].sort((a, b) => {
+    const [x, y] = [key(a), key(b)];
+    if (x === y) return b.id - a.id;
+    if (x === null || x === undefined) return 1;
+    if (y === null || y === undefined) return -1;
+    return (x < y ? -1 : 1) * sign;
+  });
+}
+
+export function Studies() {
+  const { found, error, again } = useRead((abort) => all("board?limit=200", abort), []);
+  useEffect(() => {
+    document.title = "Studies · tuner";
+    const soon = calm(() => again().catch(() => {}), 1000);
+    return listen("events", (kind) => (kind === "study" || kind === "event") && soon(), again);
+  }, []);
+  const asked = query.value;
+  const rows = useMemo(() => chosen(found ?? [], asked), [found, asked]);
+  if (!found) return error ? html`<${Failure} error=${error} again=${again} />` : html`<p class="boot">Loading the studies…</p>`;
+  if (!found.length) return html`<${Nothing} />`;
+  return html`
+    <div class="row"><h1>Studies</h1><span class="grow"></span>
+      ${maySubmit() && html`<a class="button" href=${href({ page: "submit" }, true)}>Submit a study</a>`}</div>
+    <${Filters} rows=${found} shown=${rows.length} />
+    <section class="panel table" aria-label="Studies"><table>
+      <thead><tr>
+        <${Head} name="name">Study<//><${Head} name="queue">State<//><${Head} name="done">Trials<//>
+        <th scope="col">Best so far</th><${Head} name="best" num>Best<//><th scope="col" class="hide-narrow">Time left</th>
+        <${Head} name="priority" num>Priority<//><${Head} name="project">Project<//>
+        <th scope="col" class="hide-narrow">Owner</th><${Head} name="created">Submitted<//>
+      </tr></thead>
+      <tbody>${rows.map((r) => html`<${Row} key=${r.id} row=${r} />`)}</tbody>
+    </table>${!rows.length && html`<p class="empty">No study is like this. <a href="./">Show all ${found.length}</a></p>`}</section>`;
+}
+
+function Head({ name, num: right, children }) {
+  const sort = query.value.sort ?? "queue";
+  const is = sort.replace(/^-/, "") === name;
+  const turned = sort.startsWith("-");
+  const order = is ? (turned ? "descending" : "ascending") : "none";
+  return html`<th scope="col" class=${right ? "num" : ""} aria-sort=${order}>
+    <button onClick=${() => set({ sort: is && !turned ? `-${name}` : name })}>${children}${is ? (turned ? " ↓" : " ↑") : ""}</button></th>`;
+}
+
+function Filters({ rows, shown }) {
+  const asked = query.value;
+  const values = (key) => [...new Set(rows.map((r) => r[key]))].sort();
+  const pick = (key, label) => html`<label>${label} <select value=${asked[key] ?? ""} onChange=${(e) => set({ [key]: e.target.value })}>
+    <option value="">all</option>${values(key).map((v) => html`<option value=${v}>${v}</option>`)}</select></label>`;
+  return html`<div class="row">
+    <label class="visually-hidden" for="find">Find by name</label>
+    <input id="find" type="search" placeholder="Find by name" value=${asked.q ?? ""} onInput=${(e) => set({ q: e.target.value })} />
+    ${pick("state", "State")} ${pick("project", "Project")} ${pick("owner", "Owner")}
+    <span class="dim small">${shown === rows.length ? `${rows.length} studies` : `${shown} of ${rows.length} studies`}</span>
+  </div>`;
+}
+
+function Row({ row }) {
+  const share = (n) => `${(100 * n) / Math.max(row.budget, row.started, 1)}%`;
+  const arrow = row.mode === "min" ? "lower is better" : "higher is better";
+  return html`<tr>
+    <td><a href=${href({ study: row.id }, true)}><b>${row.name}</b></a></td>
+    <td><${State} study=${row} />${row.note && html`<div class="dim small">${row.note}</div>`}</td>
+    <td><div class="nowrap">${count(row.ended)} of ${count(row.budget)}${row.running ? html` <span class="dim">· ${row.running} running</span>` : ""}</div>
+      <div class="bar" aria-hidden="true"><span style=${{ width: share(row.ended - row.failed), background: "var(--s-complete)" }}></span>
+      <span style=${{ width: share(row.failed), background: "var(--s-failed)" }}></span>
+      <span style=${{ width: share(row.running), background: "var(--s-running)" }}></span></div></td>
+    <td><${Spark} x=${row.spark.n} y=${row.spark.value} end=${row.ended} label=${`best ${row.metric} so far of ${row.name}`} /></td>
+    <td class="num" title=${`${row.metric}: ${arrow}`}>${num(row.best)}<div class="dim small">${row.metric} ${row.mode === "min" ? "↓" : "↑"}</div></td>
+    <td class="hide-narrow nowrap">${row.eta_s ? `${duration(row.eta_s[0])} – ${duration(row.eta_s[1])}` : html`<span class="dim">–</span>`}</td>
+    <td class="num">${row.priority}</td><td>${row.project}</td><td class="hide-narrow">${row.owner}</td>
+    <td class="nowrap" title=${row.created}>${ago(row.created, now.value)}</td>
+  </tr>`;
+}
+
+function Nothing() {
+  return html`<div class="panel empty"><h1>No studies yet</h1>
+    <p>Save this as <code>first.yaml</code>, then submit it and start a worker:</p>
+    <pre>objective: {metric: val_loss, mode: min}
+run: {task: digits-mlp}
+budget: {trials: 20}</pre>
+    <pre>tuner submit first.yaml
+tuner worker</pre>
+    ${maySubmit() && html`<a class="button" href=${href({ page: "submit" }, true)}>Submit one here</a>`}</div>`;
+}

@@ -1,0 +1,79 @@
+// What is known of a study, read once and kept up by what its stream tells.
+import { signal } from "@preact/signals";
+import { api } from "../lib/api.js";
+
+const MOST_POINTS = 2000;
+
+export class StudyData {
+  /** @param {string} id */
+  constructor(id) {
+    this.path = `studies/${encodeURIComponent(id)}`;
+    /** @type {import("@preact/signals").Signal<any>} */
+    this.study = signal(null);
+    /** @type {import("@preact/signals").Signal<any>} */
+    this.progress = signal(null);
+    /** @type {import("@preact/signals").Signal<any>} */
+    this.curves = signal(null);
+    /** @type {import("@preact/signals").Signal<any[]>} */
+    this.decisions = signal([]);
+    /** Trials whose curves are to be shown besides the best and the running. */
+    this.chosen = signal(/** @type {number[]} */ ([]));
+    this.drawn = 0;
+  }
+
+  /** Read everything anew. */
+  async refresh() {
+    const chosen = this.chosen.value.length ? `?chosen=${this.chosen.value.join(",")}` : "";
+    const [study, progress, curves, decisions] = await Promise.all([
+      api(this.path),
+      api(`${this.path}/progress`),
+      api(`${this.path}/curves${chosen}`),
+      api(`${this.path}/decisions?limit=60`),
+    ]);
+    this.study.value = study;
+    this.progress.value = progress;
+    this.curves.value = curves;
+    this.decisions.value = decisions.items;
+  }
+
+  /** Take a message of the stream; tells whether more must be read anew.
+   * @param {string} kind
+   * @param {any} message
+   * @returns {boolean} */
+  take(kind, message) {
+    if (kind === "study") {
+      this.study.value = { ...this.study.value, ...message, id: this.study.value?.id };
+      return false;
+    }
+    if (kind === "report") return this.addPoint(message);
+    if (kind === "trial") return message.state === "ended";
+    if (kind === "event") {
+      if (message.kind === "halved" || message.kind === "ended") {
+        const known = this.decisions.value;
+        if (!known.some((d) => d.seq === message.seq)) this.decisions.value = [message, ...known].slice(0, 200);
+      }
+      return !["leased", "checkpoint", "rung", "halved"].includes(message.kind);
+    }
+    return kind === "stale";
+  }
+
+  /** @param {any} point
+   * @returns {boolean} whether its curve must be read first */
+  addPoint(point) {
+    const found = this.curves.value;
+    const curve = found?.curves.find((c) => c.number === point.number);
+    if (!curve || curve.attempt !== point.attempt) return true;
+    if (curve.step.length && point.step <= curve.step[curve.step.length - 1]) return false;
+    if (curve.step.length > MOST_POINTS) return true;
+    curve.step.push(point.step);
+    curve.value.push(point.status === "ok" ? point.value : null);
+    curve.lr_factor.push(point.lr_factor);
+    if (!this.drawn) {
+      this.drawn = requestAnimationFrame(() => {
+        this.drawn = 0;
+        this.curves.value = { ...this.curves.value };
+      });
+    }
+    return false;
+  }
+}

@@ -1,0 +1,93 @@
+// The first screen of a study: where it stands, how it got there, and what was decided on the way.
+import { html } from "../lib/html.js";
+import { count, duration, factor, num, OUTCOMES, param } from "../lib/format.js";
+import { now } from "../lib/now.js";
+import { href } from "../lib/route.js";
+import { Copy, Fact, Outcome, Panel } from "../ui/bits.js";
+import { BestSoFar } from "./best-so-far.js";
+import { Curves } from "./curves.js";
+
+/** @param {{data: import("./data.js").StudyData}} props */
+export function Overview({ data }) {
+  const [study, progress, curves] = [data.study.value, data.progress.value, data.curves.value];
+  if (!progress || !curves) return html`<p class="boot">Loading…</p>`;
+  return html`
+    <${Facts} study=${study} progress=${progress} />
+    <div class="grid2"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} /></div>
+    <${Curves} study=${study} curves=${curves} />
+    <${Decisions} study=${study} events=${data.decisions.value} />`;
+}
+
+function Facts({ study, progress }) {
+  const counts = study.counts;
+  const budget = study.spec.budget;
+  const open = counts.waiting + counts.running;
+  const total = Object.values(counts).reduce((a, b) => a + b, 0);
+  const words = Object.entries(counts).filter(([, n]) => n).map(([name, n]) => html`<span class="nowrap"><${Outcome} name=${name} /> ${count(n)}</span> `);
+  const gain = progress.since_best_trials === null ? "no value yet"
+    : progress.since_best_trials === 0 ? "with the last trial"
+    : `${count(progress.since_best_trials)} trials, ${duration(progress.since_best_s)} ago`;
+  const left = progress.eta_s ? `${duration(progress.eta_s[0])} – ${duration(progress.eta_s[1])}` : "–";
+  const spared = progress.steps_saved + progress.epochs;
+  return html`<dl class="facts">
+    <${Fact} name=${`Best ${study.spec.objective.metric}`} more=${study.best ? `trial ${study.best.number}, step ${study.best.step}` : ""}>${num(study.best?.value)}<//>
+    <${Fact} name="Last gain" more=${gainNote(progress)}>${gain}<//>
+    <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
+    <${Fact} name="Time left" more=${study.started_at ? `runs for ${duration(elapsed(study))}` : "not started"}>${left}<//>
+    <${Fact} name="Halvings">${count(study.halvings)}<//>
+    <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
+  </dl>`;
+}
+
+function elapsed(study) {
+  const end = study.ended_at ? Date.parse(study.ended_at) : now.value;
+  return (end - Date.parse(study.started_at)) / 1000;
+}
+
+function gainNote(progress) {
+  const best = progress.best.value;
+  if (progress.folk === null || !best.length) return "";
+  return `best rule of thumb: ${num(progress.folk)}`;
+}
+
+function Best({ study }) {
+  const best = study.best;
+  if (!best) return html`<${Panel} title="Best trial"><p class="empty">No trial has trained to its end yet.</p><//>`;
+  const rates = best.schedule.map((p) => `${factor(p.lr_factor)}${p.step ? ` after step ${p.step}` : ""}`).join(", ");
+  const yaml = Object.entries(best.params).map(([k, v]) => `${k}: ${v}`).join("\n");
+  return html`<${Panel} title=${`Best trial: ${best.number}`} tools=${html`<${Copy} text=${yaml} label="Copy as YAML" />
+      <a class="button small" download href=${`api/v1/studies/${study.id}/export`}>Replay (YAML)</a>`}>
+    <div class="table"><table><tbody>
+      ${Object.entries(best.params).map(([k, v]) => html`<tr><th scope="row">${k}</th><td class="num">${param(v)}</td><td>${edge(study, k, v)}</td></tr>`)}
+      <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>
+      ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${best.seeds} seeds</td></tr>` : ""}
+    </tbody></table></div><//>`;
+}
+
+/** Say if a value sits at the edge of its range: there may be better ones beyond.
+ * @param {any} study
+ * @param {string} name
+ * @param {any} value
+ * @returns {any} */
+function edge(study, name, value) {
+  const range = study.spec.space?.[name];
+  if (!range || range.min === undefined || typeof value !== "number") return "";
+  const scale = range.log ? Math.log : (v) => v;
+  const share = (scale(value) - scale(range.min)) / (scale(range.max) - scale(range.min) || 1);
+  if (share > 0.05 && share < 0.95) return html`<span class="dim small">in ${num(range.min)} … ${num(range.max)}</span>`;
+  return html`<span class="warn small">▲ at the ${share <= 0.05 ? "lower" : "upper"} edge of ${num(range.min)} … ${num(range.max)}</span>`;
+}
+
+function Decisions({ study, events }) {
+  return html`<${Panel} title="What was decided, and why" tools=${html`<span class="dim small">the newest ${events.length}</span>`}>
+    ${events.length ? html`<ol class="log" tabindex="0" aria-label="Decisions">${events.map((e) => html`<${Decision} key=${e.seq} study=${study} event=${e} />`)}</ol>`
+      : html`<p class="empty">Nothing yet: halvings, prunings and ends will be listed here with their reasons.</p>`}<//>`;
+}
+
+function Decision({ study, event }) {
+  const at = new Date(event.at).toLocaleTimeString(undefined, { hour12: false });
+  const link = html`<a href=${href({ study: study.id, trial: event.number, tab: null }, true)}>trial ${event.number}</a>`;
+  const what = event.kind === "halved" ? html`<b>⤓ rate halved</b>` : html`<${Outcome} name=${event.data.outcome} />`;
+  const step = event.step === null ? "" : ` at step ${event.step}`;
+  return html`<li><time class="dim" datetime=${event.at}>${at}</time><span>${link}</span><p>${what}${step}: ${event.data.reason || OUTCOMES[event.data.outcome]?.word || ""}</p></li>`;
+}

@@ -1,0 +1,97 @@
+// uPlot within Preact: sized to its place, redrawn on a change of theme, with a table behind it.
+import { useEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import { html } from "../lib/html.js";
+import { themed } from "../lib/colors.js";
+import { num } from "../lib/format.js";
+import { theme } from "../lib/theme.js";
+
+/** @typedef {{head: string[], rows: () => (string | number)[][]}} Behind a table with a chart's numbers */
+
+/** A chart in a frame: a title, PNG, the table behind it.
+ * @param {{title: string, note?: any, make: () => any, data: any, height?: number, behind?: Behind, tools?: any, legend?: any, name: string, onPlot?: (plot: any) => void}} props */
+export function Chart({ title, note, make, data, height = 280, behind, tools, legend, name, onPlot }) {
+  const [asTable, setAsTable] = useState(false);
+  const plot = useRef(/** @type {any} */ (null));
+  return html`<section class="panel" aria-label=${title}>
+    <header>
+      <h2>${title}</h2>${note && html`<span class="dim small">${note}</span>`}<span class="grow"></span>${tools}
+      ${behind && html`<button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>`}
+      <button class="plain small" onClick=${() => savePng(plot.current, title, name)}>PNG</button>
+    </header>
+    ${asTable && behind ? html`<${Rows} ...${behind} height=${height} />` : html`<${Plot}
+      make=${make} data=${data} height=${height} title=${title}
+      keep=${(made) => { plot.current = made; onPlot?.(made); }} />`}
+    ${legend && html`<div class="legend">${legend}</div>`}
+  </section>`;
+}
+
+function Rows({ head, rows, height }) {
+  return html`<div class="table" style=${{ maxHeight: height }} tabindex="0">
+    <table><thead><tr>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
+    <tbody>${rows().map((r) => html`<tr>${r.map((c) => html`<td class="num">${typeof c === "number" ? num(c) : c}</td>`)}</tr>`)}</tbody></table>
+  </div>`;
+}
+
+function Plot({ make, data, height, title, keep }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const plot = useRef(/** @type {any} */ (null));
+  const shape = make;
+  useEffect(() => {
+    const box = /** @type {HTMLElement} */ (place.current);
+    const options = { width: box.clientWidth, height, legend: { show: false }, ...shape() };
+    plot.current = new uPlot(options, data, box);
+    keep(plot.current);
+    const watch = new ResizeObserver(() => box.clientWidth && plot.current?.setSize({ width: box.clientWidth, height }));
+    watch.observe(box);
+    return () => {
+      watch.disconnect();
+      plot.current.destroy();
+      plot.current = null;
+      keep(null);
+    };
+  }, [theme.value, shape, height]);
+  useEffect(() => plot.current?.setData(data), [data]);
+  return html`<div class="chart" ref=${place} role="img" aria-label=${title}></div>`;
+}
+
+/** Return an axis in the page's colours.
+ * @param {string} label
+ * @param {Record<string, any>} [more]
+ * @returns {Record<string, any>} */
+export function axis(label, more = {}) {
+  const line = { stroke: themed("grid"), width: 1 };
+  return {
+    label, labelSize: 20, labelFont: "12px system-ui", font: "11px system-ui", stroke: themed("dim"),
+    grid: line, ticks: line, values: (_, ticks) => ticks.map((t) => (t === null ? "" : num(t))), ...more,
+  };
+}
+
+/** Save a chart as a picture with the page's background and the chart's title.
+ * @param {any} plot
+ * @param {string} title
+ * @param {string} name of the file */
+function savePng(plot, title, name) {
+  if (!plot) return;
+  const from = plot.ctx.canvas;
+  const ratio = devicePixelRatio || 1;
+  const canvas = document.createElement("canvas");
+  const head = 30 * ratio;
+  canvas.width = from.width;
+  canvas.height = from.height + head;
+  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  pen.fillStyle = themed("panel");
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.fillStyle = themed("text");
+  pen.font = `600 ${14 * ratio}px system-ui`;
+  pen.fillText(title, 10 * ratio, 20 * ratio);
+  pen.drawImage(from, 0, head);
+  canvas.toBlob((blob) => {
+    if (!blob) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${name}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}

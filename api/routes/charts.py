@@ -1,0 +1,125 @@
+"""What charts of a study are drawn from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api import board, studies
+from api.access import needs
+from api.charts.columns import columns
+from api.charts.curves import curves
+from api.charts.packed import packed
+from api.charts.progress import progress
+from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
+from api.views import event_view
+from storage import queries
+from tuner.access import Role
+from tuner.trial import EventKind
+from tuner.wire import EventPage
+from tuner.wire.charts import Board, Columns, Curves, Progress
+
+router = APIRouter(prefix="/studies/{study}", tags=["charts"])
+above = APIRouter(tags=["charts"])
+_DECISIONS = (EventKind.HALVED, EventKind.ENDED)
+
+
+@above.get(
+    "/board",
+    operation_id="get_board",
+    summary="All studies in the queue's order, each with how far it is",
+    response_model=Board,
+)
+@needs(Role.VIEWER, any_project=True)
+async def get_board(
+    request: Request,
+    services: ServicesDep,
+    who: WhoDep,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Response:
+    return await packed(request, board.page(services, who, limit=limit, cursor=cursor))
+
+
+@router.get(
+    "/progress",
+    operation_id="get_progress",
+    summary="How the search went: the best value so far, the trials behind it, the time left",
+    response_model=Progress,
+)
+@needs(Role.VIEWER)
+async def get_progress(request: Request, services: ServicesDep, study: StudyRef) -> Response:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    trials = memory.trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(progress, found, trials, services.clock()))
+
+
+@router.get(
+    "/curves",
+    operation_id="get_curves",
+    summary="Curves of the best, the running and the chosen trials, and a band of the rest",
+    response_model=Curves,
+)
+@needs(Role.VIEWER)
+async def get_curves(
+    request: Request,
+    services: ServicesDep,
+    study: StudyRef,
+    top: Annotated[int, Whole, Query(description="How many of the best", ge=0, le=200)] = 50,
+    chosen: Annotated[
+        str,
+        Query(
+            description="Numbers of trials to show besides, with commas",
+            max_length=200,
+            pattern=r"^(\d{1,10}(,\d{1,10}){0,19})?$",
+        ),
+    ] = "",
+) -> Response:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    trials = memory.trials(found.study_id)
+    numbers = frozenset(int(n) for n in chosen.split(",") if n)
+    async with services.charting:
+        made = await asyncio.to_thread(
+            curves, found, trials, services.bands, top=top, chosen=numbers
+        )
+    return await packed(request, made)
+
+
+@router.get(
+    "/columns",
+    operation_id="get_columns",
+    summary="The trials as columns, the newest 20,000 of them",
+    response_model=Columns,
+)
+@needs(Role.VIEWER)
+async def get_columns(request: Request, services: ServicesDep, study: StudyRef) -> Response:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    trials = memory.trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(columns, found, trials))
+
+
+@router.get(
+    "/decisions",
+    operation_id="list_decisions",
+    summary="Halvings and ends of trials with their reasons, newest first",
+)
+@needs(Role.VIEWER)
+async def list_decisions(
+    services: ServicesDep,
+    study: StudyRef,
+    limit: Limit = 50,
+    before: Annotated[
+        int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
+    ] = None,
+) -> EventPage:
+    found = studies.find(services.ledger.memory, study)
+    place = (services.ledger, found.study_id)
+    events = await queries.newest_of_kinds(*place, _DECISIONS, before, limit + 1)
+    items = [event_view(e) for e in events[:limit]]
+    return EventPage(items=items, next_cursor=str(items[-1].seq) if len(events) > limit else None)

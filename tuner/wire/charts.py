@@ -1,0 +1,126 @@
+"""Messages that charts are drawn from: columns instead of rows, bounded in size."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tuner.decision import Outcome
+from tuner.trial import EndReason, Origin, StudyState, TrialState
+from tuner.wire.base import Reply
+
+Column = list[float | None]
+"""Numbers with at most eight significant digits; null for what is absent or not finite."""
+
+
+class Staircase(Reply):
+    """The best value so far, where it improved: `n` trials had ended, `steps` were trained."""
+
+    number: list[int] = Field(default_factory=list)
+    n: list[int] = Field(default_factory=list)
+    steps: list[int] = Field(default_factory=list)
+    value: list[float] = Field(default_factory=list)
+
+
+class Progress(Reply):
+    """GET /studies/{study}/progress: how the search went, in order of the trials' ends.
+
+    `points` are ended trials with a value, of which `shown` of `total` are here; `best` counts
+    those that trained to their end, `folk` the best rule of thumb. `eta_s` is the range of seconds
+    in which the budget is used up at the present pace, None where that can't be told.
+    """
+
+    total: int
+    shown: int
+    points: dict[str, list[Any]]
+    best: Staircase
+    folk: float | None
+    epochs: int
+    steps_saved: int
+    since_best_trials: int | None
+    since_best_s: float | None
+    eta_s: tuple[float, float] | None
+
+
+class Curve(Reply):
+    """One trial's curve. `thinned` says that points were left out."""
+
+    number: int
+    state: TrialState
+    outcome: Outcome | None
+    origin: Origin
+    attempt: int
+    step: list[int]
+    value: Column
+    lr_factor: list[float]
+    thinned: bool = False
+
+
+class Band(Reply):
+    """Quantiles of the ended trials that reached a step: `n` of them, `q` by name."""
+
+    step: list[int]
+    n: list[int]
+    q: dict[str, list[float]]
+
+
+class Curves(Reply):
+    """GET /studies/{study}/curves: the best, the running and the chosen trials, and the rest.
+
+    `shown` of `total` trials with a curve are here as lines; `band` is of all that have ended.
+    """
+
+    total: int
+    shown: int
+    curves: list[Curve]
+    band: Band | None
+
+
+class Columns(Reply):
+    """GET /studies/{study}/columns: the trials as columns, oldest first.
+
+    `rows` of `total` trials are here. Each parameter has a column; absent ones are null.
+    """
+
+    total: int
+    rows: int
+    columns: dict[str, list[Any]]
+    params: dict[str, list[Any]]
+
+
+class BoardRow(Reply):
+    """A study on the board. `rank` is its place in the queue's order; `note` says why it waits.
+
+    `failed` counts failures and those out of memory; `best` is the last of `spark`.
+    """
+
+    id: int
+    name: str
+    rank: int
+    state: StudyState
+    stopping: EndReason | None
+    ended_why: EndReason | None
+    note: str
+    project: str
+    owner: str
+    priority: int
+    metric: str
+    mode: Literal["min", "max"]
+    created: datetime
+    budget: int
+    started: int
+    ended: int
+    running: int
+    failed: int
+    best: float | None
+    spark: Staircase
+    eta_s: tuple[float, float] | None
+
+
+class Board(Reply):
+    """GET /board."""
+
+    items: list[BoardRow]
+    next_cursor: str | None = None
