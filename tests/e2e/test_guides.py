@@ -26,6 +26,7 @@ STUDIES = {
     "command.md": {"printed": 6, "steered": 4, "shell": 2},
     "own-loop.md": {"own": 6},
 }
+ELSEWHERE = {"frameworks.md", "multi-gpu.md", "torch.md"}  # run by tests of their own
 END_S = 120.0
 
 
@@ -118,7 +119,7 @@ def test_the_function_runs_in_an_own_loop_too(server: ServerProcess, tmp_path: P
 
 
 def test_all_guides_are_followed() -> None:
-    assert {path.name for path in GUIDES.glob("*.md")} == set(STUDIES)
+    assert {path.name for path in GUIDES.glob("*.md")} == set(STUDIES) | ELSEWHERE
 
 
 @pytest.mark.parametrize("guide", STUDIES)
