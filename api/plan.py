@@ -138,12 +138,12 @@ class _Board:
 
     def _next(self, study: Study) -> Iterator[tuple[Trial | None, Need]]:
         """Yield a study's next trials, one for each need; None for one still to be proposed."""
-        count, seen = self.tally(study), set()
+        count = self.tally(study)
+        seen: set[float | None] = set()
         for trial in self.waiting[study.study_id]:
-            need = self._need(study, trial)
-            if need not in seen:
-                seen.add(need)
-                yield trial, need
+            if trial.share not in seen:
+                seen.add(trial.share)
+                yield trial, self._need(study, trial)
         if count.searched < study.spec.budget.trials:
             yield None, self._need(study, None)
 

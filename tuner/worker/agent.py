@@ -223,7 +223,7 @@ class Agent:
         if self._memory is not None and packed:
             held = await asyncio.to_thread(self._memory.held)
             for attempt in packed:
-                attempt.sampled(held)
+                await asyncio.to_thread(attempt.sampled, held)
 
     async def _leave(self, tools: Tools, stopping: asyncio.Task[None]) -> None:
         config = self._config

@@ -94,8 +94,9 @@ class Attempt:
 
     def sampled(self, held: Mapping[int, int]) -> None:
         """Note what processes hold of a GPU, in bytes by pid; the trial's own count."""
-        if self._child is not None:
-            mine = sum(size for pid, size in held.items() if self._child.owns(pid))
+        child = self._child
+        if child is not None:
+            mine = sum(size for pid, size in held.items() if child.owns(pid))
             self._sampled = max(self._sampled, mine)
 
     def peak(self, ending: Ending) -> int:
@@ -158,7 +159,7 @@ class Attempt:
                 away = self._tools.link.away
                 await self._uploader.drain(0.0 if away else config.upload_grace)
             if not self._stopped and (ending.outcome == "left" or ending.share is not None):
-                why = "the worker leaves" if ending.share is None else _CROWDED
+                why = "the worker leaves" if ending.share is None else _CROWDED + ending.why()
                 body = ReleaseTrial(attempt=self.grant.attempt, reason=why, share=ending.share)
                 after = await self._tools.batcher.release(self.grant.lease, body)
             else:
