@@ -3,8 +3,8 @@
 Patterns of entrypoints are shell patterns over `package.module:function`. A pattern of commands is
 written as a command line and cut into words as a shell cuts it. Each word must match one argument,
 as a whole: `?` is a character and `*` any number of them, but neither ever stands for a `/`; `**`
-stands for any characters at all. No wildcard stands for a part `..` or `.` of a path. A last word
-`*` alone stands for all further arguments, whatever they are.
+stands for any characters at all. No wildcard stands for a part `..` or `.` of a path, nor begins an
+option. A last word `*` alone stands for all further arguments, whatever they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tuner.errors import InvalidInput
 
 _STARS = re.compile(r"(\*+)")
 _DOTS = re.compile(r"(?<![\w.-])\.{1,2}(?![\w.-])")
+_OPTION = re.compile(r"-(?![0-9.])")
 _REST = "*"
 
 
@@ -78,6 +79,8 @@ def _matches(words: Sequence[str], argv: Sequence[str]) -> bool:
 def _is_like(word: str, argument: str) -> bool:
     if word == argument:
         return True
+    if word.startswith(("*", "?")) and _OPTION.match(argument):
+        return False
     return _regex(word).fullmatch(argument) is not None and _dots(argument) <= _dots(word)
 
 

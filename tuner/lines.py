@@ -20,8 +20,12 @@ LONGEST_LINE = 4096
 STEP, VALUE = "step", "value"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,99}")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\*+|\s+|[^{}*\s]+")
-_WHOLE = r"[0-9]+(?![0-9.]*[0-9])"
-_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf(?:inity)?)"
+# A number is taken whole or not at all: tried in parts, many in a row would take for ever.
+_WHOLE = r"(?>[0-9]+)(?![0-9.]*[0-9])"
+_NUMBER = (
+    r"(?>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf(?:inity)?))"
+)
+_SPACE = r"\s++"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _END = re.compile(rb"[\r\n]")
 
@@ -103,10 +107,10 @@ def from_template(text: str, metric: str) -> Reader:
         elif part.startswith("*"):
             pieces.append("")
         elif part.isspace():
-            pieces[-1] += r"\s+"
+            pieces[-1] += _SPACE
         else:
             pieces[-1] += re.escape(part[0] if part in ("{{", "}}") else part)
-    trimmed = (one.removeprefix(r"\s+").removesuffix(r"\s+") for one in pieces)
+    trimmed = (one.removeprefix(_SPACE).removesuffix(_SPACE) for one in pieces)
     found = [piece for piece in trimmed if piece]
     # A piece that starts with a letter starts a word: "loss" is not found in "val_loss".
     whole = [(r"(?<!\w)" if re.match(r"\w", piece) else "") + piece for piece in found]

@@ -10,13 +10,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from tests.serving import ROOT, ServerProcess, completed
+from tuner import Client
+from tuner.spec import parse_yaml
 
 GUIDES = ROOT / "docs" / "guides"
 BLOCK = re.compile(r"(?:^`([\w.]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -36,18 +37,38 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield process
 
 
-@contextmanager
-def worker(command: str, folder: Path, env: dict[str, str]) -> Iterator[None]:
-    """Run a guide's worker in the background."""
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=folder, env=env, stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        assert process.wait(END_S) == 0, (folder / "worker.log").read_text()
+class Workers:
+    """A guide's workers, one at a time, in the background. All of them end well."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._folder = folder
+        self._env = env
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._leave()
+        log = (self._folder / "worker.log").read_text() if self._started else ""
+        assert [process.wait(END_S) for process in self._started] == [0] * len(self._started), log
+
+    def start(self, command: str) -> None:
+        """Start a worker in place of the one before, which is asked to leave."""
+        self._leave()
+        with (self._folder / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=self._folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+            )
+        self._started.append(process)
+
+    def _leave(self) -> None:
+        for process in self._started[-1:]:
+            process.terminate()
 
 
 def follow(guide: Path, server: ServerProcess, folder: Path) -> str:
@@ -55,13 +76,12 @@ def follow(guide: Path, server: ServerProcess, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}:{server.env['PATH']}"
     env = {**server.env, "PATH": path}
     printed = ""
-    with ExitStack() as working:
+    with Workers(folder, env) as workers:
         for name, language, text in BLOCK.findall(guide.read_text(encoding="utf-8")):
             if name:
                 (folder / name).write_text(text)
             elif text.startswith("tuner worker"):
-                working.close()
-                working.enter_context(worker(text, folder, env))
+                workers.start(text)
             else:
                 assert language == "sh", text
                 done = completed(["bash", "-euo", "pipefail", "-c", text], folder, env)
@@ -82,6 +102,19 @@ def test_a_guide_works(name: str, server: ServerProcess, tmp_path: Path) -> None
         assert sum(found["counts"].values()) >= trials
         assert server.call("GET", f"/studies/{study}/best")["value"] < 1
     assert printed
+
+
+def test_the_function_runs_in_an_own_loop_too(server: ServerProcess, tmp_path: Path) -> None:
+    files = {name: text for name, _, text in BLOCK.findall((GUIDES / "function.md").read_text())}
+    names: dict[str, Any] = {}
+    exec(compile(files["train.py"], "train.py", "exec"), names)
+    document = parse_yaml(files["study.yaml"].replace('{entrypoint: "train:main"}', "external"))
+    with Client(server.url, server.token) as client:
+        study = client.submit(document)
+        for trial in study.loop():
+            with trial:
+                names["main"](trial)
+        assert study.refresh().best is not None
 
 
 def test_all_guides_are_followed() -> None:

@@ -217,52 +217,44 @@ while signal.SIGINT not in seen:
     assert one(trial).outcome == "complete"
 
 
-@pytest.mark.parametrize(
-    ("text", "outcome", "said", "retry"),
-    [
-        ("import sys; print('so sad'); sys.exit(3)", "failed", "exit code 3", True),
-        ("print('nothing')", "failed", "it reported nothing: there is no value", False),
-        ("import os; os.kill(os.getpid(), 11)", "failed", "killed by SIGSEGV", True),
-        ("raise ValueError('no')", "failed", "ValueError: no", True),
-        ("raise MemoryError('all')", "oom", "MemoryError: all", True),
-    ],
-)
-def test_an_end_is_said_honestly(
-    bench: Bench, text: str, outcome: str, said: str, retry: bool
-) -> None:
-    script(bench, text)
-    finish = one(run(bench, ["python", "train.py"]))
-    assert (finish.outcome, finish.retry) == (outcome, retry)
-    assert said in finish.error
-    if "print" in text:
-        assert finish.error.startswith("its last output:\n")
+ENDS = {
+    "import sys; print('so sad'); sys.exit(3)": ("failed", "exit code 3", True),
+    "print('nothing')": ("failed", "but it reported nothing: there is no value", False),
+    "import os; os.kill(os.getpid(), 11)": ("failed", "killed by SIGSEGV", True),
+    "raise ValueError('no')": ("failed", "ValueError: no", True),
+    "raise MemoryError('all')": ("oom", "MemoryError: all", True),
+    "import tuner; tuner.current_trial().report(1, 1.0); 1 / 0": ("failed", "by zero", True),
+}
 
 
-def test_an_exit_after_reports_without_success_is_a_failure(bench: Bench) -> None:
-    script(bench, "import tuner\ntuner.current_trial().report(1, 1.0)\nraise SystemExit(1)\n")
-    finish = one(run(bench, ["python", "train.py"]))
-    assert (finish.outcome, finish.retry) == ("failed", True)
+def test_ends_are_said_honestly(bench: Bench) -> None:
+    script(bench, "import sys\nexec(sys.argv[1])\n")
+    trials = [add(bench, ["python", "train.py", text]) for text in ENDS]
+    bench.run(allow_commands=ALLOW)
+    for (text, (outcome, said, retry)), trial in zip(ENDS.items(), trials, strict=True):
+        finish = one(trial)
+        assert (finish.outcome, finish.retry) == (outcome, retry), text
+        assert said in finish.error
+        assert finish.error.startswith("its last output:\n") or "kill" in text
 
 
-@pytest.mark.parametrize(
-    ("command", "about", "said"),
-    [
-        (["python", "other.py"], {}, "does not allow the command python other.py"),
-        (["bash", "train.sh", "x"], {}, "does not allow the command bash train.sh x"),
-        (["python", "train.py"], {"env": {"LD_PRELOAD": "x"}}, "set LD_PRELOAD"),
-        (["absent", "x"], {}, "there is no program absent"),
-        (["python", "train.py", "{m}"], {}, "m has no value in this trial"),
-        (["python", "train.py"], {"report": {"pattern": "("}}, "no regular expression"),
-    ],
-)
-def test_what_can_not_run_fails_without_retry(
-    bench: Bench, command: list[Any], about: dict[str, Any], said: str
-) -> None:
+CAN_NOT_RUN: list[tuple[list[Any], dict[str, Any], str]] = [
+    (["python", "other.py"], {}, "does not allow the command python other.py"),
+    (["bash", "train.sh", "x"], {}, "does not allow the command bash train.sh x"),
+    (["python", "train.py"], {"env": {"LD_PRELOAD": "x"}}, "set LD_PRELOAD"),
+    (["absent", "x"], {}, "there is no program absent"),
+    (["python", "train.py", "{m}"], {}, "m has no value in this trial"),
+    (["python", "train.py"], {"report": {"pattern": "("}}, "no regular expression"),
+]
+
+
+def test_what_can_not_run_fails_without_retry(bench: Bench) -> None:
     script(bench, "open('ran', 'w')")
-    config = {"allow_commands": [*ALLOW, "absent *"]}
-    finish = one(run(bench, command, config=config, **about))
-    assert (finish.outcome, finish.retry) == ("failed", False)
-    assert said in finish.error
+    trials = [add(bench, command, **about) for command, about, _ in CAN_NOT_RUN]
+    bench.run(allow_commands=[*ALLOW, "absent *"])
+    for (_, _, said), trial in zip(CAN_NOT_RUN, trials, strict=True):
+        assert (one(trial).outcome, one(trial).retry) == ("failed", False)
+        assert said in one(trial).error
     assert not (bench.folder / "ran").exists()
 
 

@@ -98,6 +98,11 @@ ALLOWED = [
     ("python * --safe", ["python", "a.py", "--safe"], True),  # in the middle: one argument
     ("python * --safe", ["python", "a.py", "b.py", "--safe"], False),
     ("python * --safe", ["python", "/tmp/a.py", "--safe"], False),
+    ("python * --safe", ["python", "-c", "--safe"], False),  # a wildcard begins no option
+    ("python ** --safe", ["python", "-c", "--safe"], False),
+    ("python ?c *", ["python", "-c", "evil"], False),
+    ("p --x * --y *", ["p", "--x", "-0.5", "--y", "-1"], True),  # a number is none
+    ("python -* x", ["python", "-u", "x"], True),  # spelled out
     ("python scripts/*.py *", ["python", "scripts/a.py", "x"], True),
     ("python scripts/*.py *", ["python", "scripts/b/a.py"], False),  # no further down
     ("python scripts/**.py *", ["python", "scripts/b/a.py"], True),

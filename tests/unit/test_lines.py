@@ -61,6 +61,12 @@ def test_other_fields_are_metrics() -> None:
     assert found == Found(step=3, value=0.5, metrics={"val/acc": 0.9, "lr": 0.001})
 
 
+def test_many_fields_in_a_row_take_no_time() -> None:
+    names = [f"{{m{i}}}" for i in range(30)]
+    for template in ("".join([*names, "{value}!"]), "1".join([*names, "{value}!"])):
+        assert from_template(template, "loss").read("1" * LONGEST_LINE) is None
+
+
 def test_a_pattern_is_searched_for() -> None:
     reader = from_pattern(r"epoch (?P<step>\d+)(?: acc=(?P<acc>\S+))? .*loss=(?P<value>\S+)", "l")
     assert reader.read("x epoch 3 acc=0.5 .. loss=0.25") == Found(

@@ -79,6 +79,16 @@ def handle_of(parent: FakeParent, work: Path = Path(), **about: Any) -> ChildHan
     return ChildHandle(parent, start, clock=lambda: 0.0)
 
 
+def test_a_stop_that_came_meanwhile_is_a_reason_to_end() -> None:
+    parent = FakeParent(silent)
+    handle = handle_of(parent)
+    stop = DecisionView(action=Action.STOP)
+    parent.inbox.append(Decided(seq=0, decision=stop))
+    assert handle.should_stop
+    assert not handle.left  # it is over, and not given back
+    assert handle.report(1, 1.0).stop
+
+
 def test_it_shows_the_trial() -> None:
     handle = handle_of(FakeParent(silent), lr_factor=0.25)
     assert (handle.study, handle.number, handle.attempt) == ("s", 3, 2)

@@ -28,6 +28,12 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Answer(Message):
+    """Base of what the broker says; a program's own tuner may be older than the worker's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
 class Describe(Message):
     """Client: which trial is this? Answered by `Described`."""
 
@@ -71,7 +77,7 @@ class ResumeFrom(Message):
     path: str
 
 
-class Described(Message):
+class Described(Answer):
     """Broker: the trial, and the level in force now."""
 
     type: Literal["described"] = "described"
@@ -85,7 +91,7 @@ class Described(Message):
     resume: ResumeFrom | None
 
 
-class Standing(Message):
+class Standing(Answer):
     """Broker: done. The last decision returned, and whether the trial was asked to leave."""
 
     type: Literal["standing"] = "standing"
@@ -103,7 +109,7 @@ class Standing(Message):
         )
 
 
-class Refused(Message):
+class Refused(Answer):
     """Broker: not done. `problem` is a slug of `tuner.errors`."""
 
     type: Literal["refused"] = "refused"
