@@ -120,9 +120,6 @@ class Checkpointing:
     together brings `_rank` and `_gather`, too.
     """
 
-    _folder: Path | None = None
-    _rank = 0
-
     if TYPE_CHECKING:
 
         @property
@@ -132,6 +129,14 @@ class Checkpointing:
         @property
         def lr_factor(self) -> float:
             """The level in force now."""
+
+    @property
+    def _folder(self) -> Path | None:
+        return None
+
+    @property
+    def _rank(self) -> int:
+        return 0
 
     def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
         """Keep the state after `step` finished steps: see `TrialHandle.checkpoint`.
@@ -145,10 +150,7 @@ class Checkpointing:
             path = self._written(step, state)
         elif state:
             raise InvalidInput("a checkpoint is a file or a state, not both")
-        path = Path(path)
-        if not path.is_file():
-            raise InvalidInput(f"there is no checkpoint file at {path}")
-        self._hand_over(step, path)
+        self._hand_over(step, Path(path))
 
     def restore(self, **targets: Any) -> Restored:
         """Put the state of the last checkpoint back: see `TrialHandle.restore`.
@@ -166,15 +168,23 @@ class Checkpointing:
         return Restored(resume.step, state)
 
     def _hand_over(self, step: int, path: Path) -> None:
-        """Take a complete checkpoint file, which is the handle's from now on."""
+        """Take rank 0's complete checkpoint file, which is the handle's from now on.
+
+        Raises:
+            InvalidInput: there is no such file.
+        """
         raise NotImplementedError
 
     def _written(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write a state and return where; what other ranks than 0 add is their random streams."""
+        random = self._gather(checkpoint.random_streams())
+        if self._rank > 0:
+            return Path(os.devnull)
         handle, name = tempfile.mkstemp(prefix="tuner-", suffix=".safetensors", dir=self._folder)
         os.close(handle)
         path = Path(name)
         try:
-            checkpoint.save(path, step, state, gather=self._gather)
+            checkpoint.save(path, step, state, random=random)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -183,6 +193,17 @@ class Checkpointing:
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all processes that train together, given this one's."""
         return [value]
+
+
+def existing(path: Path) -> Path:
+    """Return the path of a checkpoint file.
+
+    Raises:
+        InvalidInput: there is no such file.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"there is no checkpoint file at {path}")
+    return path
 
 
 def whole_step(step: int) -> int:

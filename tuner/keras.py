@@ -56,7 +56,7 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Train on a batch at the level in force."""
         self._put_back()
-        optimizer, level = self._optimizer, self._trial.lr_factor
+        optimizer, level = self._optimizer, self._steering.lr_factor
         schedule = optimizer._learning_rate
         if isinstance(schedule, _Levelled):
             schedule.level.assign(level)

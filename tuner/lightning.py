@@ -6,19 +6,17 @@ format, so that nothing is pickled on the way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from tuner.decision import Decision
 from tuner.handle import TrialHandle
 from tuner.steering import Steering
 from tuner.torch import LRController
 
 _NOT_NEEDED = ("hparams_", "hyper_parameters", "datamodule_hparams_", "datamodule_hyper_parameters")
-_HERE = "tuner"
+_HERE = "tuner:checkpoint"
 
 
 class TunerCallback(Callback):
@@ -40,6 +38,7 @@ class TunerCallback(Callback):
         self._steering = Steering(trial, monitor)
         self._trial = trial
         self._checkpoint = checkpoint
+        self._over = False
 
     @property
     def ckpt_path(self) -> str | None:
@@ -56,7 +55,7 @@ class TunerCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the trial's level on every optimizer."""
         for optimizer in trainer.optimizers:
-            LRController(optimizer, self._trial)
+            LRController(optimizer, self._steering)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what the epochs before made, their schedulers' steps included."""
@@ -66,7 +65,7 @@ class TunerCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Leave if asked to."""
-        if self._speaks_everywhere(trainer):
+        if self._steering.speaks_in_each_of(trainer.world_size):
             self._steering.leave_if_asked()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -85,44 +84,49 @@ class TunerCallback(Callback):
         self._save(trainer)
 
     def _report(self, trainer: Trainer) -> None:
-        decision = self._decision(trainer)
+        decision = self._steering.report_for_all(
+            trainer.callback_metrics,
+            trainer.world_size,
+            trainer.global_rank,
+            trainer.strategy.broadcast,
+        )
         if decision is not None and decision.stop:
-            trainer.should_stop = True
-
-    def _decision(self, trainer: Trainer) -> Decision | None:
-        metrics: Mapping[str, Any] = trainer.callback_metrics
-        if self._speaks_everywhere(trainer):
-            return self._steering.report(metrics)
-        decision = self._steering.report(metrics) if trainer.is_global_zero else None
-        return trainer.strategy.broadcast(decision)
+            self._over = trainer.should_stop = True
 
     def _save(self, trainer: Trainer) -> None:
         steering = self._steering
-        if self._checkpoint and steering.step > steering.saved:
-            steering.saved = steering.step
-            trainer.save_checkpoint(f"{_HERE}:{steering.step}")
-
-    def _speaks_everywhere(self, trainer: Trainer) -> bool:
-        return trainer.world_size == 1 or getattr(self._trial, "collective", False)
+        if not self._checkpoint or self._over or steering.step <= steering.saved:
+            return
+        steering.saved = steering.step
+        trainer.save_checkpoint(_HERE)
+        io = trainer.strategy.checkpoint_io
+        taken = io.give() if isinstance(io, _TrialIO) else None
+        if trainer.is_global_zero or steering.speaks_in_each_of(trainer.world_size):
+            self._trial.checkpoint(steering.step, lightning=taken)
 
 
 class _TrialIO(CheckpointIO):
-    """Keeps the trial's checkpoints with the trial, and all others where they were kept."""
+    """Takes the trial's checkpoints for the trial, and leaves all others to `inner`."""
 
     def __init__(self, inner: CheckpointIO, trial: TrialHandle) -> None:
         self.inner = inner
         self._trial = trial
+        self._taken: dict[str, Any] | None = None
+
+    def give(self) -> dict[str, Any] | None:
+        """Return the trial's checkpoint saved last, and forget it; None on other ranks than 0."""
+        taken, self._taken = self._taken, None
+        return taken
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        where, _, step = str(path).partition(":")
-        if where != _HERE:
+        if str(path) != _HERE:
             self.inner.save_checkpoint(checkpoint, path, storage_options)
             return
         kept = {name: one for name, one in checkpoint.items() if not name.startswith(_NOT_NEEDED)}
         _end_epoch(kept["loops"]["fit_loop"]["epoch_progress"])
-        self._trial.checkpoint(int(step), lightning=kept)
+        self._taken = kept
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

@@ -68,13 +68,13 @@ class TunerCallback(TrainerCallback):
         """Put the trial's level on the optimizer."""
         self._training = True
         self._evaluated_at = state.global_step
-        LRController(kwargs["optimizer"], self._trial)
+        LRController(kwargs["optimizer"], self._steering)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave if asked to."""
-        if args.world_size == 1 or getattr(self._trial, "collective", False):
+        if self._steering.speaks_in_each_of(args.world_size):
             self._steering.leave_if_asked()
 
     def on_evaluate(
@@ -83,7 +83,9 @@ class TunerCallback(TrainerCallback):
         """Report an evaluation."""
         if not self._training or state.global_step <= self._evaluated_at:
             return
-        decision = self._report(args, kwargs["metrics"])
+        decision = self._steering.report_for_all(
+            kwargs["metrics"], args.world_size, args.process_index, _broadcast
+        )
         if decision is None:
             return
         self._evaluated_at = state.global_step
@@ -101,8 +103,11 @@ class TunerCallback(TrainerCallback):
             return
         steering.saved = steering.step
         folder = Path(args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        if state.is_world_process_zero or getattr(self._trial, "collective", False):
-            self._trial.checkpoint(steering.step, transformers=_pack(folder))
+        if args.world_size > 1:
+            torch.distributed.barrier()  # each process adds a file
+        packed = _pack(folder) if state.is_world_process_zero else None
+        if packed is not None or steering.speaks_in_each_of(args.world_size):
+            self._trial.checkpoint(steering.step, transformers=packed)
         if args.save_strategy == SaveStrategy.NO and state.is_world_process_zero:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -113,12 +118,11 @@ class TunerCallback(TrainerCallback):
         self._training = False
         self._steering.ended()
 
-    def _report(self, args: TrainingArguments, metrics: dict[str, float]) -> Any:
-        if args.world_size == 1 or getattr(self._trial, "collective", False):
-            return self._steering.report(metrics)
-        decision = [self._steering.report(metrics) if args.process_index == 0 else None]
-        torch.distributed.broadcast_object_list(decision)
-        return decision[0]
+
+def _broadcast(value: Any) -> Any:
+    held = [value]
+    torch.distributed.broadcast_object_list(held)
+    return held[0]
 
 
 def _pack(folder: Path) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_each_rank_gets_its_own_streams_back(tmp_path: Path) -> None:
     random.random()
     second = random.getstate()
     states = [{"python": first}, {"python": second}]
-    save(tmp_path / "a", 1, {}, gather=lambda one: states)
+    save(tmp_path / "a", 1, {}, random=states)
     for rank, state in enumerate((first, second)):
         restore(tmp_path / "a", 1, {}, rank=rank)
         assert random.getstate() == state

@@ -176,6 +176,7 @@ def recursive() -> list[Any]:
         (lambda: np.array(["a"]), "numpy array of <U1"),
         (lambda: np.array([None]), "numpy array of object"),
         (lambda: np.datetime64("2026-01-01"), "datetime64"),
+        (lambda: "x" * 100_000_000, "more than the 100,000,000 that"),
         (lambda: {"model": nn.Linear(1, 1), "best": 1}, "both objects and plain values"),
     ],
 )

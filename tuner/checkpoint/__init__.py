@@ -9,5 +9,6 @@ format of safetensors. None of them loads torch or numpy unless what is saved or
 from __future__ import annotations
 
 from tuner.checkpoint.snapshot import Restored, restore, save
+from tuner.checkpoint.streams import capture as random_streams
 
-__all__ = ["Restored", "restore", "save"]
+__all__ = ["Restored", "random_streams", "restore", "save"]

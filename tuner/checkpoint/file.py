@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from tuner.errors import InvalidInput
 
 _ALIGNMENT = 8
+_LONGEST_HEADER = 100_000_000  # safetensors reads no longer one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,11 @@ class Array:
 
 
 def write(path: Path, format_name: str, values: Any, arrays: Mapping[str, Array]) -> None:
-    """Write a file so that `path` holds all of it, or what it held before, after any crash."""
+    """Write a file so that `path` holds all of it, or what it held before, after any crash.
+
+    Raises:
+        InvalidInput: the document is too long.
+    """
     header = _header(format_name, values, arrays)
     part = path.with_name(path.name + ".part")
     try:
@@ -92,6 +97,11 @@ def _header(format_name: str, values: Any, arrays: Mapping[str, Array]) -> bytes
         }
         start = end
     text = json.dumps(head, separators=(",", ":")).encode()
+    if len(text) > _LONGEST_HEADER - _ALIGNMENT:
+        raise InvalidInput(
+            f"the plain values take {len(text):,} bytes, more than the {_LONGEST_HEADER:,} that "
+            "a checkpoint can hold: save long lists as tensors or arrays"
+        )
     return text + b" " * (-len(text) % _ALIGNMENT)
 
 

@@ -26,6 +26,8 @@ def capture(value: Any, where: str) -> Saved | None:
 
 def kind_of(value: Any) -> str | None:
     """Return the name of what kind of object it is, None if it is none that can be saved."""
+    if value is None or isinstance(value, int | float | str | bytes):
+        return None
     return next((kind for kind, holds in _KINDS.items() if holds(value)), None)
 
 

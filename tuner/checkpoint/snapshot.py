@@ -33,11 +33,7 @@ class Restored(int):
 
 
 def save(
-    path: Path,
-    step: int,
-    state: Mapping[str, Any],
-    *,
-    gather: Callable[[Any], list[Any]] = lambda one: [one],
+    path: Path, step: int, state: Mapping[str, Any], *, random: list[Any] | None = None
 ) -> None:
     """Write a checkpoint; what it holds is copied before the function returns.
 
@@ -45,8 +41,7 @@ def save(
         path: where; it holds the whole checkpoint or what it held before, after any crash.
         step: finished steps.
         state: objects with a state, and plain values, by name.
-        gather: returns the values of all processes that train together, given this one's; called
-            once.
+        random: the random streams of each process that takes part; by default this one's.
 
     Raises:
         InvalidInput: something can't be saved; the message says where it is and what can be.
@@ -56,7 +51,8 @@ def save(
             _refuse_mixed(value, name)
     except RecursionError as problem:
         raise InvalidInput("the state is nested too deeply, or holds itself") from problem
-    write_tree(path, {"step": step, "state": dict(state), "random": gather(streams.capture())})
+    processes = [streams.capture()] if random is None else random
+    write_tree(path, {"step": step, "state": dict(state), "random": processes})
 
 
 def restore(path: Path, step: int, targets: Mapping[str, Any], *, rank: int = 0) -> dict[str, Any]:

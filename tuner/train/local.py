@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuner.decision import Decision
-from tuner.handle import Checkpointing, ParamValue, Resume
+from tuner.handle import Checkpointing, ParamValue, Resume, existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class LocalTrial(Checkpointing):
         return decision
 
     def _hand_over(self, step: int, path: Path) -> None:
-        self.checkpoints.append(Resume(step=step, path=path))
+        self.checkpoints.append(Resume(step=step, path=existing(path)))
 
     def log(self, text: str) -> None:
         """Keep a line."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tuner.checkpoint import streams
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, RanksApart, TunerError
 from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
@@ -52,7 +51,7 @@ class CollectiveTrial(Checkpointing):
     """
 
     def __init__(self, path: Path, rank: int) -> None:
-        self.rank = self._rank = rank
+        self.rank = rank
         self._lock = threading.Lock()
         self._over = False
         self._wants_stop = False
@@ -67,7 +66,6 @@ class CollectiveTrial(Checkpointing):
             raise
         assert isinstance(joined, Joined)
         self.start = joined.start
-        self._folder = Path(joined.start.work)
         self._decision = Decision(lr_factor=joined.start.lr_factor)
 
     @property
@@ -167,27 +165,9 @@ class CollectiveTrial(Checkpointing):
         self.last_step = max(self.last_step or 0, step)
         return self._decision
 
-    def checkpoint(self, step: int, path: Path | None = None, **state: Any) -> None:
-        """Keep the state after `step` finished steps: see `TrialHandle.checkpoint`. All ranks call.
-
-        The file or the state of rank 0 is kept, with the random streams of all ranks if it is a
-        state; what the others give is not looked at.
-
-        Raises:
-            InvalidInput: there is no such file, the step is not valid, or the state holds something
-                that can't be saved.
-            RanksApart: the ranks did not come to the same call.
-        """
-        step = whole_step(step)
-        if path is not None and state:
-            raise InvalidInput("a checkpoint is a file or a state, not both")
-        if path is not None:
-            self._hand_over(step, Path(path))
-        elif self.rank == 0:
-            super().checkpoint(step, **state)
-        else:
-            self._gather(streams.capture())
-            self._meet(Call(what="checkpoint", step=step))
+    def _hand_over(self, step: int, path: Path) -> None:
+        mine = str(path.absolute()) if self.rank == 0 else None
+        self._meet(Call(what="checkpoint", step=step, path=mine))
 
     def meet(self) -> bool:
         """Wait for all ranks, and bring `should_stop` up to date between reports; return it.
@@ -215,9 +195,13 @@ class CollectiveTrial(Checkpointing):
         self._lines.close()
         self._socket.close()
 
-    def _hand_over(self, step: int, path: Path) -> None:
-        mine = str(path.absolute()) if self.rank == 0 else None
-        self._meet(Call(what="checkpoint", step=step, path=mine))
+    @property
+    def _rank(self) -> int:
+        return self.rank
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.start.work)
 
     def _gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, given this one's."""

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, TrialInterrupted, TunerError
-from tuner.handle import Checkpointing, ParamValue, Resume, whole_step
+from tuner.handle import Checkpointing, ParamValue, Resume, existing, whole_step
 from tuner.wire import Metrics
 from tuner.worker.messages import Decided, Later, Leave, Reported, Saved, Start, ToChild, ToParent
 
@@ -56,7 +56,6 @@ class ChildHandle(Checkpointing):
         self._leave = False
         self._warned = False
         self._saved = 0
-        self._folder = Path(start.work)
         self.last_step: int | None = None
         self.left = False
 
@@ -170,10 +169,15 @@ class ChildHandle(Checkpointing):
             self._decision = self._newest
             return self._decision
 
+    @property
+    def _folder(self) -> Path:
+        return Path(self._start.work)
+
     def _hand_over(self, step: int, path: Path) -> None:
+        existing(path)
         with self._lock:
             self._saved += 1
-            kept = Path(self._start.work) / f"handed-{self._saved}-{step}.ckpt"
+            kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
             shutil.move(path, kept)
             self._line.send(Saved(step=step, path=str(kept)))
 
