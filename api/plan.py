@@ -145,12 +145,11 @@ class _Board:
     def _next(self, study: Study) -> Iterator[tuple[Trial | None, Need]]:
         """Yield a study's next trials, one for each need; None for one still to be proposed."""
         may_propose = self.tally(study).searched < study.spec.budget.trials
-        seen = set()
+        seen: set[float | None] = set()
         for trial in self._fit(study, may_propose=may_propose):
-            need = self._need(study, trial)
-            if need not in seen:
-                seen.add(need)
-                yield trial, need
+            if trial.share not in seen:
+                seen.add(trial.share)
+                yield trial, self._need(study, trial)
         if may_propose:
             yield None, self._need(study, None)
 

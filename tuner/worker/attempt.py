@@ -175,7 +175,7 @@ class Attempt:
                 away = self._tools.link.away
                 await self._uploader.drain(0.0 if away else config.upload_grace)
             if not self._stopped and (ending.outcome == "left" or ending.share is not None):
-                why = "the worker leaves" if ending.share is None else _CROWDED
+                why = "the worker leaves" if ending.share is None else _CROWDED + ending.why()
                 body = ReleaseTrial(attempt=self.grant.attempt, reason=why, share=ending.share)
                 after = await self._tools.batcher.release(self.grant.lease, body)
             else:
