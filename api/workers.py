@@ -126,11 +126,14 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
         reverse=True,
     )
     found, more = cut(memory.workers(), latest, ("workers",), limit=limit, cursor=cursor)
-    items = [_view(services, w, running.get(w.worker_id, [])) for w in found]
+    items = [_view(services, w, running.get(w.worker_id, []), who) for w in found]
     return WorkerPage(items=items, next_cursor=more)
 
 
-def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
+def _view(services: Services, worker: Worker, running: list[str], who: Identity) -> WorkerView:
+    trouble = services.troubles.of(worker)
+    if trouble and who.project is not None:
+        trouble = "its trials failed"  # whose and how may be another project's matter
     return WorkerView(
         worker_id=worker.worker_id,
         name=worker.name,
@@ -140,7 +143,7 @@ def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
         labels=dict(worker.labels),
         allow=list(worker.allow),
         alive=services.deadlines.is_alive(worker),
-        trouble=services.troubles.of(worker),
+        trouble=trouble,
         seen_at=worker.seen_at,
         running=sorted(running),
     )

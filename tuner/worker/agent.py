@@ -174,7 +174,8 @@ class Agent:
             attempt.leave()
 
     def _over(self, attempt: Attempt, ending: Ending) -> None:
-        said = self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
+        counted = Ending(outcome="complete") if attempt.stopped else ending
+        said = self._conduct.note(attempt.grant.study_id, attempt.name, counted, attempt.age)
         if said:
             _LOG.warning("%s", said)
         task = asyncio.create_task(self._close(attempt, ending))
