@@ -135,11 +135,14 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
     )
     known = [w for w in memory.workers() if w.project is None or who.sees(w.project)]
     found, more = cut(known, latest, ("workers",), limit=limit, cursor=cursor)
-    items = [_view(services, w, running.get(w.worker_id, [])) for w in found]
+    items = [_view(services, w, running.get(w.worker_id, []), who) for w in found]
     return WorkerPage(items=items, next_cursor=more)
 
 
-def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
+def _view(services: Services, worker: Worker, running: list[str], who: Identity) -> WorkerView:
+    trouble = services.troubles.of(worker)
+    if trouble and who.project is not None:
+        trouble = "its trials failed"  # whose and how may be another project's matter
     return WorkerView(
         worker_id=worker.worker_id,
         name=worker.name,
@@ -151,7 +154,7 @@ def _view(services: Services, worker: Worker, running: list[str]) -> WorkerView:
         allow_commands=list(worker.allow_commands),
         allow_env=list(worker.allow_env),
         alive=services.deadlines.is_alive(worker),
-        trouble=services.troubles.of(worker),
+        trouble=trouble,
         seen_at=worker.seen_at,
         running=sorted(running),
     )

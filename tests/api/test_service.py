@@ -9,6 +9,8 @@ import pytest
 
 from tests.api.conftest import problem
 from tests.api.node import Clock, Node, serve
+from tests.api.people import as_who, token
+from tuner.access import Role
 from tuner.wire import LeaseGrant, WorkerView
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +51,15 @@ async def test_a_worker_says_why_it_is_out_of_service_and_when_it_is_back(tmp_pa
         assert [one.trouble for one in await shown(node)] == [""]
         refused = await node.post("/heartbeats", {"worker_id": worker, "trouble": "x" * 501})
         problem(refused, 422, "invalid-input")
+
+
+async def test_who_reaches_one_project_learns_nothing_of_anothers_trials(tmp_path: Path) -> None:
+    async with serve(tmp_path, Clock()) as node:
+        worker = await node.register()
+        await beat(node, worker, "3 trials failed, the last theirs #0: ValueError: private")
+        viewer = await token(node, Role.VIEWER, "v", project="mine")
+        items = (await as_who(node, viewer, "GET", "/workers")).json()["items"]
+        assert [one["trouble"] for one in items] == ["its trials failed"]
 
 
 async def test_a_study_that_is_avoided_is_not_leased(tmp_path: Path) -> None:

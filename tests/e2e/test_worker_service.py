@@ -12,7 +12,9 @@ from tests.e2e.bench import Bench
 from tests.e2e.fake_server import FakeServer
 from tests.e2e.worker_process import WorkerProcess, wait_until
 from tests.serving import ServerProcess
+from tuner import wire
 from tuner.client import Client
+from tuner.decision import Action, Outcome
 
 CRASH = "import os\ndef main(trial):\n    os._exit(9)\n"
 
@@ -63,6 +65,14 @@ def main(trial):
         wait_until(lambda: trials[3].held or trials[3].finishes, "it takes the next trial")
         worker.terminate()
         assert worker.wait() == 0
+
+
+def test_a_trial_that_was_ended_before_its_process_crashed_counts_as_well(bench: Bench) -> None:
+    bench.server.decide = lambda _: wire.DecisionView(action=Action.STOP, outcome=Outcome.COMPLETE)
+    bench.code("import os\ndef main(trial):\n    trial.report(1, 1.0)\n    os._exit(9)\n")
+    trials = [bench.server.add("code_main:main") for _ in range(4)]
+    assert "out of service" not in bench.run()
+    assert all(trial.finishes for trial in trials)
 
 
 def test_a_study_whose_code_is_broken_takes_no_worker_out(bench: Bench) -> None:

@@ -65,6 +65,14 @@ def test_what_is_no_gpu_is_refused(asked: str) -> None:
             {"entrypoint": "a.b:c", "gpus": 0.5},
             Program(kind="entrypoint", name="a.b:c", gpus=0.5),
         ),
+        (
+            {"entrypoint": "a.b:c", "memory": "1GiB"},
+            Program(kind="entrypoint", name="a.b:c", memory=2**30),
+        ),
+        (
+            {"entrypoint": "a.b:c", "memory": "of a newer server"},
+            Program(kind="entrypoint", name="a.b:c"),
+        ),
     ],
 )
 def test_programs_are_read(run: Any, program: Program | None) -> None:
@@ -208,7 +216,14 @@ def test_a_message_may_come_in_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"slots": 0}, {"wait": 61.0}, {"report_timeout": 0.0}, {"trials_per_child": 0}]
+    "wrong",
+    [
+        {"slots": 0},
+        {"wait": 61.0},
+        {"report_timeout": 0.0},
+        {"trials_per_child": 0},
+        {"max_quick_failures": -1},
+    ],
 )
 def test_a_config_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(wrong))):

@@ -192,7 +192,8 @@ class Agent:
     def _over(self, attempt: Attempt, ending: Ending) -> None:
         if self._leasing is not None:
             ending = self._leasing.judge(attempt, ending)
-        said = self._conduct.note(attempt.grant.study_id, attempt.name, ending, attempt.age)
+        counted = Ending(outcome="complete") if attempt.stopped else ending
+        said = self._conduct.note(attempt.grant.study_id, attempt.name, counted, attempt.age)
         if said:
             _LOG.warning("%s", said)
         task = asyncio.create_task(self._close(attempt, ending))

@@ -79,6 +79,11 @@ class Attempt:
         return self._child is not None
 
     @property
+    def stopped(self) -> bool:
+        """Whether the server has ended the trial; how its process ends then is no matter."""
+        return self._stopped
+
+    @property
     def age(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self._began

@@ -11,6 +11,8 @@ from tuner.worker.attempt import Attempt
 from tuner.worker.process import Orphans
 
 EVERY_S = 0.25
+IDLE_S = 1.0
+"""Between two looks while no trial runs."""
 _SHARE = 20.0
 """A look is followed by a pause of so many times its length."""
 
@@ -24,7 +26,8 @@ async def look(orphans: Orphans, attempts: Collection[Attempt]) -> None:
     await asyncio.to_thread(_measure, running, all_of)
     for one in running:
         one.judge()
-    await asyncio.sleep(max(EVERY_S, _SHARE * (time.monotonic() - began)))
+    least = EVERY_S if running else IDLE_S
+    await asyncio.sleep(max(least, _SHARE * (time.monotonic() - began)))
 
 
 def _measure(attempts: Collection[Attempt], all_of: Mapping[int, linux.Process]) -> None:
