@@ -17,6 +17,8 @@ from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.deps import known_query
 from api.direct import Shortcut
+from api.files import orphans
+from api.files.locks import TrialLocks
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
@@ -35,6 +37,7 @@ from api.throttle import Throttle
 from api.webhooks import dispatch
 from api.webhooks.network import Network
 from storage import open_ledger
+from storage.stores import FolderStore, Store, open_store
 
 PREFIX = "/api/v1"
 
@@ -68,6 +71,8 @@ async def open_services(
             ),
             throttle=Throttle(limits.wrong_tokens, limits.wrong_token_s, time.monotonic),
             hub=Hub(ledger),
+            store=_store(settings),
+            locks=TrialLocks(),
             streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
             polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
             network=Network(settings.webhook_hosts),
@@ -76,7 +81,11 @@ async def open_services(
         _observe(services, tracing)
         try:
             await missing.fall_back(services)
-            async with reaper.running(services), dispatch.running(services):
+            async with (
+                reaper.running(services),
+                dispatch.running(services),
+                orphans.running(services),
+            ):
                 yield services
         finally:
             services.closing.set()
@@ -118,6 +127,13 @@ def create_app(
     require_declared(routers, app.routes, OPEN)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
+
+
+def _store(settings: Settings) -> Store:
+    folder = settings.artifact_dir
+    if settings.artifact_url is None:
+        return FolderStore(folder)
+    return open_store(settings.artifact_url, staging=folder, endpoint=settings.artifact_endpoint)
 
 
 def _observe(services: Services, tracing: Tracing | None) -> None:

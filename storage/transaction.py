@@ -15,6 +15,7 @@ from storage.changes import (
     AttemptKey,
     ReportKey,
     SpecChange,
+    StoredArtifact,
     StoredCheckpoint,
     StoredReply,
     StoredReport,
@@ -41,6 +42,7 @@ from tuner.space import Params
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import (
+    Artifact,
     AttemptEnd,
     Checkpoint,
     Event,
@@ -235,6 +237,29 @@ class Transaction(OverlayReader):
         """Register a checkpoint."""
         row = StoredCheckpoint(trial_id=trial.trial_id, checkpoint=checkpoint, at=at)
         self._set(self.overlay.checkpoints, len(self.overlay.checkpoints), row)
+        self._hold(trial, checkpoint.size)
+
+    def drop_checkpoint(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Forget a registered checkpoint; its file is the caller's to delete."""
+        place = (trial.trial_id, checkpoint.attempt, checkpoint.step)
+        self._set(self.overlay.checkpoints_dropped, place, True)
+        self._hold(trial, -checkpoint.size)
+
+    def put_artifact(
+        self, trial: Trial, artifact: Artifact, at: datetime, replaced: Artifact | None = None
+    ) -> None:
+        """Register a file of a trial, in the place of the one that had its name."""
+        row = StoredArtifact(trial_id=trial.trial_id, artifact=artifact, at=at)
+        self._set(self.overlay.artifacts, (trial.trial_id, artifact.name), row)
+        self._hold(trial, artifact.size - (0 if replaced is None else replaced.size))
+
+    def put_mark(self, store_id: str, name: str) -> None:
+        """Note the id with which a store of files is marked as this database's."""
+        self._set(self.overlay.marks, store_id, name)
+
+    def _hold(self, trial: Trial, grown: int) -> None:
+        before = self.overlay.held_bytes.get(trial.study_id, 0)
+        self._set(self.overlay.held_bytes, trial.study_id, before + grown)
 
     def add_event(self, event: Event) -> None:
         """Append an event; it gets its `seq` at the commit. Raises NotFound."""

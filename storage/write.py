@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from storage import optuna_rows, rows, tables
 from storage.access_rows import write_access
+from storage.artifact_rows import write_files
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.optuna_records.write import write_optuna
@@ -40,6 +41,7 @@ def write(connection: Connection, changes: Changes) -> None:
         [rows.checkpoint_row(c) for c in changes.checkpoints],
         "trial_id", "attempt", "step",
     )  # fmt: skip
+    write_files(connection, changes)
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)

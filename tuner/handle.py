@@ -75,5 +75,12 @@ class TrialHandle(Protocol):
     def checkpoint(self, step: int, path: Path) -> None:
         """Hand over a complete checkpoint file; it counts once the server has it whole."""
 
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial.
+
+        It is kept under `name`, by default its own name, such as `plots/loss.png`; a later one of
+        the same name takes its place. It is copied at once, and may be changed afterwards.
+        """
+
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""

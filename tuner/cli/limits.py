@@ -42,6 +42,12 @@ StreamQueue = Annotated[
         min=10_000, metavar="BYTES", help="What may wait for one listener before it is cut off."
     ),
 ]
+MaxArtifact = Annotated[
+    int, typer.Option(min=1, metavar="BYTES", help="Largest file that a trial may keep.")
+]
+ArtifactsEach = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Files that one trial may keep.")
+]
 Quotas = Annotated[
     list[str] | None,
     typer.Option(

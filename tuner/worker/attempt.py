@@ -28,6 +28,7 @@ from tuner.worker.linux import oom_kills
 from tuner.worker.messages import (
     Decided,
     Done,
+    Kept,
     Later,
     Leave,
     Reported,
@@ -42,6 +43,7 @@ from tuner.worker.program import Program
 from tuner.worker.tools import Tools
 
 _LOG = logging.getLogger("tuner.worker")
+_LOOK_S = 0.5
 _STOP = DecisionView.model_validate({"action": "stop", "reason": "the trial has ended"})
 
 
@@ -105,6 +107,9 @@ class Attempt:
         child.write = self._output.write
         try:
             start = tools.start(grant, self._program, self._work, await self._resume())
+        except (InvalidInput, NotFound) as exc:
+            child.devour()
+            return await self._without_checkpoint(exc)
         except (TunerError, OSError) as exc:
             child.devour()
             why = f"the checkpoint can't be fetched: {exc}"
@@ -122,15 +127,13 @@ class Attempt:
             child.devour()
 
     async def close(self, ending: Ending) -> None:
-        """Tell the server how it ended, after the last reports and, if it matters, checkpoint."""
-        config = self._tools.config
+        """Tell the server how it ended, after the last reports and files."""
         try:
             if ending.outcome == "lost":
                 _LOG.info("%s lost its lease", self.name)
                 return
-            if ending.outcome in ("left", "failed", "oom") and not self._stopped:
-                away = self._tools.link.away
-                await self._uploader.drain(0.0 if away else config.upload_grace)
+            if not await self._drained():
+                _LOG.warning("%s ends without all its files", self.name)
             if ending.outcome == "left" and not self._stopped:
                 body = ReleaseTrial(attempt=self.grant.attempt, reason="the worker leaves")
                 after = await self._tools.batcher.release(self.grant.lease, body)
@@ -144,6 +147,15 @@ class Attempt:
             self._output.close()
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 
+    async def _drained(self) -> bool:
+        """Wait until the last files are stored; a worker that leaves waits for less long."""
+        config = self._tools.config
+        deadline = time.monotonic() + config.keep_grace
+        while self._leave_by is None and time.monotonic() < deadline:
+            if await self._uploader.drain(_LOOK_S):
+                return True
+        return await self._uploader.drain(0.0 if self._tools.link.away else config.upload_grace)
+
     async def _resume(self) -> ResumeFrom | None:
         held = self.grant.resume
         if held is None:
@@ -151,6 +163,18 @@ class Attempt:
         path = self._work / f"resume-{held.step}.ckpt"
         await self._tools.api.download(self.grant, held, path)
         return ResumeFrom(step=held.step, path=str(path))
+
+    async def _without_checkpoint(self, problem: TunerError) -> Ending:
+        """Tell the server that what came can't be used; it says where the trial goes on."""
+        held = self.grant.resume
+        assert held is not None
+        try:
+            await self._tools.api.reject(self.grant, held, problem.detail)
+        except TunerError as exc:
+            why = f"the checkpoint can't be used: {problem.detail}; {exc.detail}"
+            return Ending(outcome="failed", error=why, clean=True)
+        _LOG.warning("%s was given back: %s", self.name, problem.detail)
+        return Ending(outcome="lost", clean=True)
 
     async def _watched(self, child: ChildProcess) -> Ending:
         kills = oom_kills()
@@ -212,6 +236,8 @@ class Attempt:
                 self._report(child, message)
             case Saved():
                 self._uploader.put(message.step, Path(message.path))
+            case Kept():
+                self._uploader.keep(message.name, Path(message.path))
             case _:
                 pass
 
