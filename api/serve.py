@@ -65,10 +65,10 @@ def serve(
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
-    SQLite file, else in the data folder, or in the store whose URL `artifacts` is. Port 0 takes a free one; the one taken is printed. What is
-    written is readable by this user alone. With `standby`, a server that meets another one on its
-    database waits until that one is gone. `limits` are fields of `Limits`; `quotas` are of the form
-    `PROJECT:KIND=N`.
+    SQLite file, else in the data folder, or in the store whose URL `artifacts` is. Port 0 takes a
+    free one; the one taken is printed. What is written is readable by this user alone. With
+    `standby`, a server that meets another one on its database waits until that one is gone.
+    `limits` are fields of `Limits`; `quotas` are of the form `PROJECT:KIND=N`.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.

@@ -119,10 +119,10 @@ class Changes:
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
     (trial_id, attempt, step) of `entered` enter it. `checkpoints_dropped` are (trial_id, attempt,
-    step), and `held_bytes` what the files of each study take more than before. `marks` are ids of stores
-    with their names. None in `workers`, `replies`, `webhooks` and
-    `tokens` (by digest) removes. `attributes` are user attributes of studies, by study and key. The
-    studies of `dropped` go with all that belongs to them, and their names are free at once.
+    step), and `held_bytes` what the files of each study take more than before. `marks` are ids of
+    stores with their names. None in `workers`, `replies`, `webhooks` and `tokens` (by digest)
+    removes. `attributes` are user attributes of studies, by study and key. The studies of `dropped`
+    go with all that belongs to them, and their names are free at once.
     """
 
     dropped: tuple[int, ...] = ()

@@ -61,7 +61,7 @@ def settle(connection: Connection, before: Former) -> None:
       where it is lost, can't be asked for its own.
     - Open attempts get new tokens, which no one knows: each lease from before is answered as stale,
       and its trial is leased again once a lease's term is over.
-    - Stores of files are no longer this database's to sweep: they may belong to the former one, too.
+    - Stores of files are no longer this database's to sweep: they may be another one's, too.
     - Each study gets an event, numbered beyond all that a reader can have seen.
     """
     epoch = max(_highest(connection, owner.c.epoch), before.epoch, int(time.time())) + 1

@@ -15,7 +15,8 @@ DEEPEST = 16
 """Parts of a name."""
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TEXTS = frozenset(
-    ["txt", "log", "out", "err", "md", "rst", "json", "jsonl", "ndjson", "csv", "tsv", "yaml", "yml", "toml", "ini", "cfg", "py", "sh", "html", "htm", "xml", "svg", "css", "js", "tex"]
+    {"txt", "log", "out", "err", "md", "rst", "tex", "json", "jsonl", "ndjson", "csv", "tsv"}
+    | {"yaml", "yml", "toml", "ini", "cfg", "py", "sh", "html", "htm", "xml", "svg", "css", "js"}
 )
 _IMAGES = frozenset({"png", "jpg", "jpeg"})
 

@@ -43,15 +43,14 @@ async def checkpoint_file(
     services: Services, checkpoint: Checkpoint, wanted: str | None, name: str
 ) -> Response:
     """Give a checkpoint out. `wanted` is the header `Range`. Raises NotFound."""
-    found = (checkpoint.path, checkpoint.size, checkpoint.sha256)
-    return await _whole(services, *found, wanted, {**_said(checkpoint), **_attached(name)})
+    headers = {**_said(checkpoint), **_attached(name)}
+    return await _whole(services, checkpoint, wanted, headers)
 
 
 async def artifact_file(services: Services, artifact: Artifact, wanted: str | None) -> Response:
     """Give an artifact out as a download. `wanted` is the header `Range`. Raises NotFound."""
     name = artifact.name.rpartition("/")[2]
-    found = (artifact.path, artifact.size, artifact.sha256)
-    return await _whole(services, *found, wanted, _attached(name))
+    return await _whole(services, artifact, wanted, _attached(name))
 
 
 async def preview(services: Services, artifact: Artifact) -> Response:
@@ -96,19 +95,12 @@ def _text(head: bytes) -> str | None:
 
 async def _whole(
     services: Services,
-    key: str,
-    size: int,
-    sha256: str,
+    given: Checkpoint | Artifact,
     wanted: str | None,
     headers: Mapping[str, str],
 ) -> Response:
-    file = await asyncio.to_thread(services.store.open, key)
-    found = {
-        **headers,
-        **_POLICY,
-        "Accept-Ranges": "bytes",
-        "ETag": f'"{sha256}"',
-    }
+    file, size = await asyncio.to_thread(services.store.open, given.path), given.size
+    found = {**headers, **_POLICY, "Accept-Ranges": "bytes", "ETag": f'"{given.sha256}"'}
     span, status = span_of(wanted, size), 200
     if span is not None:
         first, last = span
@@ -154,9 +146,8 @@ async def _pieces(file: BinaryIO, first: int, left: int) -> AsyncIterator[bytes]
 
 def _attached(name: str) -> dict[str, str]:
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
-    return {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, '')}"
-    }
+    names = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, '')}"
+    return {"Content-Disposition": f"attachment; {names}"}
 
 
 def _said(checkpoint: Checkpoint) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from tuner.cli import (
     access,
     adopt,
+    artifacts,
     change,
     control,
     database,
@@ -100,6 +101,7 @@ def root(
 studies.register(app)
 adopt.register(app)
 trial.register(app)
+artifacts.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

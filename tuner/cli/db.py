@@ -102,7 +102,7 @@ def check(
     Any other exit code but 0 says that it could not be looked at.
 
     Checks the database's own integrity, then what must hold between its rows, then whether the
-    kept checkpoints and artifacts are there. Files that no row names are counted; they are no fault.
+    kept checkpoints and artifacts are there. Files that no row names are counted.
     """
     url, say = _url(db), session(ctx).say
     storage_check = server_module("storage.check")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,8 @@ from tuner.errors import NotFound, ServerUnreachable, TunerError
 
 CHUNK = 1 << 20
 STORE_S = 60.0
+LOOPBACK: Mapping[str, None] = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
+"""Hosts that are reached without the environment's proxy."""
 _SIGNED = re.compile(r"(?i)([?&](?:X-Amz-[A-Za-z-]+|Signature|sig|X-Goog-[A-Za-z-]+)=)[^&\s\"']+")
 
 

@@ -13,6 +13,7 @@ from tuner.client.asking import ask
 from tuner.client.html import study_html
 from tuner.client.live import News
 from tuner.client.progress import ProgressLine
+from tuner.client.record import TrialRecord
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.client.trial import LeasedTrial
@@ -31,7 +32,6 @@ from tuner.wire import (
     SpecView,
     StudyPatch,
     StudyView,
-    TrialDetail,
     TrialPage,
     TrialView,
 )
@@ -115,9 +115,10 @@ class StudyHandle:
             self._seen_trials = list(found)
         return found
 
-    def trial(self, number: int) -> TrialDetail:
-        """Return one trial with the reports and events of all its attempts."""
-        return self._transport.get(TrialDetail, f"{self._path}/trials/{number}")
+    def trial(self, number: int) -> TrialRecord:
+        """Return one trial with the reports and events of all its attempts, and its files."""
+        path = f"{self._path}/trials/{number}"
+        return self._transport.get(TrialRecord, path).at(self._transport, path)
 
     def events(self, after: int | None = None) -> Iterator[EventView]:
         """Iterate over the events stored so far, from the one after sequence number `after`."""
@@ -259,13 +260,25 @@ class StudyHandle:
         params: Mapping[str, ParamValue] | None = None,
         *,
         like: int | None = None,
-        from_checkpoint: bool = False,
+        from_checkpoint: bool | tuple[int, int] = False,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 
-        With `from_checkpoint` the new trial goes on from trial `like`'s checkpoint.
+        Args:
+            params: parameters by name.
+            like: a trial of this study.
+            from_checkpoint: whether to go on from trial `like`'s newest checkpoint; or a trial and
+                the step of a checkpoint that it keeps.
+
+        Raises:
+            errors.Conflict: the trial keeps no such checkpoint.
         """
-        body = Enqueue(params=dict(params or {}), like=like, from_checkpoint=from_checkpoint)
+        step = None
+        if isinstance(from_checkpoint, tuple):
+            like, step = from_checkpoint
+        body = Enqueue(
+            params=dict(params or {}), like=like, from_checkpoint=bool(from_checkpoint), step=step
+        )
         return self._transport.post(TrialView, f"{self._path}/trials", body)
 
     def delete(self, *, if_match: str | None = None) -> StudyView:

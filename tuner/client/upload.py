@@ -1,4 +1,4 @@
-"""A leased trial's files in the hands of an own loop: to the store and back, one after the other."""
+"""A leased trial's files in the hands of an own loop: to the store and back, one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tuner.client.signed import CHUNK, STORE_S, refused, store_context, unreachable
+from tuner.client.signed import CHUNK, LOOPBACK, STORE_S, refused, store_context, unreachable
 from tuner.client.transport import Transport
 from tuner.errors import NotFound, ServerUnreachable, StaleAttempt
 from tuner.wire import (
@@ -123,6 +123,7 @@ class Files:
             timeout=httpx.Timeout(STORE_S, connect=5.0),
             verify=store_context(self._transport.ca),
             transport=self._outside,
+            mounts=LOOPBACK,
         )
 
 

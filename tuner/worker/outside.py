@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tuner.client.signed import CHUNK, STORE_S, refused, store_context, unreachable
+from tuner.client.signed import CHUNK, LOOPBACK, STORE_S, refused, store_context, unreachable
 from tuner.wire import UploadPlace
 
 
@@ -24,6 +24,7 @@ class Outside:
             verify=store_context(ca),
             transport=transport,
             follow_redirects=False,
+            mounts=LOOPBACK,
         )
 
     async def close(self) -> None:
