@@ -45,7 +45,7 @@ class Bucket:
         httpx.post(f"{self.endpoint}/moto-api/reset", trust_env=False).raise_for_status()
         self._s3.create_bucket(Bucket=BUCKET)
 
-    def keys(self) -> list[str]:
+    def held(self) -> list[str]:
         """Return the keys below the prefix, without it; the store's mark left out."""
         found: list[dict[str, Any]] = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         keys = [one["Key"].removeprefix("some/where/") for one in found]

@@ -73,7 +73,7 @@ async def test_a_checkpoint_goes_there_and_back(
         await node.report(grant, 1, 0.5)
         reply = await store(node, grant, 1, b"weights")
         assert (reply.status_code, reply.json()["size"]) == (200, 7)
-        (key,) = bucket.keys()
+        (key,) = bucket.held()
         assert key.startswith(f"{study.id}/0/1-1-")
         assert bucket.read(key) == b"weights"
         await node.release(grant)
@@ -118,7 +118,7 @@ async def test_the_server_takes_what_does_not_go_directly(tmp_path: Path, bucket
         assert (await ask(node, grant, b"weights", 1)).json()["url"] is None
         assert (await put(node, grant, 1, b"weights")).status_code == 200
         assert (await keep(node, grant, "a", b"file")).status_code == 200
-        assert [bucket.read(key) for key in bucket.keys()] == [b"weights", b"file"]
+        assert [bucket.read(key) for key in bucket.held()] == [b"weights", b"file"]
         path = f"/api/v1/leases/{grant.lease}/checkpoint"
         reply = await node.http.get(path, params={"direct": "true"})
         assert (reply.status_code, reply.content) == (200, b"weights")
@@ -211,7 +211,7 @@ async def test_a_damaged_checkpoint_leads_to_the_one_before(
     async with serve(tmp_path, artifact_url=bucket.url) as node:
         study = await node.submit(**RATED)
         grant = await trained(node, 3)
-        (newest,) = [key for key in bucket.keys() if "/1-3-" in key]
+        (newest,) = [key for key in bucket.held() if "/1-3-" in key]
         if damage == "gone":
             bucket.delete(newest)
         else:
@@ -228,14 +228,14 @@ async def test_a_damaged_checkpoint_leads_to_the_one_before(
         (told,) = [e["data"] for e in detail["events"] if e["kind"] == EventKind.MISSING]
         assert told["resumes_from"] == 2
         assert [i["step"] for i in (await get(node, "checkpoints")).json()["items"]] == [2]
-        assert not [key for key in bucket.keys() if "/1-3-" in key]
+        assert not [key for key in bucket.held() if "/1-3-" in key]
 
 
 async def test_without_another_one_it_starts_anew(tmp_path: Path, bucket: Bucket) -> None:
     async with serve(tmp_path, artifact_url=bucket.url) as node:
         await node.submit(**RATED)
         grant = await trained(node, 1)
-        bucket.delete(bucket.keys()[0])
+        bucket.delete(bucket.held()[0])
         await reject(node, grant)
         again = await node.ask()
         assert (again.resume, again.lr_factor) == (None, 1.0)
@@ -254,14 +254,14 @@ async def test_a_worker_that_refuses_a_sound_one_is_at_fault(
         assert (again.resume.step, node.trial(again).failures) == (2, 1)
         after = (await reject(node, again)).json()
         assert (after["state"], after["outcome"]) == ("ended", "failed")
-        assert len(bucket.keys()) == 2
+        assert len(bucket.held()) == 2
 
 
 async def test_after_a_restart_what_is_missing_is_known(tmp_path: Path, bucket: Bucket) -> None:
     async with serve(tmp_path, artifact_url=bucket.url) as node:
         await node.submit(**RATED)
         await node.release(await trained(node, 3))
-        (newest,) = [key for key in bucket.keys() if "/1-3-" in key]
+        (newest,) = [key for key in bucket.held() if "/1-3-" in key]
         bucket.delete(newest)
     async with serve(tmp_path, artifact_url=bucket.url) as node:
         again = await node.ask()

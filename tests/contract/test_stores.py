@@ -126,7 +126,7 @@ def test_signatures_are_for_the_workers_address(bucket: Bucket, tmp_path: Path) 
     assert signed is not None
     assert signed.url.startswith("https://s3.example:9000/")
     put(store, "1/0/a")
-    assert bucket.keys() == ["1/0/a"]
+    assert bucket.held() == ["1/0/a"]
 
 
 def test_too_large_for_one_request_goes_through_the_server(bucket: Bucket, tmp_path: Path) -> None:

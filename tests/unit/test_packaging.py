@@ -36,7 +36,7 @@ def _direct() -> list[Requirement]:
     """Return the requirements the project names itself."""
     groups = [
         PROJECT["dependencies"],
-        *(EXTRAS[name] for name in ("server", "otel", "parquet", "torch", "test")),
+        *(EXTRAS[name] for name in ("server", "s3", "otel", "parquet", "torch", "test")),
     ]
     return [Requirement(text) for group in groups for text in group]
 
