@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api import openapi_examples_of_files
+
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
 WORKER = "w-q3kX0bJ8aQzL"
 WEBHOOK = "wh_4fJq0ZrT"
@@ -22,6 +24,7 @@ _DOCUMENT = {
 }
 
 REQUESTS: dict[str, dict[str, Any]] = {
+    **openapi_examples_of_files.REQUESTS,
     "submit_study": _DOCUMENT,
     "adopt_study": {
         "document": {
@@ -146,7 +149,6 @@ _EVENT = {
     "step": 6,
     "data": {"lr_factor": 0.5},
 }
-_CHECKPOINT = {"attempt": 1, "step": 6, "sha256": "9f86d081" * 8, "size": 20480}
 _GRANT = {
     "lease": LEASE,
     "study_id": 1,
@@ -232,6 +234,7 @@ _ENTRY = {
 _ADOPTED = {"id": 2, "name": "from-optuna", "trials": 1, "open": True, "warnings": []}
 
 REPLIES: dict[str, Any] = {
+    **openapi_examples_of_files.REPLIES,
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
     "submit_study": _STUDY,
@@ -270,7 +273,6 @@ REPLIES: dict[str, Any] = {
     "heartbeat": _DECIDED | {"known": True},
     "finish_trial": {"state": "ended", "outcome": "complete"},
     "release_trial": {"state": "waiting", "outcome": None},
-    "put_checkpoint": _CHECKPOINT,
     "list_specs": {
         "items": [{"version": 1, "spec": _DOCUMENT, "at": _AT, "by": "ann"}],
         "next_cursor": None,

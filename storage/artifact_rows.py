@@ -56,4 +56,4 @@ def read_marks(connection: Connection) -> frozenset[str]:
 def all_paths(connection: Connection) -> Iterator[str]:
     """Yield the path of every file that a row names."""
     for table in (tables.checkpoints, tables.artifacts):
-        yield from connection.execute(select(table.c.path).yield_per(_FETCH)).scalars()
+        yield from connection.execute(select(table.c.path)).yield_per(_FETCH).scalars()

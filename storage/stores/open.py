@@ -43,6 +43,8 @@ def open_store(
             "an artifact store's URL holds no credentials and no options: give them by the "
             "environment, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL"
         )
+    if not (parts.netloc or parts.path.strip("/")):
+        raise InvalidInput(f"{text!r} names no place in a store, such as s3://bucket/tuner")
     from storage.stores.remote import RemoteStore
     from storage.stores.s3 import S3Store
 

@@ -15,6 +15,7 @@ from storage.stores.folder import FolderStore
 from tuner.errors import InvalidInput, NotFound, TunerError, Unavailable
 
 RETRY_AFTER_S = 5
+_PARTS = ".parts"
 _TIMES = ("LastModified", "last_modified", "mtime", "created", "updated")
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class RemoteStore(Store):
 
     def part(self, key: str) -> Path:
         """Return a new file's path in the folder for what is on its way."""
-        return self._staging.part(f".parts/{secrets.token_hex(8)}")
+        return self._staging.part(f"{_PARTS}/{secrets.token_hex(8)}")
 
     def take(self, part: Path, key: str) -> None:
         """Upload a part, and delete it."""
@@ -56,7 +57,10 @@ class RemoteStore(Store):
             return cast(BinaryIO, self.fs.open(self.path(key), "rb", block_size=4 << 20))
 
     def delete(self, key: str) -> None:
-        """Delete a file."""
+        """Delete a file, or a part on this machine."""
+        if key.startswith(f"{_PARTS}/"):
+            self._staging.delete(key)
+            return
         try:
             with self._translated():
                 self.fs.rm_file(self.path(key))
@@ -91,7 +95,7 @@ class RemoteStore(Store):
 
     def _parts(self, folder: str) -> Iterator[Stat]:
         if not folder:
-            yield from self._staging.listing(".parts")
+            yield from self._staging.listing(_PARTS)
 
     def path(self, key: str) -> str:
         """Return the path by which fsspec knows a key. Raises InvalidInput."""

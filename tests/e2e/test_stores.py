@@ -36,7 +36,7 @@ def main(trial):
         file = pathlib.Path(f"state-{step}")
         file.write_text(json.dumps(state))
         trial.checkpoint(step, file)
-        wait(step)
+        wait(trial, step)
         if trial.should_stop:
             return
     trial.artifact("out")
@@ -45,9 +45,9 @@ def main(trial):
     trial.artifact(note, "notes/final.txt")
     note.write_text("changed afterwards")
 
-def wait(step):
-    # Uploads take only the newest that waits: let each one arrive.
-    while not os.path.exists(f"go-{step}"):
+def wait(trial, step):
+    # Of several checkpoints that wait only the newest is uploaded: let each one arrive.
+    while not os.path.exists(f"go-{step}") and not trial.should_stop:
         time.sleep(0.01)
 """
 
@@ -84,7 +84,6 @@ def preempted(server: ServerProcess, folder: Path, study: int) -> None:
         follow(server, folder, study, range(1, 4))
         wait_until(lambda: kept(server, study)[-1:] == [4], "checkpoint 4 is stored")
         worker.terminate()
-        go(folder, 4)
         assert worker.wait() == 0
         assert "through the server" not in worker.log
         assert "X-Amz" not in worker.log
@@ -93,6 +92,7 @@ def preempted(server: ServerProcess, folder: Path, study: int) -> None:
 def finished(server: ServerProcess, folder: Path, study: int, first: int = 5) -> str:
     """Run to the end with another worker; return its log."""
     with WorkerProcess(folder, server.url, server.token, until_idle=1.0) as worker:
+        go(folder, 4)
         follow(server, folder, study, range(first, 7))
         assert worker.wait() == 0
         return worker.log
