@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import PrivateAttr
 
@@ -36,11 +36,11 @@ class KeptFile:
         path: str,
         view: ArtifactView | KeptCheckpointView,
         name: str,
-        **query: Any,
+        query: Mapping[str, str] | None = None,
     ) -> None:
         self._transport = transport
         self._path = path
-        self._query = query
+        self._query = dict(query or {})
         self.view = view
         self.name = name
         self.size = view.size
@@ -105,7 +105,9 @@ class TrialRecord(TrialDetail):
         path = f"{self._path}/artifacts"
         found: Iterator[ArtifactView] = self._way.pages(ArtifactPage, path)
         content = f"{path}/content"
-        return [KeptFile(self._way, content, view, view.name, name=view.name) for view in found]
+        return [
+            KeptFile(self._way, content, view, view.name, {"name": view.name}) for view in found
+        ]
 
     def checkpoints(self) -> list[KeptFile]:
         """Return the kept checkpoints, oldest first; `view.last` and `view.best` mark them."""
