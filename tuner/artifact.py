@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -51,7 +51,7 @@ ArtifactName = Annotated[
 ]
 
 
-def preview_kind(name: str) -> str | None:
+def preview_kind(name: str) -> Literal["text", "image"] | None:
     """Guess from its name what a file may be shown as: `text`, `image`, or not at all."""
     ending = name.rpartition(".")[2].lower()
     if ending in _TEXTS:

@@ -142,7 +142,7 @@ def artifact_view(kept: KeptArtifact) -> ArtifactView:
         size=found.size,
         sha256=found.sha256,
         at=kept.at,
-        preview=preview_kind(found.name),  # type: ignore[arg-type]
+        preview=preview_kind(found.name),
     )
 
 

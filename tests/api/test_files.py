@@ -73,8 +73,8 @@ async def test_pages_of_artifacts(tmp_path: Path) -> None:
             await keep(node, grant, f"{n}.txt", b"x")
         seen, cursor = [], None
         while True:
-            query = {} if cursor is None else {"cursor": cursor}
-            page = (await get(node, "artifacts", limit=2, **query)).json()
+            query = {"limit": 2} | ({} if cursor is None else {"cursor": cursor})
+            page = (await get(node, "artifacts", None, **query)).json()
             seen += [item["name"] for item in page["items"]]
             cursor = page["next_cursor"]
             if cursor is None:

@@ -228,7 +228,7 @@ def test_quotas_hold_back_trials_and_refuse_studies(tmp_path: Path) -> None:
 
 
 def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:
-    with served(tmp_path, "--quota", "*:artifact_bytes=150") as server:
+    with served(tmp_path, "--quota", "*:artifact_bytes=250") as server:
         server.call("POST", "/studies", external("a"))
         (lease,) = server.call("POST", "/studies/a/ask", {})["leases"]
         report = {"lease": lease["lease"], "attempt": 1, "step": 1, "value": 1.0, "lr_factor": 1.0}
@@ -251,7 +251,8 @@ def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:
         refused = put(2, 151)
         assert refused.status_code == 409
         assert refused.json()["extra"]["quota"] == "artifact_bytes"
-        assert put(2, 150).status_code == 200  # it takes the other's place
+        assert put(2, 150).status_code == 200
+        assert put(3, 1).status_code == 409  # the first is the best, the second the one before
 
 
 def test_buckets_fill_again() -> None:
@@ -284,6 +285,8 @@ def test_the_page_names_every_default() -> None:
     for row, *values in (
         ("body of a request, JSON or YAML", settings.max_body),
         ("body of a checkpoint", settings.max_checkpoint),
+        ("body of an artifact", limits.max_artifact),
+        ("artifacts of a trial", limits.artifacts_each),
         ("head of a request", limits.max_header),
         ("time for a request's head", limits.header_s),
         ("pause of a body on its way", limits.idle_s),

@@ -65,8 +65,12 @@ def kept(server: ServerProcess, study: int) -> list[int]:
 def follow(server: ServerProcess, folder: Path, study: int, steps: range) -> None:
     """Let the trial take steps, one after the other as their checkpoints arrive."""
     for step in steps:
-        wait_until(lambda s=step: kept(server, study)[-1:] == [s], f"checkpoint {step} is stored")
+        stored(server, study, step)
         go(folder, step)
+
+
+def stored(server: ServerProcess, study: int, step: int) -> None:
+    wait_until(lambda: kept(server, study)[-1:] == [step], f"checkpoint {step} is stored")
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def preempted(server: ServerProcess, folder: Path, study: int) -> None:
     """Run four steps, and take the worker away."""
     with WorkerProcess(folder, server.url, server.token) as worker:
         follow(server, folder, study, range(1, 4))
-        wait_until(lambda: kept(server, study)[-1:] == [4], "checkpoint 4 is stored")
+        stored(server, study, 4)
         worker.terminate()
         assert worker.wait() == 0
         assert "through the server" not in worker.log
@@ -192,7 +196,7 @@ def test_an_own_loop_keeps_files_and_resumes(
     places: tuple[Path, Path], request: pytest.FixtureRequest, store: str
 ) -> None:
     home, work = places
-    options = QUICK
+    options: tuple[str, ...] = QUICK
     if store == "s3":
         options = (*QUICK, "--artifacts", request.getfixturevalue("bucket").url)
     with ServerProcess(home, *options) as server, Client(server.url, TOKEN) as client:

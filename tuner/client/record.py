@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import PrivateAttr
 
@@ -36,7 +36,7 @@ class KeptFile:
         path: str,
         view: ArtifactView | KeptCheckpointView,
         name: str,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
     ) -> None:
         self._transport = transport
         self._path = path

@@ -105,8 +105,8 @@ class Files:
 
     def _fetch(self, file: Path, *, direct: bool) -> str:
         away = ""
-        query = {"direct": "true"} if direct else {}
-        with self._transport.stream(f"{self._path}/checkpoint", **query) as response:
+        wish = "true" if direct else None
+        with self._transport.stream(f"{self._path}/checkpoint", direct=wish) as response:
             if not response.is_redirect:
                 return _save(response, file)
             away = response.headers["Location"]
