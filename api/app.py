@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,6 +81,7 @@ async def open_services(
         )
         _observe(services, tracing)
         try:
+            await asyncio.to_thread(services.store.check)
             await missing.fall_back(services)
             async with (
                 reaper.running(services),

@@ -77,6 +77,10 @@ class Store(ABC):
     def listing(self, folder: str = "") -> Iterator[Stat]:
         """Yield all files below a folder of keys, parts that were left behind included."""
 
+    @abstractmethod
+    def check(self) -> None:
+        """Raise Unavailable, with the reason, if the store can't be used now."""
+
     def sha256(self, key: str) -> str | None:
         """Return the SHA-256 in hexadecimal that the store itself computed, None if it tells none.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storage.stores.base import Stat, Store, inside
-from tuner.errors import InvalidInput, NotFound, StorageFull
+from tuner.errors import InvalidInput, NotFound, StorageFull, Unavailable
 
 RETRY_AFTER_S = 1
 
@@ -23,6 +23,11 @@ class FolderStore(Store):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.name = str(root)
+
+    def check(self) -> None:
+        """Raise Unavailable if the folder can't be written to."""
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise Unavailable(f"the folder {self.root} can't be written to")
 
     def part(self, key: str) -> Path:
         """Return a new file's path beside its place, so that it can be renamed."""

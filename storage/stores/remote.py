@@ -32,6 +32,10 @@ class RemoteStore(Store):
         self._staging = FolderStore(staging)
         self.fs, self._root = filesystem(self.name, **options)
 
+    def check(self) -> None:
+        """Raise Unavailable if the store does not answer."""
+        self.size("nothing")
+
     def part(self, key: str) -> Path:
         """Return a new file's path in the folder for what is on its way."""
         return self._staging.part(f"{_PARTS}/{secrets.token_hex(8)}")

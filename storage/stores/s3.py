@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from storage.stores.base import Signed
 from storage.stores.remote import RemoteStore, filesystem
+from tuner.errors import Unavailable
 
 LARGEST_PUT = 5 * 2**30
 """Bytes that S3 takes in one request."""
@@ -29,6 +30,17 @@ class S3Store(RemoteStore):
         self._signer = self.fs
         if endpoint is not None:
             self._signer, _ = filesystem(url, config_kwargs=_SIGNING, endpoint_url=endpoint)
+
+    def check(self) -> None:
+        """Raise Unavailable if there is no such bucket, or it is not for us."""
+        bucket, _ = self._place("x")
+        try:
+            self.fs.call_s3("head_bucket", Bucket=bucket)
+        except FileNotFoundError as exc:
+            raise Unavailable(f"{self.name}: there is no such bucket") from exc
+        except Exception as exc:
+            why = f"{type(exc).__name__}: {exc}"[:300]
+            raise Unavailable(f"{self.name} can't be used: {why}") from exc
 
     def sha256(self, key: str) -> str | None:
         """Return the SHA-256 that the store checked when it took the file, if it did."""

@@ -21,6 +21,7 @@ HASH = hashlib.sha256(b"weights").hexdigest()
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give an empty store of each kind."""
     if request.param == "folder":
+        (tmp_path / "store").mkdir()
         return open_store(tmp_path / "store")
     if request.param == "memory":
         return open_store(f"memory://{uuid.uuid4().hex}/x", staging=tmp_path)
@@ -38,6 +39,15 @@ def put(store: Store, key: str, content: bytes = b"weights") -> None:
 def read(store: Store, key: str) -> bytes:
     with store.open(key) as file:
         return file.read()
+
+
+def test_a_store_that_can_be_used_is_checked(store: Store) -> None:
+    store.check()
+
+
+def test_a_bucket_that_is_not_there_is_said(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"s3://another/x: there is no such bucket"):
+        open_store("s3://another/x", staging=tmp_path).check()
 
 
 def test_what_was_put_is_there(store: Store) -> None:
@@ -149,6 +159,8 @@ def test_a_store_that_is_away_is_unavailable(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store = open_store("s3://nowhere/x", staging=tmp_path)
+    with pytest.raises(Unavailable, match="can't be used: "):
+        store.check()
     with pytest.raises(Unavailable, match="does not answer") as found:
         store.size("1/0/a")
     assert SECRET not in f"{found.value} {found.value.__cause__}"
