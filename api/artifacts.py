@@ -18,7 +18,7 @@ from storage.artifacts import kept_checkpoints
 from storage.transaction import Transaction
 from tuner.access import Identity
 from tuner.errors import NotFound, StorageFull, TunerError, Unavailable
-from tuner.trial import Checkpoint, Event, EventKind, Trial, TrialState
+from tuner.trial import Checkpoint, Event, EventKind, Trial
 from tuner.wire import CheckpointView
 
 _log = logging.getLogger(__name__)
@@ -118,8 +118,7 @@ def _register(
     tx.add_checkpoint(trial, checkpoint, now)
     for old in kept.go:
         tx.drop_checkpoint(trial, old)
-    if trial.state is not TrialState.ENDED:
-        tx.put_trial(trial.evolve(checkpoint=checkpoint))
+    tx.put_trial(trial.evolve(checkpoint=checkpoint))
     tx.add_event(
         Event(
             study_id=trial.study_id,

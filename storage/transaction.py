@@ -169,12 +169,16 @@ class Transaction(OverlayReader):
     def put_trial(self, trial: Trial) -> None:
         """Replace a trial. Raises TrialEnded if it has ended and would change, NotFound.
 
-        Its parameters, seed and origin stay as they were created. `trial.lease` must be what
+        Of one that has ended the checkpoint may change: its last one may arrive after its end. Its
+        parameters, seed and origin stay as they were created. `trial.lease` must be what
         `open_attempt` gave it, None after `close_attempt`.
         """
         old = self.trial(trial.study_id, trial.number)
         if old.state is TrialState.ENDED:
             if trial == old:
+                return
+            if trial == old.evolve(checkpoint=trial.checkpoint):
+                self._put(old, trial)
                 return
             raise TrialEnded(
                 f"trial {trial.number} has ended as {old.outcome}", outcome=old.outcome

@@ -39,8 +39,7 @@ class S3Store(RemoteStore):
         except FileNotFoundError as exc:
             raise Unavailable(f"{self.name}: there is no such bucket") from exc
         except Exception as exc:
-            why = f"{type(exc).__name__}: {exc}"[:300]
-            raise Unavailable(f"{self.name} can't be used: {why}") from exc
+            raise Unavailable(f"{self.name} can't be used") from exc
 
     def sha256(self, key: str) -> str | None:
         """Return the SHA-256 that the store checked when it took the file, if it did."""

@@ -238,13 +238,23 @@ async def test_after_its_end_a_trial_may_keep_files_for_a_while(tmp_path: Path) 
         await node.finish(grant, outcome="complete")
         assert (await keep(node, grant, "a", b"x")).status_code == 200
         assert (await put(node, grant, 1, b"weights")).status_code == 200
-        (kept,) = (await get(node, "checkpoints")).json()["items"]
-        assert (kept["step"], kept["best"], kept["last"]) == (1, True, True)
+        assert (await put(node, grant, 2, b"weights 2")).status_code == 200
+        assert (await put(node, grant, 3, b"weights 3")).status_code == 200
+        kept = (await get(node, "checkpoints")).json()["items"]
+        marks = [(k["step"], k["best"], k["last"]) for k in kept]
+        assert marks == [(1, True, False), (2, False, False), (3, False, True)]
+        checkpoint = node.trial(grant).checkpoint
+        assert checkpoint is not None
+        assert (checkpoint.step, node.trial(grant).outcome) == (3, "complete")
         forged = grant.model_copy(update={"lease": f"{grant.lease[:-4]}AAAA"})
         assert (await keep(node, forged, "b", b"x")).status_code == 409
         clock.jump += 660
         assert (await keep(node, grant, "b", b"x")).status_code == 409
-        assert len(files(node)) == 2
+        assert len(files(node)) == 4
+    url = f"sqlite:///{tmp_path}/tuner.db"
+    assert check(url, artifacts=tmp_path / "artifacts", hashes=True) == []
+    async with serve(tmp_path) as node:
+        assert node.trial(grant).checkpoint == checkpoint
 
 
 async def test_a_cancelled_trial_keeps_nothing_more(tmp_path: Path) -> None:

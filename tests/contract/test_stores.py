@@ -159,7 +159,7 @@ def test_a_store_that_is_away_is_unavailable(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store = open_store("s3://nowhere/x", staging=tmp_path)
-    with pytest.raises(Unavailable, match="can't be used: "):
+    with pytest.raises(Unavailable, match="can't be used"):
         store.check()
     with pytest.raises(Unavailable, match="does not answer") as found:
         store.size("1/0/a")

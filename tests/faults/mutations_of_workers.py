@@ -72,15 +72,15 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         DEAD,
         "api/artifacts.py",
-        "        tx.put_trial(trial.evolve(checkpoint=checkpoint))\n",
-        "        pass\n",
+        "    tx.put_trial(trial.evolve(checkpoint=checkpoint))\n",
+        "",
         "test_dead_workers.py::test_lean_workers",
     ),
     (
         DEAD,
         "api/artifacts.py",
-        "        tx.put_trial(trial.evolve(checkpoint=checkpoint))\n",
-        "        pass\n",
+        "    tx.put_trial(trial.evolve(checkpoint=checkpoint))\n",
+        "",
         "test_dead_workers.py::test_real_workers",
     ),
     # An upload that was cut off counts as far as it came.
