@@ -41,7 +41,8 @@ def write(connection: Connection, changes: Changes) -> None:
         [rows.checkpoint_row(c) for c in changes.checkpoints],
         "trial_id", "attempt", "step",
     )  # fmt: skip
-    write_files(connection, changes)
+    if changes.checkpoints_dropped or changes.artifacts or changes.marks:
+        write_files(connection, changes)
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)
