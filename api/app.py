@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from api.deadlines import Deadlines
 from api.deps import known_query
 from api.direct import Shortcut
 from api.drains import Drains
+from api.files import orphans
+from api.files.locks import TrialLocks
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
@@ -36,6 +39,7 @@ from api.throttle import Throttle
 from api.webhooks import dispatch
 from api.webhooks.network import Network
 from storage import open_ledger
+from storage.stores import FolderStore, Store, open_store
 
 PREFIX = "/api/v1"
 
@@ -70,6 +74,8 @@ async def open_services(
             ),
             throttle=Throttle(limits.wrong_tokens, limits.wrong_token_s, time.monotonic),
             hub=Hub(ledger),
+            store=_store(settings),
+            locks=TrialLocks(),
             streams=Places("event streams", limits.streams, limits.streams_each, limits.retry_s),
             polls=Places("long polls", limits.polls, limits.polls_each, limits.retry_s),
             network=Network(settings.webhook_hosts),
@@ -77,8 +83,13 @@ async def open_services(
         )
         _observe(services, tracing)
         try:
+            await asyncio.to_thread(services.store.check)
             await missing.fall_back(services)
-            async with reaper.running(services), dispatch.running(services):
+            async with (
+                reaper.running(services),
+                dispatch.running(services),
+                orphans.running(services),
+            ):
                 yield services
         finally:
             services.closing.set()
@@ -120,6 +131,13 @@ def create_app(
     require_declared(routers, app.routes, OPEN)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
+
+
+def _store(settings: Settings) -> Store:
+    folder = settings.artifact_dir
+    if settings.artifact_url is None:
+        return FolderStore(folder)
+    return open_store(settings.artifact_url, staging=folder, endpoint=settings.artifact_endpoint)
 
 
 def _observe(services: Services, tracing: Tracing | None) -> None:

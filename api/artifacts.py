@@ -1,38 +1,31 @@
-"""Checkpoints: files in the artifact folder, which count once the ledger holds their record."""
+"""Checkpoints: files in the store, which count once the ledger holds their record."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
-import re
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
-from api.fence import held_trial, lease_of
+from api.fence import lease_of
+from api.files import retention
+from api.files.fence import still_writable, writable
+from api.files.places import Arrived, check_arrived, checkpoint_key, new_id
+from api.files.receive import Body, receive, within_quota
 from api.limits import quotas
 from api.services import Services
+from storage.artifacts import kept_checkpoints
 from storage.transaction import Transaction
 from tuner.access import Identity
-from tuner.errors import InvalidInput, NotFound, QuotaReached, StorageFull, TooLarge
+from tuner.errors import NotFound, StorageFull, TunerError, Unavailable
 from tuner.trial import Checkpoint, Event, EventKind, Trial
 from tuner.wire import CheckpointView
 
-KEPT = 2
-"""Checkpoints of a trial that stay in the folder."""
-SUFFIX = ".safetensors"
-RETRY_AFTER_S = 1
-_FLUSH = 1 << 20
-_FILE = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-[0-9a-f]{12}\.safetensors")
 _log = logging.getLogger(__name__)
 
 
 class Upload(NamedTuple):
-    """What a client says about a checkpoint it sends."""
+    """What a client says about a checkpoint."""
 
     who: Identity
     token: str
@@ -42,149 +35,101 @@ class Upload(NamedTuple):
 
 
 async def store(services: Services, upload: Upload, body: AsyncIterator[bytes]) -> CheckpointView:
-    """Take a checkpoint in and make it the trial's current one.
+    """Take a checkpoint in through this server and make it the trial's current one.
 
-    The file is whole, flushed and in its place before the ledger learns of it; whatever goes wrong
-    before leaves the previous one current.
+    The file is whole and in the store before the ledger learns of it; whatever goes wrong before
+    leaves the previous one current.
 
     Raises:
         InvalidInput: the hash differs from what arrived, or the body is empty.
         NotAllowed: the lease was given to another access token.
-        QuotaReached: the project would store more than it may.
+        QuotaReached: the project has no room for it.
         StaleAttempt: the lease is void, before the upload or after it.
         StorageFull: the disk is full.
         TooLarge: it is larger than the server takes.
     """
-    trial = held_trial(services.ledger.memory, upload.token, upload.attempt, upload.who)
-    folder = services.settings.artifact_dir / str(trial.study_id) / str(trial.number)
-    name = f"{upload.attempt}-{upload.step}-{upload.sha256[:12]}{SUFFIX}"
-    part = folder / f".{secrets.token_hex(8)}.part"
-    try:
-        size = await _receive(services, upload, part, _within_quota(services, trial, body))
-        await asyncio.to_thread(_place, part, folder / name)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
-    checkpoint = Checkpoint(
-        attempt=upload.attempt,
-        step=upload.step,
-        sha256=upload.sha256,
-        size=size,
-        path=f"{trial.study_id}/{trial.number}/{name}",
+    trial = await writable(services, upload.token, upload.attempt, upload.who)
+    key = checkpoint_key(trial, upload.attempt, upload.step, new_id())
+    body = within_quota(services, trial, body, await _replaced(services, upload, trial))
+    whole = Body("checkpoint", body, services.settings.max_checkpoint, upload.sha256)
+    size = await receive(services, key, whole, lambda: services.deadlines.renew(upload.token))
+    return await _count(services, upload, trial, key, size)
+
+
+async def _replaced(services: Services, upload: Upload, trial: Trial) -> int:
+    """Return the bytes of the checkpoints that go when this one counts."""
+    new = Checkpoint(
+        attempt=upload.attempt, step=upload.step, sha256=upload.sha256, size=0, path=""
     )
-    try:
-        current = await services.ledger.write(
-            lambda tx: _register(tx, services, upload, checkpoint)
-        )
-    except QuotaReached:
-        await asyncio.to_thread((folder / name).unlink, missing_ok=True)
-        raise
-    await asyncio.to_thread(_tidy, folder, current)
+    known = [k.checkpoint for k in await kept_checkpoints(services.ledger, trial.trial_id)]
+    study = services.ledger.memory.study(trial.study_id)
+    kept = retention.sort([*known, new], trial.reports, study.spec.objective.mode)
+    return sum(c.size for c in kept.go)
+
+
+async def register(services: Services, upload: Upload, arrived: Arrived) -> CheckpointView:
+    """Make a checkpoint current that its worker put into the store.
+
+    Raises:
+        InvalidInput: it is not there, or not whole.
+        NotAllowed: the lease was given to another access token.
+        QuotaReached: the project has no room for it.
+        StaleAttempt: the lease is void.
+        Unavailable: the store does not answer.
+    """
+    trial = await writable(services, upload.token, upload.attempt, upload.who)
+    key = checkpoint_key(trial, upload.attempt, upload.step, arrived.upload)
+    await check_arrived(services, key, arrived)
+    return await _count(services, upload, trial, key, arrived.size)
+
+
+async def _count(
+    services: Services, upload: Upload, trial: Trial, key: str, size: int
+) -> CheckpointView:
+    checkpoint = Checkpoint(
+        attempt=upload.attempt, step=upload.step, sha256=upload.sha256, size=size, path=key
+    )
+    async with services.locks.of(trial):
+        known = [k.checkpoint for k in await kept_checkpoints(services.ledger, trial.trial_id)]
+        try:
+            current, gone = await services.ledger.write(
+                lambda tx: _register(tx, services, upload, checkpoint, known)
+            )
+        except (Unavailable, StorageFull):
+            raise  # whether it counts is not known
+        except TunerError:
+            await forget(services, [key])
+            raise
+        await forget(services, gone)
     return _view(current)
 
 
-async def _within_quota(
-    services: Services, trial: Trial, body: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """Yield the body until it is more than its project may store: it must not fill the disk.
-
-    Raises:
-        QuotaReached: it is.
-    """
-    memory, limits = services.ledger.memory, services.settings.limits
-    project = memory.study(trial.study_id).spec.queue.project
-    replaced = 0 if trial.checkpoint is None else trial.checkpoint.size
-    room, size = quotas.artifact_room(memory, limits, project), 0
-    async for chunk in body:
-        size += len(chunk)
-        if size > room + replaced:
-            quotas.check_artifact(memory, limits, project, size=size, replaced=replaced)
-            room = quotas.artifact_room(memory, limits, project)
-        yield chunk
-
-
-async def _receive(
-    services: Services, upload: Upload, part: Path, body: AsyncIterator[bytes]
-) -> int:
-    """Write the body to `part`; return its size in bytes. The lease is renewed as it arrives."""
-    digest, size = hashlib.sha256(), 0
-    limit = services.settings.max_checkpoint
-    file = await asyncio.to_thread(_create, part)
-    try:
-        pending = bytearray()
-        async for chunk in body:
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"the checkpoint is larger than {limit} bytes", limit=limit)
-            pending += chunk
-            if len(pending) >= _FLUSH:
-                services.deadlines.renew(upload.token)
-                await asyncio.to_thread(_append, file, digest, bytes(pending))
-                pending.clear()
-        await asyncio.to_thread(_append, file, digest, bytes(pending))
-        await asyncio.to_thread(_sync, file)
-    except OSError as exc:
-        raise _full() from exc
-    finally:
-        with suppress(OSError):  # what the file still buffers does not fit either
-            file.close()
-    if not size:
-        raise InvalidInput("the checkpoint is empty")
-    if digest.hexdigest() != upload.sha256:
-        raise InvalidInput("the checkpoint's sha256 is not the one announced; send it again")
-    return size
-
-
-def _create(part: Path) -> BinaryIO:
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        return part.open("xb")
-    except OSError as exc:
-        raise _full() from exc
-
-
-def _full() -> StorageFull:
-    return StorageFull("the checkpoint could not be written", retry_after=RETRY_AFTER_S)
-
-
-def _append(file: BinaryIO, digest: hashlib._Hash, data: bytes) -> None:
-    digest.update(data)
-    file.write(data)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _place(part: Path, target: Path) -> None:
-    try:
-        part.replace(target)
-        for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-    except OSError as exc:
-        raise _full() from exc
-
-
 def _register(
-    tx: Transaction, services: Services, upload: Upload, checkpoint: Checkpoint
-) -> Checkpoint:
-    """Make a checkpoint current, unless a later one of the attempt is. Returns the current one."""
-    trial = held_trial(tx, upload.token, upload.attempt, upload.who)
+    tx: Transaction,
+    services: Services,
+    upload: Upload,
+    checkpoint: Checkpoint,
+    known: Sequence[Checkpoint],
+) -> tuple[Checkpoint, list[str]]:
+    """Make a checkpoint current, unless a later one of the attempt is.
+
+    Returns the current one, and the paths of files that are not kept.
+    """
+    trial = still_writable(tx, upload.token, upload.attempt, upload.who)
     services.deadlines.renew(upload.token)
-    old = trial.checkpoint
-    if old is not None and old.attempt == checkpoint.attempt and old.step >= checkpoint.step:
-        return old
-    project = tx.study(trial.study_id).spec.queue.project
-    replaced = 0 if old is None else old.size
-    limits = services.settings.limits
+    later = [c for c in known if c.attempt == checkpoint.attempt and c.step >= checkpoint.step]
+    if later:
+        unwanted = [checkpoint.path] if checkpoint not in later else []
+        return max(later, key=lambda c: c.step), unwanted
+    study = tx.study(trial.study_id)
+    kept = retention.sort([*known, checkpoint], trial.reports, study.spec.objective.mode)
+    limits, project = services.settings.limits, study.spec.queue.project
+    replaced = sum(c.size for c in kept.go)
     quotas.check_artifact(tx, limits, project, size=checkpoint.size, replaced=replaced)
     now = services.clock()
     tx.add_checkpoint(trial, checkpoint, now)
+    for old in kept.go:
+        tx.drop_checkpoint(trial, old)
     tx.put_trial(trial.evolve(checkpoint=checkpoint))
     tx.add_event(
         Event(
@@ -197,42 +142,31 @@ def _register(
             data={"size": checkpoint.size, "sha256": checkpoint.sha256},
         )
     )
-    return checkpoint
+    return checkpoint, [old.path for old in kept.go]
 
 
-def _tidy(folder: Path, current: Checkpoint) -> None:
-    """Delete a trial's files but the current one and the newest others, `KEPT` in all."""
-    found = {p: m for p in folder.iterdir() if (m := _FILE.fullmatch(p.name))}
-    keep = Path(current.path).name
-    newest = sorted(
-        (p for p in found if p.name != keep),
-        key=lambda p: (int(found[p][1]), int(found[p][2]), p.name),
-        reverse=True,
-    )
-    for path in newest[KEPT - 1 :]:
+async def forget(services: Services, paths: Sequence[str]) -> None:
+    """Delete files that no row names; those that can't be are swept later."""
+    for path in paths:
         try:
-            path.unlink(missing_ok=True)
-        except OSError as exc:
-            _log.warning("an old checkpoint could not be deleted: %s", exc)
+            await asyncio.to_thread(services.store.delete, path)
+        except TunerError as exc:
+            _log.warning("the file %s could not be deleted: %s", path, exc.detail)
 
 
-def resumable(services: Services, token: str, who: Identity) -> tuple[Path, Checkpoint]:
-    """Return the file a leased trial resumes from.
+def resumable(services: Services, token: str, who: Identity) -> Checkpoint:
+    """Return the checkpoint a leased trial resumes from.
 
     Raises:
         NotAllowed: the lease was given to another access token.
-        NotFound: it has none, or the file is gone.
+        NotFound: it has none.
         StaleAttempt: the lease is void.
     """
     lease = lease_of(services.ledger.memory, token, who)
     trial: Trial = services.ledger.memory.trial(lease.study_id, lease.number)
     if trial.checkpoint is None:
         raise NotFound("the trial has no checkpoint")
-    path = services.settings.artifact_dir / trial.checkpoint.path
-    if not path.is_file():
-        _log.error("the checkpoint %s is registered and missing", trial.checkpoint.path)
-        raise NotFound("the checkpoint's file is gone")
-    return path, trial.checkpoint
+    return trial.checkpoint
 
 
 def _view(checkpoint: Checkpoint) -> CheckpointView:

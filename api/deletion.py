@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from api.idempotency import Key
 from api.services import Services
 from api.webhooks import service as webhooks
 from storage.transaction import Transaction
+from tuner.errors import TunerError
 from tuner.wire import StudyView
 
 _log = logging.getLogger(__name__)
@@ -54,10 +54,8 @@ async def delete(
 
 
 def _remove_files(services: Services, study_id: int) -> None:
-    folder = services.settings.artifact_dir / str(study_id)
     try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as exc:
-        _log.warning("files of the deleted study %d stay in %s: %s", study_id, folder, exc)
+        services.store.delete_all(str(study_id))
+    except TunerError as exc:
+        place = services.store.name
+        _log.warning("files of the deleted study %d stay in %s: %s", study_id, place, exc.detail)

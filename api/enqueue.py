@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import secrets
 from datetime import datetime
-from pathlib import Path
 
 from api import lifecycle
+from api.files.places import SUFFIX
 from api.services import Services
 from api.studies import find
+from storage.artifacts import kept_checkpoints
 from storage.transaction import Transaction
-from tuner.errors import Conflict, InvalidInput, StudyState
+from tuner.errors import Conflict, InvalidInput, NotFound, StudyState
 from tuner.handle import ParamValue
 from tuner.space import Params, middle
 from tuner.study import Study
@@ -26,33 +27,41 @@ async def keep(services: Services, ref: str, wish: Enqueue) -> Checkpoint | None
     """Keep the checkpoint a trial shall go on from, so that its own trial can't drop it.
 
     Raises:
-        Conflict: the trial has no checkpoint, or its file is gone.
+        Conflict: the trial has no such checkpoint, or its file is gone.
         InvalidInput: no trial is named.
         NotFound: there is no such study or trial.
     """
     if not wish.from_checkpoint:
+        if wish.step is not None:
+            raise InvalidInput("step says which checkpoint is meant: set from_checkpoint, too")
         return None
     if wish.like is None:
         raise InvalidInput("from_checkpoint needs `like`, the trial whose checkpoint it is")
     memory = services.ledger.memory
     source = memory.trial(find(memory, ref).study_id, wish.like)
-    held = source.checkpoint
-    if held is None:
-        raise Conflict(f"trial {source.number} has no checkpoint")
-    path = f"{source.study_id}/kept/{held.sha256}{Path(held.path).suffix}"
-    folder = services.settings.artifact_dir
-    await asyncio.to_thread(_link, folder / held.path, folder / path)
+    async with services.locks.of(source):
+        held = await _chosen(services, source, wish.step)
+        path = f"{source.study_id}/kept/{secrets.token_hex(8)}{SUFFIX}"
+        try:
+            await asyncio.to_thread(services.store.copy, held.path, path)
+        except NotFound as exc:
+            raise Conflict("the checkpoint's file is gone") from exc
     return held._replace(attempt=INHERITED, path=path)
 
 
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    except FileNotFoundError as exc:
-        raise Conflict("the checkpoint's file is gone") from exc
+async def _chosen(services: Services, source: Trial, step: int | None) -> Checkpoint:
+    if step is None:
+        if source.checkpoint is None:
+            raise Conflict(f"trial {source.number} has no checkpoint")
+        return source.checkpoint
+    kept = [k.checkpoint for k in await kept_checkpoints(services.ledger, source.trial_id)]
+    found = [c for c in kept if c.step == step]
+    if not found:
+        steps = ", ".join(str(c.step) for c in kept) or "none"
+        raise Conflict(
+            f"trial {source.number} keeps no checkpoint of step {step}; it keeps {steps}"
+        )
+    return found[-1]
 
 
 def enqueue(

@@ -43,7 +43,12 @@ _OWN: Mapping[str, tuple[Kind, ...]] = {
     "ask_trial": (*_STATE, errors.NoTrial),
     "acquire_leases": (errors.NotFound,),
     "put_checkpoint": (errors.Conflict, errors.QuotaReached),
+    "register_checkpoint": (errors.Conflict, errors.QuotaReached),
     "get_checkpoint": (errors.NotFound,),
+    "put_artifact": (errors.Conflict, errors.QuotaReached),
+    "register_artifact": (errors.Conflict, errors.QuotaReached),
+    "ask_upload": (errors.TooLarge, errors.QuotaReached),
+    "preview_artifact": (errors.TooLarge,),
     "finish_trial": (errors.Conflict,),
 }
 _HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 409: "Retry-After"} | dict.fromkeys(

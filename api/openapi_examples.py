@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api import openapi_examples_of_files
 from api.openapi_environment import CODE, MACHINE, PACKAGES
 
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
@@ -24,6 +25,7 @@ _DOCUMENT = {
 }
 
 REQUESTS: dict[str, dict[str, Any]] = {
+    **openapi_examples_of_files.REQUESTS,
     "submit_study": _DOCUMENT,
     "adopt_study": {
         "document": {
@@ -155,7 +157,6 @@ _EVENT = {
     "step": 6,
     "data": {"lr_factor": 0.5},
 }
-_CHECKPOINT = {"attempt": 1, "step": 6, "sha256": "9f86d081" * 8, "size": 20480}
 _GRANT = {
     "lease": LEASE,
     "study_id": 1,
@@ -243,6 +244,7 @@ _ADOPTED = {"id": 2, "name": "from-optuna", "trials": 1, "open": True, "warnings
 _STAIRS = {"number": [3], "n": [2], "steps": [20], "value": [0.31]}
 
 REPLIES: dict[str, Any] = {
+    **openapi_examples_of_files.REPLIES,
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
     "submit_study": _STUDY,
@@ -353,7 +355,6 @@ REPLIES: dict[str, Any] = {
     "heartbeat": _DECIDED | {"known": True},
     "finish_trial": {"state": "ended", "outcome": "complete"},
     "release_trial": {"state": "waiting", "outcome": None},
-    "put_checkpoint": _CHECKPOINT,
     "send_logs": {"results": [{"next": 1, "problem": None}]},
     "get_log": "epoch 1\n",
     "record_environment": {"missing": []},

@@ -34,6 +34,7 @@ from api.settings import Settings, Tls
 from api.standby import NOBODY, Front, take_turn
 from storage import Ledger
 from storage.engine import database_url
+from storage.stores import folder_at, is_url
 from tuner import home
 from tuner.cli.exits import with_cause
 from tuner.errors import InvalidInput, TunerError
@@ -52,7 +53,9 @@ def serve(
     allowed_hosts: tuple[str, ...] = (),
     tls: Tls | None = None,
     webhook_hosts: tuple[str, ...] = (),
-    artifacts: Path | None = None,
+    artifacts: str | Path | None = None,
+    artifact_endpoint: str | None = None,
+    direct: bool = True,
     standby: bool = False,
     lease_s: float = 30.0,
     heartbeat_s: float = 10.0,
@@ -65,10 +68,10 @@ def serve(
     """Serve until SIGTERM or SIGINT; then answer what is under way, store it, and return.
 
     The database is a SQLite file in the user's data folder by default; artifacts lie beside a
-    SQLite file, else in the data folder. Port 0 takes a free one; the one taken is printed. What is
-    written is readable by this user alone. With `standby`, a server that meets another one on its
-    database waits until that one is gone. `limits` are fields of `Limits`; `quotas` are of the form
-    `PROJECT:KIND=N`.
+    SQLite file, else in the data folder, or in the store whose URL `artifacts` is. Port 0 takes a
+    free one; the one taken is printed. What is written is readable by this user alone. With
+    `standby`, a server that meets another one on its database waits until that one is gone.
+    `limits` are fields of `Limits`; `quotas` are of the form `PROJECT:KIND=N`.
 
     Raises:
         SystemExit: with 1 and one sentence on standard error if it can't start.
@@ -82,13 +85,18 @@ def serve(
             tls_context(tls)
         chosen = Limits(**(limits or {}), quotas=read_quotas(quotas))
         chosen = replace(chosen, connections=make_room(chosen.connections))
-        folder = (artifacts or artifact_folder(url)).absolute()
+        store = str(artifacts) if artifacts is not None and is_url(str(artifacts)) else None
+        folder = artifact_folder(url) if store or artifacts is None else folder_at(artifacts)
+        folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
             token, fresh = home.make_token()
             settings = Settings(
                 db_url=url,
                 artifact_dir=folder,
+                artifact_url=store,
+                artifact_endpoint=artifact_endpoint,
+                direct=direct,
                 admin_token=token,
                 worker_token=worker_token(token),
                 host=host,
@@ -269,6 +277,8 @@ def say(settings: Settings, listener: socket.socket, *, fresh: bool) -> None:
     scheme = "http" if settings.tls is None else "https"
     print(f"tuner listens on {scheme}://{_shown(address)}:{port}")
     print(f"database: {database_url(settings.db_url).render_as_string(hide_password=True)}")
+    if settings.artifact_url is not None:
+        print(f"artifacts: {settings.artifact_url}")
     if fresh:
         print(f"admin token: {settings.admin_token}")
         print(f"It is kept in {home.token_file()}, readable by you alone, and not shown again.")

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from api.daytime import DayTime
     from api.deadlines import Deadlines
     from api.drains import Drains
+    from api.files.locks import TrialLocks
     from api.limits.places import Places
     from api.live.hub import Hub
     from api.search import Search
     from api.webhooks.network import Network
     from storage.ledger import Ledger
+    from storage.stores import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Services:
         sessions: of browsers that logged in.
         throttle: slows wrong tokens down.
         hub: tells event streams what is committed.
+        store: where files of trials lie.
+        locks: one at a time counts files of a trial.
         streams: places for event streams.
         polls: places for long polls.
         logs: logs of trials that are written or followed now.
@@ -61,6 +65,8 @@ class Services:
     sessions: Sessions
     throttle: Throttle
     hub: Hub
+    store: Store
+    locks: TrialLocks
     streams: Places
     polls: Places
     network: Network

@@ -36,11 +36,16 @@ class Settings:
     """The server's settings. Durations in seconds, sizes in bytes.
 
     `allowed_hosts` are names clients may use for this server beside its own; `*` allows any.
+    Files lie in `artifact_dir`, or in the store `artifact_url`, which workers reach at
+    `artifact_endpoint` if that is another address; unless `direct`, all go through the server.
     `webhook_hosts` are the hosts that webhooks may lead to although they are not public.
     """
 
     db_url: str
     artifact_dir: Path
+    artifact_url: str | None = None
+    artifact_endpoint: str | None = None
+    direct: bool = True
     admin_token: str = field(repr=False)
     worker_token: WorkerToken | None = None
     host: str = "127.0.0.1"

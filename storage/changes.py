@@ -12,7 +12,7 @@ from storage.optuna_records.state import OptunaChanges
 from tuner.access import AuditEntry, Token
 from tuner.spec import StudySpec
 from tuner.study import Study
-from tuner.trial import AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
+from tuner.trial import Artifact, AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
 from tuner.webhook import Delivery, Webhook
 
 
@@ -91,6 +91,15 @@ class StoredEnvironment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredArtifact:
+    """A file registered for a trial."""
+
+    trial_id: int
+    artifact: Artifact
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredReply:
     """The reply given to a request with an Idempotency-Key. `digest` is the request's."""
 
@@ -128,9 +137,11 @@ class Changes:
 
     `reports` maps each new report to whether it belongs to its trial's lineage. Of reports stored
     before, all attempts' at the (trial_id, step) of `left` leave their lineage; then those at the
-    (trial_id, attempt, step) of `entered` enter it. None in `workers`, `replies`, `webhooks` and
-    `tokens` (by digest) removes. `attributes` are user attributes of studies, by study and key. The
-    studies of `dropped` go with all that belongs to them, and their names are free at once.
+    (trial_id, attempt, step) of `entered` enter it. `checkpoints_dropped` are (trial_id, attempt,
+    step), and `held_bytes` what the files of each study take more than before. `marks` are ids of
+    stores with their names. None in `workers`, `replies`, `webhooks` and `tokens` (by digest)
+    removes. `attributes` are user attributes of studies, by study and key. The studies of `dropped`
+    go with all that belongs to them, and their names are free at once.
     """
 
     dropped: tuple[int, ...] = ()
@@ -146,6 +157,10 @@ class Changes:
     entered: tuple[tuple[int, int, int], ...] = ()
     checkpoints: tuple[StoredCheckpoint, ...] = ()
     environments: tuple[StoredEnvironment, ...] = ()
+    checkpoints_dropped: tuple[tuple[int, int, int], ...] = ()
+    artifacts: tuple[StoredArtifact, ...] = ()
+    held_bytes: Mapping[int, int] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     workers: Mapping[str, Worker | None] = field(default_factory=dict)
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)

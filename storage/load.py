@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from storage import optuna_rows, rows, tables
 from storage.access_rows import read_tokens
+from storage.artifact_rows import read_held_bytes
 from storage.changes import Attempt, StoredReply, TrialKey
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
@@ -49,6 +50,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.replies = _replies(connection)
     found.tokens = read_tokens(connection)
     found.webhooks = load_webhooks(connection)
+    found.held_bytes = read_held_bytes(connection)
     return Memory(found)
 
 

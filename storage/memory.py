@@ -88,6 +88,10 @@ class Reader(ABC):
         """
 
     @abstractmethod
+    def held_bytes(self, study_id: int) -> int:
+        """Return the bytes of a study's kept checkpoints and artifacts."""
+
+    @abstractmethod
     def token(self, digest: str) -> Token | None:
         """Return the token whose secret has this SHA-256 in hexadecimal, or None."""
 
@@ -174,6 +178,7 @@ class Tables:
     tokens: dict[str, Token] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
     index: dict[int, Index] = field(default_factory=dict)
+    held_bytes: dict[int, int] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     optuna: OptunaTables | None = None
     """All studies as Optuna sees them; None unless the store was told to load them."""
@@ -244,6 +249,10 @@ class Memory(Reader):
         """Return the report that an attempt stored at a step, or None."""
         stored = self.tables.stored.get(TrialKey(study_id, number), {})
         return stored.get(attempt, {}).get(step)
+
+    def held_bytes(self, study_id: int) -> int:
+        """Return the bytes of a study's kept checkpoints and artifacts."""
+        return self.tables.held_bytes.get(study_id, 0)
 
     def token(self, digest: str) -> Token | None:
         """Return the token whose secret has this SHA-256 in hexadecimal, or None."""

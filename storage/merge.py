@@ -53,6 +53,10 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         entered=tuple(curves.entered),
         checkpoints=tuple(overlay.checkpoints.values()),
         environments=tuple(e for e in overlay.environments.values() if e.study_id not in gone),
+        checkpoints_dropped=tuple(overlay.checkpoints_dropped),
+        artifacts=tuple(overlay.artifacts.values()),
+        held_bytes={i: n for i, n in overlay.held_bytes.items() if n and i not in gone},
+        marks=dict(overlay.marks),
         events=tuple(replace(e, seq=seq + i) for i, e in enumerate(events)),
         workers=dict(overlay.workers),
         replies=dict(overlay.replies),
@@ -135,6 +139,8 @@ def apply(memory: Memory, changes: Changes) -> Committed:
             _hold(tables, attempt)
     for attempt in changes.attempts_closed:
         _release(tables, attempt)
+    for study_id, grown in changes.held_bytes.items():
+        tables.held_bytes[study_id] = tables.held_bytes.get(study_id, 0) + grown
     tables.counters.seq += len(changes.events)
     merge(tables.workers, changes.workers)
     merge(tables.replies, changes.replies)
@@ -163,6 +169,7 @@ def _drop(tables: Tables, study_id: int) -> None:
         tables.stored.pop(place, None)
         tables.attempts.pop(tables.holders.pop(place, ""), None)
     tables.index.pop(study_id, None)
+    tables.held_bytes.pop(study_id, None)
     tables.counters.numbers.pop(study_id, None)
     if tables.optuna is not None:
         tables.optuna.drop_study(study_id)

@@ -11,6 +11,7 @@ from storage.changes import (
     AttemptKey,
     ReportKey,
     SpecChange,
+    StoredArtifact,
     StoredCheckpoint,
     StoredEnvironment,
     StoredReply,
@@ -45,6 +46,10 @@ class Overlay:
     reports: dict[ReportKey, StoredReport] = field(default_factory=dict)
     checkpoints: dict[int, StoredCheckpoint] = field(default_factory=dict)
     environments: dict[tuple[int, int], StoredEnvironment] = field(default_factory=dict)
+    checkpoints_dropped: dict[tuple[int, int, int], bool] = field(default_factory=dict)
+    artifacts: dict[tuple[int, str], StoredArtifact] = field(default_factory=dict)
+    held_bytes: dict[int, int] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
     workers: dict[str, Worker | None] = field(default_factory=dict)
     replies: dict[str, StoredReply | None] = field(default_factory=dict)

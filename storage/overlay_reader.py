@@ -143,6 +143,11 @@ class OverlayReader(Reader):
             return stored.report
         return self._memory.stored_report(study_id, number, attempt, step)
 
+    def held_bytes(self, study_id: int) -> int:
+        """Return the bytes of a study's kept checkpoints and artifacts."""
+        grown = self.overlay.held_bytes.get(study_id, 0)
+        return self._base.held_bytes.get(study_id, 0) + grown
+
     def token(self, digest: str) -> Token | None:
         """Return the token whose secret has this SHA-256 in hexadecimal, or None."""
         if digest in self.overlay.tokens:

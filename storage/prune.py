@@ -21,7 +21,13 @@ MOST_ROWS = 4_000
 """Rows of reports deleted in one piece, but for a single trial that has more."""
 MOST_TRIALS = 200
 
-_OURS_OF_TRIALS = (tables.reports, tables.attempts, tables.checkpoints, tables.trials)
+_OURS_OF_TRIALS = (
+    tables.reports,
+    tables.attempts,
+    tables.checkpoints,
+    tables.artifacts,
+    tables.trials,
+)
 _OURS_OF_STUDIES = (
     tables.events,
     tables.specs,

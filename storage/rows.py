@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.changes import Attempt, ReportKey, StoredCheckpoint, StoredReply, StoredReport
+from storage.changes import (
+    Attempt,
+    ReportKey,
+    StoredArtifact,
+    StoredCheckpoint,
+    StoredReply,
+    StoredReport,
+)
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Checkpoint, Event, RungMark, Trial, Worker
@@ -198,6 +205,15 @@ def checkpoint_row(stored: StoredCheckpoint) -> Row:
     return {
         "trial_id": stored.trial_id,
         **stored.checkpoint._asdict(),
+        "at": naive(stored.at),
+    }
+
+
+def artifact_row(stored: StoredArtifact) -> Row:
+    """Return an artifact's row."""
+    return {
+        "trial_id": stored.trial_id,
+        **stored.artifact._asdict(),
         "at": naive(stored.at),
     }
 

@@ -137,6 +137,26 @@ checkpoints = Table(
     Column("at", DateTime, nullable=False),
 )
 
+artifacts = Table(
+    "tuner_artifacts",
+    metadata,
+    Column("trial_id", ForeignKey(trials.c.trial_id), primary_key=True, autoincrement=False),
+    Column("name", String(400), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+)
+
+stores = Table(
+    "tuner_stores",
+    metadata,
+    Column("store_id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+)
+
 events = Table(
     "tuner_events",
     metadata,

@@ -15,6 +15,7 @@ from storage.changes import (
     AttemptKey,
     ReportKey,
     SpecChange,
+    StoredArtifact,
     StoredCheckpoint,
     StoredEnvironment,
     StoredReply,
@@ -42,6 +43,7 @@ from tuner.space import Params
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import (
+    Artifact,
     AttemptEnd,
     Checkpoint,
     Event,
@@ -168,12 +170,16 @@ class Transaction(OverlayReader):
     def put_trial(self, trial: Trial) -> None:
         """Replace a trial. Raises TrialEnded if it has ended and would change, NotFound.
 
-        Its parameters, seed and origin stay as they were created. `trial.lease` must be what
+        Of one that has ended the checkpoint may change: its last one may arrive after its end. Its
+        parameters, seed and origin stay as they were created. `trial.lease` must be what
         `open_attempt` gave it, None after `close_attempt`.
         """
         old = self.trial(trial.study_id, trial.number)
         if old.state is TrialState.ENDED:
             if trial == old:
+                return
+            if trial == old.evolve(checkpoint=trial.checkpoint):
+                self._put(old, trial)
                 return
             raise TrialEnded(
                 f"trial {trial.number} has ended as {old.outcome}", outcome=old.outcome
@@ -236,6 +242,29 @@ class Transaction(OverlayReader):
         """Register a checkpoint."""
         row = StoredCheckpoint(trial_id=trial.trial_id, checkpoint=checkpoint, at=at)
         self._set(self.overlay.checkpoints, len(self.overlay.checkpoints), row)
+        self._hold(trial, checkpoint.size)
+
+    def drop_checkpoint(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Forget a registered checkpoint; its file is the caller's to delete."""
+        place = (trial.trial_id, checkpoint.attempt, checkpoint.step)
+        self._set(self.overlay.checkpoints_dropped, place, True)
+        self._hold(trial, -checkpoint.size)
+
+    def put_artifact(
+        self, trial: Trial, artifact: Artifact, at: datetime, replaced: Artifact | None = None
+    ) -> None:
+        """Register a file of a trial, in the place of the one that had its name."""
+        row = StoredArtifact(trial_id=trial.trial_id, artifact=artifact, at=at)
+        self._set(self.overlay.artifacts, (trial.trial_id, artifact.name), row)
+        self._hold(trial, artifact.size - (0 if replaced is None else replaced.size))
+
+    def put_mark(self, store_id: str, name: str) -> None:
+        """Note the id with which a store of files is marked as this database's."""
+        self._set(self.overlay.marks, store_id, name)
+
+    def _hold(self, trial: Trial, grown: int) -> None:
+        before = self.overlay.held_bytes.get(trial.study_id, 0)
+        self._set(self.overlay.held_bytes, trial.study_id, before + grown)
 
     def put_environment(self, environment: StoredEnvironment) -> None:
         """Store what an attempt runs on and with, instead of what was stored before."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from storage import optuna_rows, rows, tables
 from storage.access_rows import write_access
+from storage.artifact_rows import write_files
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.environments import write_environments
@@ -42,6 +43,8 @@ def write(connection: Connection, changes: Changes) -> None:
         "trial_id", "attempt", "step",
     )  # fmt: skip
     write_environments(connection, changes.environments)
+    if changes.checkpoints_dropped or changes.artifacts or changes.marks:
+        write_files(connection, changes)
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)

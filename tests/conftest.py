@@ -10,7 +10,7 @@ import pytest
 
 from tests.postgres import Postgres
 
-pytest_plugins = ["tests.skips"]
+pytest_plugins = ["tests.skips", "tests.bucket"]
 
 # Time is no part of what a property says: a loaded machine must not fail it. The rest is as the
 # profile in force has it; in CI that is Hypothesis's own, which repeats the same examples.

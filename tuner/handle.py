@@ -109,6 +109,13 @@ class TrialHandle(Protocol):
             InvalidInput: the checkpoint can't be read, or does not fit the targets.
         """
 
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial.
+
+        It is kept under `name`, by default its own name, such as `plots/loss.png`; a later one of
+        the same name takes its place. It is copied at once, and may be changed afterwards.
+        """
+
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""
 

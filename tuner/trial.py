@@ -116,6 +116,16 @@ class Checkpoint(NamedTuple):
     path: str
 
 
+class Artifact(NamedTuple):
+    """A file that a trial keeps: `name` as people see it, `path` within the artifact folder."""
+
+    name: str
+    attempt: int
+    sha256: str
+    size: int
+    path: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lease:
     """The right to run a trial. The token is the fence: each write must carry it.

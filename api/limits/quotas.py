@@ -25,13 +25,11 @@ def queued(reader: Reader, project: str) -> int:
 
 
 def artifact_bytes(reader: Reader, project: str) -> int:
-    """Add up the sizes of a project's current checkpoints."""
+    """Add up the sizes of a project's kept checkpoints and artifacts."""
     return sum(
-        trial.checkpoint.size
+        reader.held_bytes(study.study_id)
         for study in reader.studies()
         if study.spec.queue.project == project
-        for trial in reader.trials(study.study_id)
-        if trial.checkpoint is not None
     )
 
 
@@ -53,7 +51,7 @@ def check_queued(reader: Reader, limits: Limits, project: str) -> None:
 def check_artifact(
     reader: Reader, limits: Limits, project: str, *, size: int, replaced: int = 0
 ) -> None:
-    """Refuse a checkpoint of `size` bytes, in the place of one of `replaced`, beyond the quota.
+    """Refuse a file of `size` bytes, in the place of `replaced` bytes, beyond the quota.
 
     Raises:
         QuotaReached: the project would use more than it may.
@@ -63,7 +61,7 @@ def check_artifact(
         return
     used = artifact_bytes(reader, project)
     if used - replaced + size > limit:
-        raise _reached(project, "artifact_bytes", limit, used, f"{used} bytes of checkpoints")
+        raise _reached(project, "artifact_bytes", limit, used, f"{used} bytes of files")
 
 
 def artifact_room(reader: Reader, limits: Limits, project: str) -> float:

@@ -19,7 +19,7 @@ class Quota:
     Args:
         parallel: trials that run at once.
         queued: studies that are not over.
-        artifact_bytes: bytes of its trials' current checkpoints.
+        artifact_bytes: bytes of its trials' kept checkpoints and artifacts.
     """
 
     parallel: int | None = None
@@ -48,6 +48,8 @@ class Limits:
         stream_queue: bytes that wait for one listener before it is cut off.
         wrong_tokens: wrong tokens an address may send at once.
         wrong_token_s: time after which it may send another one.
+        max_artifact: bytes of one artifact.
+        artifacts_each: artifacts of one trial.
         retry_s: what `Retry-After` says where a place has to come free.
         log_bytes: bytes kept of what one attempt of a trial prints.
         quotas: by project; `*` for those not named.
@@ -69,6 +71,8 @@ class Limits:
     stream_queue: int = 1_000_000
     wrong_tokens: int = 10
     wrong_token_s: float = 6.0
+    max_artifact: int = 5_000_000_000
+    artifacts_each: int = 1_000
     retry_s: float = 2.0
     log_bytes: int = 512 << 10
     quotas: Mapping[str, Quota] = field(default_factory=dict)

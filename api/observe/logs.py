@@ -14,6 +14,10 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _PLAIN = re.compile(r"[!#-<>-~]+")
 """What can't be taken for another field: no space, quote or equals sign."""
+_LIBRARIES = (
+    *("sqlalchemy", "alembic", "httpx", "httpcore", "uvicorn", "asyncio"),
+    *("fsspec", "s3fs", "aiobotocore", "botocore", "aiohttp", "urllib3"),
+)
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 
@@ -21,12 +25,13 @@ def configure(form: LogFormat, level: LogLevel) -> None:
     """Write this process's log to standard error.
 
     Of libraries' logs only warnings are written, at `debug` uvicorn's too; never SQLAlchemy's
-    below a warning, since it shows what goes into statements.
+    below a warning, since it shows what goes into statements, nor those of stores of files, which
+    show signatures.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for library in ("sqlalchemy", "alembic", "httpx", "httpcore", "uvicorn", "asyncio"):
+    for library in _LIBRARIES:
         logging.getLogger(library).setLevel("WARNING")
     if level == "debug":
         logging.getLogger("uvicorn").setLevel("DEBUG")

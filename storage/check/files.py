@@ -1,57 +1,81 @@
-"""Whether the checkpoints that trials resume from are in the artifact folder."""
+"""Whether the kept files of trials are in their store: checkpoints and artifacts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from storage import rows
+from storage.artifact_rows import all_paths
 from storage.check.finding import Finding
 from storage.prune import DELETED
 from storage.snapshot import snapshot
-from storage.tables import checkpoints, optuna_studies, studies, trials
-from tuner.trial import Checkpoint
+from storage.stores import Store
+from storage.stores.base import inside
+from storage.tables import artifacts, checkpoints, optuna_studies, studies, trials
+from tuner.errors import InvalidInput, NotFound
 
 _PIECE = 1 << 20
 _FETCH = 10_000
+_LOOKS = 16
+"""Files looked at side by side: each may cost a round trip to a store."""
 
 
 class Held(NamedTuple):
-    """The checkpoint that a trial would resume from, and whether it is registered."""
+    """A file that a trial holds, what it is for, and whether it is registered."""
 
+    rule: str
     study: str
     number: int
-    checkpoint: Checkpoint
-    registered: bool
+    what: str
+    path: str
+    sha256: str
+    size: int
+    registered: bool = True
 
 
-def lost_files(url: str, folder: Path, *, hashes: bool) -> list[Finding]:
-    """Return the current checkpoints that are missing, cut short or, with `hashes`, changed.
+def lost_files(url: str, store: Store, *, hashes: bool) -> list[Finding]:
+    """Return the kept files that are missing, cut short or, with `hashes`, changed.
 
-    A server tidies its folder while we look: what is wrong is judged again on a later snapshot.
+    A server tidies its store while we look: what is wrong is judged again on a later snapshot.
     """
-    suspects = [h for h in _held(url) if _fault(h, folder, hashes=hashes)]
+    suspects = [held for held, fault in _judged(_held(url), store, hashes=hashes) if fault]
     if not suspects:
         return []
     still = set(_held(url))
-    again = ((h, _fault(h, folder, hashes=hashes)) for h in suspects if h in still)
+    again = _judged([h for h in suspects if h in still], store, hashes=hashes)
     return [
-        Finding(rule="checkpoint", study=h.study, trial=h.number, message=fault)
+        Finding(rule=h.rule, study=h.study, trial=h.number, message=fault)
         for h, fault in again
         if fault
     ]
 
 
+def spare_files(url: str, store: Store) -> int:
+    """Count the files in a store that no row names: on their way, or left behind."""
+    found = [stat.key for stat in store.listing() if "/" in stat.key]
+    with snapshot(url) as connection:
+        named = set(all_paths(connection))
+    return sum(key not in named for key in found)
+
+
+def _judged(found: list[Held], store: Store, *, hashes: bool) -> Iterator[tuple[Held, str]]:
+    with ThreadPoolExecutor(_LOOKS) as pool:
+        faults = pool.map(partial(_fault, store=store, hashes=hashes), found)
+        yield from zip(found, faults, strict=True)
+
+
 def _held(url: str) -> list[Held]:
     with snapshot(url) as connection:
-        return list(held_checkpoints(connection))
+        return [*_resumed(connection), *_kept(connection)]
 
 
-def held_checkpoints(connection: Connection) -> Iterator[Held]:
+def _resumed(connection: Connection) -> Iterator[Held]:
     """Yield the checkpoints that trials would resume from."""
     table = checkpoints
     paths = {
@@ -66,33 +90,69 @@ def held_checkpoints(connection: Connection) -> Iterator[Held]:
         .order_by(trials.c.trial_id)
     )
     for study, number, trial_id, stored in connection.execute(query).yield_per(_FETCH):
-        checkpoint = rows.read_checkpoint(stored)
-        if checkpoint is not None:
-            yield Held(study, number, checkpoint, (trial_id, checkpoint.path) in paths)
+        found = rows.read_checkpoint(stored)
+        if found is not None:
+            what = f"resumes from step {found.step}: "
+            yield Held(
+                "checkpoint", study, number, what, found.path, found.sha256, found.size,
+                (trial_id, found.path) in paths,
+            )  # fmt: skip
 
 
-def _fault(held: Held, folder: Path, *, hashes: bool) -> str:
-    checkpoint = held.checkpoint
-    what = f"resumes from step {checkpoint.step}: "
-    inside = PurePosixPath(checkpoint.path)
+def _kept(connection: Connection) -> Iterator[Held]:
+    """Yield all other checkpoints that are kept, and all artifacts."""
+    current = {
+        found.path
+        for (stored,) in connection.execute(
+            select(trials.c.checkpoint).where(trials.c.checkpoint.is_not(None))
+        ).yield_per(_FETCH)
+        if (found := rows.read_checkpoint(stored)) is not None
+    }
+    for table, rule, label in (
+        (checkpoints, "checkpoint", checkpoints.c.step),
+        (artifacts, "artifact", artifacts.c.name),
+    ):
+        query = (
+            select(
+                optuna_studies.c.study_name, trials.c.number, label.label("label"),
+                table.c.path, table.c.sha256, table.c.size,
+            )
+            .join(trials, trials.c.trial_id == table.c.trial_id)
+            .join(optuna_studies, optuna_studies.c.study_id == trials.c.study_id)
+            .join(studies, studies.c.study_id == trials.c.study_id)
+            .where(studies.c.state != DELETED)
+            .order_by(table.c.trial_id, label)
+        )  # fmt: skip
+        word = "keeps step " if rule == "checkpoint" else "keeps "
+        for study, number, what, path, sha256, size in connection.execute(query).yield_per(_FETCH):
+            if path not in current:
+                yield Held(rule, study, number, f"{word}{what}: ", path, sha256, size)
+
+
+def _fault(held: Held, store: Store, *, hashes: bool) -> str:
+    what, path = held.what, held.path
     if not held.registered:
-        return f"{what}{checkpoint.path} is not registered"
-    if inside.is_absolute() or ".." in inside.parts:
-        return f"{what}{checkpoint.path} lies outside of the artifact folder"
+        return f"{what}{path} is not registered"
     try:
-        size = (folder / inside).stat().st_size
-        if size != checkpoint.size:
-            return f"{what}{checkpoint.path} has {size} bytes instead of {checkpoint.size}"
-        if hashes and _sha256(folder / inside) != checkpoint.sha256:
-            return f"{what}{checkpoint.path} has another content than was stored"
-    except OSError as exc:
-        return f"{what}{checkpoint.path} can't be read: {exc.strerror}"
+        inside(path)
+    except InvalidInput:
+        return f"{what}{path} lies outside of the artifact store"
+    size = store.size(path)
+    if size is None:
+        return f"{what}{path} is missing"
+    if size != held.size:
+        return f"{what}{path} has {size} bytes instead of {held.size}"
+    if hashes and _sha256(store, path) != held.sha256:
+        return f"{what}{path} has another content than was stored"
     return ""
 
 
-def _sha256(path: Path) -> str:
+def _sha256(store: Store, path: str) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    try:
+        with store.open(path) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except NotFound:
+        return ""
     return digest.hexdigest()

@@ -15,19 +15,22 @@ from storage.check.finding import Finding
 from storage.check.params import odd_params
 from storage.check.rules import RULES
 from storage.snapshot import snapshot
+from storage.stores import FolderStore, Store
 
 
-def check(url: str, artifacts: Path | None = None, *, hashes: bool = False) -> list[Finding]:
+def check(
+    url: str, artifacts: Path | Store | None = None, *, hashes: bool = False
+) -> list[Finding]:
     """Return every place where a database breaks a rule; safe while a server owns it.
 
-    All is read in one transaction. With `artifacts`, the folder of checkpoints, also looks whether
-    those that trials resume from are there with the right size, and with `hashes` reads them all.
+    All is read in one transaction. With `artifacts`, the folder or store of trials' files, also
+    looks whether those that are kept are there with the right size, and with `hashes` reads them.
 
     Raises:
         InvalidInput: the URL names no database we can use.
         NotFound: there is no such file.
         SchemaMismatch: it holds no tables of ours, or those of another version.
-        Unavailable: it does not answer.
+        Unavailable: it does not answer, or the store does not.
     """
     try:
         with snapshot(url) as connection:
@@ -40,7 +43,8 @@ def check(url: str, artifacts: Path | None = None, *, hashes: bool = False) -> l
             raise
         return [damage]
     if artifacts is not None:
-        found += lost_files(url, artifacts, hashes=hashes)
+        store = FolderStore(artifacts) if isinstance(artifacts, Path) else artifacts
+        found += lost_files(url, store, hashes=hashes)
     return found
 
 

@@ -212,6 +212,8 @@ def test_the_page_names_every_default() -> None:
     for row, *values in (
         ("body of a request, JSON or YAML", settings.max_body),
         ("body of a checkpoint", settings.max_checkpoint),
+        ("body of an artifact", limits.max_artifact),
+        ("artifacts of a trial", limits.artifacts_each),
         ("head of a request", limits.max_header),
         ("time for a request's head", limits.header_s),
         ("time for a TLS handshake", limits.header_s),

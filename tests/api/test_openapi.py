@@ -27,6 +27,7 @@ ORDER = (
     "record_environment",
     "heartbeat",
     "send_logs",
+    "ask_upload",
     "finish_trial",
     "ask_trial",
     "release_trial",
@@ -43,8 +44,8 @@ ORDER = (
     "change_webhook",
     "log_in",
 )
-AWAY = "test_webhook"
-"""Would be sent to a receiver out there."""
+AWAY = {"test_webhook", "register_checkpoint", "register_artifact", "reject_checkpoint"}
+"""Would be sent to a receiver out there, or are about a file that a worker put into a store."""
 STUDY_OF = {"adopt_trials": "from-optuna"}
 
 
@@ -86,7 +87,8 @@ async def test_every_body_has_an_example(described: dict[str, Any]) -> None:
                 valid(described, shown["schema"], shown["example"])
     assert names >= REPLIES.keys()
     assert names >= REQUESTS.keys()
-    without = {"get_checkpoint", "sign_off", "end_session"}
+    without = {"get_checkpoint", "sign_off", "end_session", "preview_artifact"}
+    without |= {"download_checkpoint", "download_artifact"}
     assert names - without - {"put_checkpoint"} <= REPLIES.keys()
 
 
@@ -112,7 +114,7 @@ async def test_only_what_is_open_needs_no_token(described: dict[str, Any]) -> No
 
 async def test_the_examples_are_taken(api: Api, described: dict[str, Any]) -> None:
     """Post each example in the order in which they can be, with real leases in their places."""
-    assert {*ORDER, AWAY} == REQUESTS.keys()
+    assert {*ORDER, *AWAY} == REQUESTS.keys()
     routes = {o["operationId"]: (method, path, o) for method, path, o in operations(described)}
     real = {LEASE: "", WORKER: "", WEBHOOK: "", RECEIVER: "https://1.1.1.1/tuner", EXAMPLE: TOKEN}
     for name in ORDER:

@@ -149,7 +149,7 @@ def test_every_rule_has_a_case() -> None:
 @pytest.mark.parametrize(
     ("damage", "hashes", "words"),
     [
-        (lambda f: f.unlink(), False, "can't be read: No such file"),
+        (lambda f: f.unlink(), False, "is missing"),
         (lambda f: f.write_bytes(WEIGHTS[:-1]), False, "has 17 bytes instead of 18"),
         (lambda f: f.write_bytes(WEIGHTS[::-1]), True, "has another content"),
     ],
@@ -182,7 +182,7 @@ def test_a_checkpoint_outside_of_the_folder_is_not_opened(
             WHERE checkpoint IS NOT NULL""",
     )
     (found,) = check(url, artifacts=artifacts)
-    assert "outside of the artifact folder" in found.message
+    assert "outside of the artifact store" in found.message
 
 
 def test_a_checkpoint_nobody_registered_is_found(sample: tuple[Copy, Path]) -> None:

@@ -156,7 +156,8 @@ class FakeServer:
             return wire.LogResults(results=[self._log(item) for item in logs])
         if path == "/heartbeats":
             return self._beat(wire.Heartbeat.model_validate_json(body))
-        found = re.fullmatch(r"/leases/([^/]+)/(finish|release|checkpoint)(?:s/(\d+))?", path)
+        verbs = "finish|release|uploads|checkpoint"
+        found = re.fullmatch(rf"/leases/([^/]+)/({verbs})(?:s/(\d+))?", path)
         if found is None:
             raise NotFound(path)
         return self._of_lease(method, found, query, body)
@@ -165,6 +166,8 @@ class FakeServer:
         self, method: str, found: re.Match[str], query: dict[str, str], body: bytes
     ) -> Any:
         trial = self._held(found[1])
+        if found[2] == "uploads":
+            return wire.UploadPlace()
         if found[2] == "checkpoint" and method == "GET":
             return trial.checkpoints[-1][1]
         if found[2] == "checkpoint":

@@ -80,14 +80,22 @@ class Book:
         return self.number(query, *held) > 0
 
     def stale_writes(self) -> list[str]:
-        """Return what was written for an attempt after its end, and ends that came twice."""
-        wrong = []
-        for table, what in (("reports", "report"), ("checkpoints", "checkpoint")):
-            query = f"""
-                SELECT trial_id, attempt, step FROM tuner_{table} w
-                JOIN tuner_attempts a USING (trial_id, attempt) WHERE w.at > a.ended_at
-            """
-            wrong += [f"{what} {row}" for row in self.rows(query)]
+        """Return what was written for an attempt after its end, and ends that came twice.
+
+        An attempt that ended its trial may add files for a while.
+        """
+        query = """
+            SELECT trial_id, attempt, step FROM tuner_reports w
+            JOIN tuner_attempts a USING (trial_id, attempt) WHERE w.at > a.ended_at
+        """
+        wrong = [f"report {row}" for row in self.rows(query)]
+        query = """
+            SELECT t.trial_id, e.attempt, e.step FROM tuner_events e
+            JOIN tuner_trials t USING (study_id, number)
+            JOIN tuner_attempts a ON a.trial_id = t.trial_id AND a.attempt = e.attempt
+            WHERE e.kind = 'checkpoint' AND e.at > a.ended_at AND a.ended_why <> 'ended'
+        """
+        wrong += [f"checkpoint {row}" for row in self.rows(query)]
         query = """
             SELECT trial_id, attempt FROM tuner_attempts a WHERE ended_why = 'ended'
             AND EXISTS (SELECT 1 FROM tuner_attempts b

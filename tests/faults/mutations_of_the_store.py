@@ -164,7 +164,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "    return False\n",
         "test_disk_full.py",
     ),
-    (FULL, "api/artifacts.py", _CLOSED, "        file.close()\n", "test_disk_full.py"),
+    (FULL, "api/files/receive.py", _CLOSED, "        file.close()\n", "test_disk_full.py"),
     # What is stored although SQLite reported an I/O error is not looked for.
     (
         FULL,

@@ -14,19 +14,19 @@ _HELD = """    lease = lease_of(reader, token, who)
     return reader.trial(lease.study_id, lease.number)
 """
 _ANY_BYTES = """    digest, size = hashlib.sha256(), 0
-    whole = body
+    whole = body.chunks
 
     async def as_far_as_it_came() -> AsyncIterator[bytes]:
         with suppress(Exception):
             async for chunk in whole:
                 yield chunk
 
-    body = as_far_as_it_came()
+    body = body._replace(chunks=as_far_as_it_came())
 
     class Believed:
         def update(self, data: bytes) -> None: ...
         def hexdigest(self) -> str:
-            return upload.sha256
+            return body.sha256
 
     digest = Believed()
 """
@@ -47,7 +47,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         STALE,
         "api/artifacts.py",
-        "    trial = held_trial(tx, upload.token, upload.attempt, upload.who)\n",
+        "    trial = still_writable(tx, upload.token, upload.attempt, upload.who)\n",
         '    trial = tx.trial(*map(int, upload.token[1:].split("-")[:2]))\n',
         "test_stale_workers.py::test_lean_workers",
     ),
@@ -86,7 +86,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     # An upload that was cut off counts as far as it came.
     (
         DEAD,
-        "api/artifacts.py",
+        "api/files/receive.py",
         "    digest, size = hashlib.sha256(), 0\n",
         _ANY_BYTES,
         "test_dead_workers.py::test_lean_workers",
@@ -111,8 +111,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         PREEMPTED,
         "tuner/worker/attempt.py",
-        'if ending.outcome in ("left", "failed", "oom")',
-        'if ending.outcome in ("failed", "oom")',
+        "            if not await self._drained():\n",
+        "            if self._lost:\n",
         "test_preemption.py",
     ),
     # Deadlines by the time of day.

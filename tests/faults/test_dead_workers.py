@@ -61,8 +61,9 @@ class Deaths:
 
     def _checkpoint(self, held: Held) -> int:
         query = """
-            SELECT step FROM tuner_checkpoints WHERE trial_id = ? AND attempt <= ?
-            ORDER BY attempt DESC, step DESC LIMIT 1
+            SELECT e.step FROM tuner_events e JOIN tuner_trials t USING (study_id, number)
+            WHERE e.kind = 'checkpoint' AND t.trial_id = ? AND e.attempt <= ?
+            ORDER BY e.attempt DESC, e.step DESC LIMIT 1
         """
         found = self.book.rows(query, *held)
         return int(found[0][0]) if found else 0
@@ -105,7 +106,10 @@ def _kill_some(
         deaths.follow(gone[0], at)
         if in_upload:
             step = light.said("uploading")[-1]["step"]
-            query = "SELECT 1 FROM tuner_checkpoints WHERE trial_id=? AND attempt=? AND step=?"
+            query = """
+                SELECT 1 FROM tuner_events e JOIN tuner_trials t USING (study_id, number)
+                WHERE e.kind = 'checkpoint' AND t.trial_id = ? AND e.attempt = ? AND e.step = ?
+            """
             if deaths.book.rows(query, *gone[0], step):
                 deaths.wrong.append(f"{gone[0]} has a checkpoint of which half was sent")
     return killed
@@ -113,9 +117,7 @@ def _kill_some(
 
 def _misread(lights: list[Light], book: Book) -> list[str]:
     """Return checkpoints that were read back otherwise, and acknowledged ones that are missing."""
-    query = """
-        SELECT number, c.attempt, step FROM tuner_checkpoints c JOIN tuner_trials USING (trial_id)
-    """
+    query = "SELECT number, attempt, step FROM tuner_events WHERE kind = 'checkpoint'"
     there = set(book.rows(query))
     wrong = []
     for light in lights:

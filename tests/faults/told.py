@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -101,8 +102,11 @@ class _Stored:
                 for row in rows(f"SELECT {place}, r.step, r.value FROM tuner_reports {of}")
             }
             self.checkpoints = {
-                (Place(*row[:3]), row[3]): row[4]
-                for row in rows(f"SELECT {place}, r.step, r.sha256 FROM tuner_checkpoints {of}")
+                (Place(*row[:3]), row[3]): json.loads(row[4])["sha256"]
+                for row in rows(
+                    "SELECT study_id, number, attempt, step, data FROM tuner_events "
+                    "WHERE kind = 'checkpoint'"
+                )
             }
             self.outcomes = {
                 (study_id, number): outcome

@@ -102,8 +102,9 @@ def test_extend_clone_enqueue() -> None:
     assert server.bodies("POST", f"{STUDY}/extend") == [{"trials": 5, "hours": 0.0}]
     clone = {"name": "again", "changes": {"budget": {"trials": 3}}}
     assert server.bodies("POST", f"{STUDY}/clone") == [clone]
-    enqueued = {"params": {"lr": 0.1}, "like": 2, "from_checkpoint": True}
-    assert server.bodies("POST", f"{STUDY}/trials") == [enqueued]
+    assert study.enqueue({"lr": 0.1}, from_checkpoint=(2, 7)).number == 9
+    enqueued = {"params": {"lr": 0.1}, "like": 2, "from_checkpoint": True, "step": None}
+    assert server.bodies("POST", f"{STUDY}/trials") == [enqueued, enqueued | {"step": 7}]
 
 
 def test_export_writes_a_file(tmp_path: Path) -> None:

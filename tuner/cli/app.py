@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from tuner.cli import (
     access,
     adopt,
+    artifacts,
     change,
     control,
     convert,
@@ -108,6 +109,7 @@ trial.register(app)
 reproduce.register(app)
 reporting.register(app)
 logs.register(app)
+artifacts.register(app)
 watch.register(app)
 events.register(app)
 control.register(app)

@@ -96,6 +96,10 @@ def enqueue(
     from_checkpoint: Annotated[
         bool, typer.Option("--from-checkpoint", help="Go on from the checkpoint of --like.")
     ] = False,
+    step: Annotated[
+        int | None,
+        typer.Option(min=0, help="Step of that checkpoint [default: the newest one's]."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a trial with these parameters next, and print its number."""
@@ -104,8 +108,11 @@ def enqueue(
         raise typer.BadParameter("give NAME=VALUE or --like")
     if from_checkpoint and like is None:
         raise typer.BadParameter("--from-checkpoint needs --like")
+    if step is not None and not from_checkpoint:
+        raise typer.BadParameter("--step needs --from-checkpoint")
+    source = (like, step) if like is not None and step is not None else from_checkpoint
     with study(ctx, name) as handle:
-        made = handle.enqueue(values, like=like, from_checkpoint=from_checkpoint)
+        made = handle.enqueue(values, like=like, from_checkpoint=source)
     print_json(made) if as_json else typer.echo(made.number)
 
 

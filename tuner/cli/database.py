@@ -11,10 +11,12 @@ import typer
 from tuner.cli.context import session
 from tuner.cli.exits import FAILURE
 from tuner.cli.limits import (
+    ArtifactsEach,
     Connections,
     HeaderTimeout,
     IdleTimeout,
     LogBytes,
+    MaxArtifact,
     Polls,
     PollsEach,
     Quotas,
@@ -75,13 +77,26 @@ def serve(
         ),
     ] = None,
     artifacts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="DIR",
-            help="Folder for checkpoints [default: beside the database].",
+            metavar="PLACE",
+            envvar="TUNER_ARTIFACTS",
+            help="Folder or store (s3://BUCKET/PREFIX) for checkpoints and other files of trials "
+            "[default: a folder beside the database].",
             show_default=False,
         ),
     ] = None,
+    artifact_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where workers reach an s3:// store, if not where the server does.",
+            show_default=False,
+        ),
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option(help="Whether workers may exchange files with an s3:// store directly.")
+    ] = True,
     standby: Annotated[
         bool,
         typer.Option("--standby", help="Wait while another server owns the database; then serve."),
@@ -108,6 +123,8 @@ def serve(
     stream_queue: StreamQueue = 1_000_000,
     wrong_tokens: WrongTokens = 10,
     log_bytes: LogBytes = 524_288,
+    max_artifact: MaxArtifact = 5_000_000_000,
+    artifacts_each: ArtifactsEach = 1000,
     quota: Quotas = None,
     log_format: Annotated[
         Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
@@ -132,6 +149,8 @@ def serve(
         tls=server.Tls(cert=tls_cert, key=tls_key) if tls_cert else None,
         webhook_hosts=tuple(webhook_allow_host or ()),
         artifacts=artifacts,
+        artifact_endpoint=artifact_endpoint,
+        direct=direct,
         standby=standby,
         lease_s=lease,
         heartbeat_s=heartbeat,
@@ -148,6 +167,8 @@ def serve(
             "polls": polls,
             "polls_each": polls_each,
             "wrong_tokens": wrong_tokens,
+            "max_artifact": max_artifact,
+            "artifacts_each": artifacts_each,
             "streams": streams,
             "streams_each": streams_each,
             "stream_heartbeat_s": stream_heartbeat,

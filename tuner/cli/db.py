@@ -85,14 +85,15 @@ def check(
     *,
     db: DbOption = None,
     artifacts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="DIR", help="Folder of checkpoints [default: the server's own].",
+            metavar="PLACE", envvar="TUNER_ARTIFACTS",
+            help="Folder or store of checkpoints and other files [default: the server's own].",
             show_default=False,
         ),
     ] = None,
     hashes: Annotated[
-        bool, typer.Option("--hashes", help="Read all checkpoints and compare their SHA-256.")
+        bool, typer.Option("--hashes", help="Read all files and compare their SHA-256.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -101,15 +102,18 @@ def check(
     Any other exit code but 0 says that it could not be looked at.
 
     Checks the database's own integrity, then what must hold between its rows, then whether the
-    checkpoints that trials resume from are there.
+    kept checkpoints and artifacts are there. Files that no row names are counted.
     """
     url, say = _url(db), session(ctx).say
     storage_check = server_module("storage.check")
-    folder = artifacts or server_module("api.serve").artifact_folder(url)
-    absent = artifacts is None and not folder.is_dir()
-    findings = storage_check.check(url, artifacts=None if absent else folder, hashes=hashes)
+    place = artifacts or server_module("api.serve").artifact_folder(url)
+    absent = artifacts is None and not Path(place).is_dir()
+    store = None if absent else server_module("storage.stores").open_store(place)
+    findings = storage_check.check(url, artifacts=store, hashes=hashes)
     if absent:
-        say(f"no folder {folder}: checkpoint files were not looked at (--artifacts DIR)")
+        say(f"no folder {place}: files were not looked at (--artifacts PLACE)")
+    elif spare := storage_check.spare_files(url, store):
+        say(f"{count(spare, 'file')} that no trial names; the server deletes those of its own")
     if as_json:
         print_json_line({"sound": not findings, "findings": [vars(f) for f in findings]})
     else:

@@ -53,6 +53,12 @@ LogBytes = Annotated[
     int,
     typer.Option(min=16_384, metavar="BYTES", help="What is kept of one attempt's output."),
 ]
+MaxArtifact = Annotated[
+    int, typer.Option(min=1, metavar="BYTES", help="Largest file that a trial may keep.")
+]
+ArtifactsEach = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Files that one trial may keep.")
+]
 Quotas = Annotated[
     list[str] | None,
     typer.Option(

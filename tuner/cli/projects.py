@@ -28,7 +28,7 @@ def projects(ctx: typer.Context, as_json: JsonOption = False) -> None:
     rows = [
         (v.project, v.studies, _of(v.parallel), _of(v.queued), _of(v.artifact_bytes)) for v in views
     ]
-    print_table(("project", "studies", "running", "open", "checkpoint bytes"), rows)
+    print_table(("project", "studies", "running", "open", "file bytes"), rows)
 
 
 def _of(quota: QuotaView) -> str:

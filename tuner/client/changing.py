@@ -77,13 +77,27 @@ class Changes:
         params: Mapping[str, ParamValue] | None = None,
         *,
         like: int | None = None,
-        from_checkpoint: bool = False,
+        from_checkpoint: bool | tuple[int, int] = False,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 
-        With `from_checkpoint` the new trial goes on from trial `like`'s checkpoint.
+        Args:
+            params: parameters by name.
+            like: a trial of this study.
+            from_checkpoint: whether to go on from trial `like`'s newest checkpoint; or a trial and
+                the step of a checkpoint that it keeps.
+
+        Raises:
+            errors.Conflict: the trial keeps no such checkpoint.
+            errors.InvalidInput: these are no parameters.
         """
-        wish = {"params": dict(params or {}), "like": like, "from_checkpoint": from_checkpoint}
+        step = None
+        if isinstance(from_checkpoint, tuple):
+            like, step = from_checkpoint
+        wish = {
+            "params": dict(params or {}), "like": like, "from_checkpoint": bool(from_checkpoint),
+            "step": step,
+        }  # fmt: skip
         body = validate(Enqueue, wish)
         return self._transport.post(TrialView, f"{self._path}/trials", body)
 

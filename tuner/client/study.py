@@ -115,7 +115,7 @@ class StudyHandle(Changes):
         return found
 
     def trial(self, number: int) -> StudyTrial:
-        """Return one trial with the reports and events of all its attempts, and its log at hand."""
+        """Return one trial with all attempts' reports and events, its log and files at hand."""
         return StudyTrial.of(self._transport, f"{self._path}/trials/{number}")
 
     def environments(self, number: int) -> list[EnvironmentView]:

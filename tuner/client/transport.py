@@ -6,7 +6,8 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +30,8 @@ from tuner.problems import raise_for_problem, retry_after
 
 PREFIX = "/api/v1"
 CONNECT_S = 5.0
+_FILE_S = 60.0
+_PIECE = 1 << 20
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -62,6 +65,7 @@ class Transport:
     ) -> None:
         self.url = checked(url)
         self.patience = patience if patience is not None else Patience()
+        self.ca = ca
         self._timeout_s = timeout_s
         self._http = httpx.Client(
             base_url=self.url + PREFIX,
@@ -141,16 +145,45 @@ class Transport:
 
         `wait_s` are the seconds the server may take before it begins, beside the time-out.
         """
+        with self.stream(path, wait_s=wait_s, **query) as response:
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def stream(self, path: str, *, wait_s: float = 0.0, **query: Any) -> Iterator[httpx.Response]:
+        """GET something large, once; a redirect is handed out as it is."""
         params = {k: v for k, v in query.items() if v is not None}
         timeout = self._timeout(self._timeout_s + wait_s)
         try:
             with self._http.stream("GET", path, params=params, timeout=timeout) as response:
-                if not response.is_success:
-                    response.read()
-                raise_for_problem(response)
-                yield from response.iter_bytes()
+                if not response.is_redirect:
+                    if not response.is_success:
+                        response.read()
+                    raise_for_problem(response)
+                yield response
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
+
+    def send_file(
+        self,
+        method: str,
+        path: str,
+        file: Path,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any],
+    ) -> httpx.Response:
+        """Send a file, streamed, in a request that is idempotent, until it is answered."""
+
+        def request() -> httpx.Request:
+            return self._http.build_request(
+                method,
+                path,
+                content=_pieces(file),
+                headers=dict(headers),
+                params=dict(query),
+                timeout=self._timeout(max(self._timeout_s, _FILE_S)),
+            )
+
+        return self._persist(request, self.patience)
 
     def lines(
         self, path: str, *, headers: Mapping[str, str], quiet_s: float
@@ -210,14 +243,14 @@ class Transport:
             params={k: v for k, v in (query or {}).items() if v is not None},
             timeout=self._timeout(self._timeout_s + wait_s),
         )
-        return self._persist(request, patience or self.patience)
+        return self._persist(lambda: request, patience or self.patience)
 
-    def _persist(self, request: httpx.Request, patience: Patience) -> httpx.Response:
+    def _persist(self, request: Callable[[], httpx.Request], patience: Patience) -> httpx.Response:
         began, tries = time.monotonic(), 0
         while True:
             tries += 1
             try:
-                return self._once(request)
+                return self._once(request())
             except TunerError as exc:
                 wait = None
                 if worth_retrying(exc):
@@ -273,6 +306,12 @@ def _json(body: BaseModel | Mapping[str, Any]) -> bytes:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError) as exc:
         raise InvalidInput(f"the document can't be written as JSON: {exc}") from exc
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(_PIECE):
+            yield piece
 
 
 def worth_retrying(problem: TunerError) -> bool:

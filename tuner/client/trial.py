@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
@@ -15,9 +18,11 @@ from tuner.client.heart import Heart
 from tuner.client.recording import Recording
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
+from tuner.client.upload import Files
 from tuner.decision import Decision
 from tuner.errors import ServerUnreachable, StaleAttempt, TunerError, Unavailable
-from tuner.handle import Checkpointing, ParamValue
+from tuner.files import collect
+from tuner.handle import Checkpointing, ParamValue, Resume, existing
 from tuner.problems import error_of
 from tuner.spec.read import validate
 from tuner.trial import TrialState
@@ -71,6 +76,8 @@ class LeasedTrial(Checkpointing):
         self._heart = Heart(transport, grant.lease, grant.attempt, interval_s=heartbeat_s)
         self._heart.start()
         self._recording = Recording(transport, grant) if record else None
+        self._files = Files(transport, grant)
+        self._scratch: Path | None = None
 
     @property
     def study(self) -> str:
@@ -118,8 +125,21 @@ class LeasedTrial(Checkpointing):
         return self._decision
 
     @property
-    def resume(self) -> None:
-        """Always None: an own loop keeps its own checkpoints, and starts afresh without one."""
+    def resume(self) -> Resume | None:
+        """The checkpoint to go on from, or None for a fresh start. It is fetched when asked for.
+
+        Raises:
+            StaleAttempt: it can't be used; the trial was given back, to go on from an earlier one.
+        """
+        held = self._grant.resume
+        if held is None:
+            return None
+        path = self._folder / f"step-{held.step}.ckpt"
+        if not path.exists():
+            part = path.with_suffix(".part")
+            self._files.fetch(held, part)
+            part.replace(path)
+        return Resume(step=held.step, path=path)
 
     @property
     def should_stop(self) -> bool:
@@ -177,7 +197,36 @@ class LeasedTrial(Checkpointing):
         return self._close(lambda: self._post(TrialAfter, "release", body))
 
     def _hand_over(self, step: int, path: Path) -> None:
-        """Do nothing: an own loop keeps its own checkpoints."""
+        """Store a complete checkpoint file, after the reports that wait; then it is deleted.
+
+        One that can't be stored now is only logged: the one before stays current.
+
+        Raises:
+            InvalidInput: there is no such file.
+            StaleAttempt: the lease is gone.
+        """
+        file = existing(path)
+        with self._lock:
+            try:
+                if self._over is None:
+                    self._flush(self._patience)
+                self._files.checkpoint(step, file)
+            except StaleAttempt:
+                raise
+            except TunerError as exc:
+                _LOG.warning("trial %d: checkpoint %d was not stored: %s", self.number, step, exc)
+        file.unlink(missing_ok=True)
+
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial.
+
+        Raises:
+            InvalidInput: there is nothing at `path`, or the name is not valid.
+            StaleAttempt: the lease is gone; it may still be used for some minutes after the end.
+            TunerError: it can't be stored.
+        """
+        for one, file in collect(Path(path), name):
+            self._files.artifact(one, file)
 
     def log(self, text: str) -> None:
         """Write a line to the log `tuner.trial`."""
@@ -195,6 +244,13 @@ class LeasedTrial(Checkpointing):
         finally:
             self._heart.stop()
             self._recorded()
+
+    @property
+    def _folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = Path(mkdtemp(prefix="tuner-trial-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        return self._scratch
 
     def _leave(self, exc: BaseException | None) -> None:
         if exc is None:

@@ -6,12 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pydantic import PrivateAttr
-
+from tuner.client.record import TrialRecord
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
 from tuner.trial import TrialState
-from tuner.wire import TrialDetail, TrialView
+from tuner.wire import TrialView
 
 WAIT_S = 20.0
 """Seconds a request for more is held open."""
@@ -28,18 +27,13 @@ class LogText(NamedTuple):
     is_all: bool
 
 
-class StudyTrial(TrialDetail):
-    """A trial as it was read, which can tell what it printed."""
-
-    _transport: Transport = PrivateAttr()
-    _path: str = PrivateAttr()
+class StudyTrial(TrialRecord):
+    """A trial as it was read, which can tell what it printed, and its files."""
 
     @classmethod
     def of(cls, transport: Transport, path: str) -> StudyTrial:
         """Read the trial at a path."""
-        found = transport.get(cls, path)
-        found._transport, found._path = transport, path
-        return found
+        return transport.get(cls, path).at(transport, path)
 
     def log(self, attempt: int | None = None, *, times: bool = False) -> str:
         """Return what the trial printed as far as it is kept, secrets masked.
@@ -82,7 +76,7 @@ class StudyTrial(TrialDetail):
         """Return the attempt after one, once it has begun; None if the trial has ended."""
         while True:
             # The view alone; the detail would hold the whole curve.
-            now = self._transport.get(TrialView, self._path, patience=OUTAGE)
+            now = self._way.get(TrialView, self._path, patience=OUTAGE)
             if now.attempt > attempt:
                 return attempt + 1
             if now.state is TrialState.ENDED:
@@ -92,7 +86,7 @@ class StudyTrial(TrialDetail):
     def _read(
         self, attempt: int | None, offset: int, *, times: bool, wait_s: float | None = None
     ) -> LogText:
-        reply = self._transport.send(
+        reply = self._way.send(
             "GET",
             f"{self._path}/log",
             query={

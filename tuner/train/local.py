@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuner.decision import Decision
+from tuner.files import collect
 from tuner.handle import Checkpointing, ParamValue, Resume, existing
 
 
@@ -49,6 +50,7 @@ class LocalTrial(Checkpointing):
     reports: list[LocalReport] = field(default_factory=list)
     checkpoints: list[Resume] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    artifacts: dict[str, Path] = field(default_factory=dict)
 
     @property
     def should_stop(self) -> bool:
@@ -66,6 +68,10 @@ class LocalTrial(Checkpointing):
 
     def _hand_over(self, step: int, path: Path) -> None:
         self.checkpoints.append(Resume(step=step, path=existing(path)))
+
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Note the files to keep, by name."""
+        self.artifacts.update(collect(Path(path), name))
 
     def log(self, text: str) -> None:
         """Keep a line."""

@@ -13,7 +13,7 @@ class QuotaView(Reply):
 
 
 class ProjectView(Reply):
-    """A project: running trials, studies that are not over, bytes of current checkpoints."""
+    """A project: running trials, studies that are not over, bytes of kept files."""
 
     project: str
     studies: int

@@ -11,7 +11,7 @@ from pydantic import Field
 from tuner.decision import Outcome
 from tuner.text import StudyName
 from tuner.trial import EndReason, EventKind, Origin, StudyState, TrialState
-from tuner.wire.base import Params, Reply, Request
+from tuner.wire.base import Params, Reply, Request, Step
 
 _FIXED = (
     "name", "objective", "run", "constraints", "sampler", "pruner", "policies", "repeats", "retry",
@@ -53,12 +53,14 @@ class Enqueue(Request):
     """POST /studies/{study}/trials: run these parameters next. Absent ones take their middle.
 
     `like` takes the parameters of a trial of this study, changed by `params`; with
-    `from_checkpoint` the new trial goes on from that trial's checkpoint.
+    `from_checkpoint` the new trial goes on from that trial's checkpoint: its newest one, or the
+    one of `step`.
     """
 
     params: Params = Field(default_factory=dict)
     like: Annotated[int, Field(ge=0)] | None = None
     from_checkpoint: bool = False
+    step: Step | None = None
 
 
 class RatePoint(Reply):

@@ -8,11 +8,11 @@ Idempotency-Key, so that a lost reply is given again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,6 +25,7 @@ from tuner.client.retry import Patience
 from tuner.errors import (
     InvalidInput,
     KeyInFlight,
+    NotFound,
     ServerUnreachable,
     TooMany,
     TunerError,
@@ -33,6 +34,7 @@ from tuner.errors import (
 from tuner.problems import raise_for_problem, retry_after
 from tuner.wire import (
     AcquireLeases,
+    AskUpload,
     CheckpointView,
     EnvironmentRecorded,
     FinishTrial,
@@ -43,20 +45,29 @@ from tuner.wire import (
     LogResults,
     Logs,
     RecordEnvironment,
+    RegisterArtifact,
+    RegisterCheckpoint,
     Registered,
     RegisterWorker,
+    RejectCheckpoint,
     ReleaseTrial,
+    Reply,
     ReportItem,
     ReportResults,
     Reports,
     TrialAfter,
+    UploadPlace,
 )
 from tuner.worker.link import Link
+from tuner.worker.outside import Outside, digest, pieces, save
 
 _AWAY = (ServerUnreachable, TooMany, Unavailable, KeyInFlight)
 _FOREVER = float("inf")
-_CHUNK = 1 << 20
 _UPLOAD_S = 60.0
+_REJECT_S = 600.0
+"""The server reads the whole file before it answers."""
+_DIRECT_TRIES = 2
+_LOG = logging.getLogger("tuner.worker")
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -91,6 +102,7 @@ class WorkerApi:
             verify=tls_context(ca),
             trust_env=not is_loopback(url),
         )
+        self._outside = Outside(ca=ca, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,6 +111,7 @@ class WorkerApi:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._http.aclose()
+        await self._outside.close()
 
     async def register(self, worker: RegisterWorker) -> Registered:
         """Register this worker."""
@@ -145,45 +158,103 @@ class WorkerApi:
         return await self._post(EnvironmentRecorded, path, body, method="PUT", patience=patience)
 
     async def upload(self, grant: LeaseGrant, step: int, path: Path) -> None:
-        """Store a checkpoint file, streamed."""
+        """Store a checkpoint file, streamed: in the store itself where the server can sign."""
+        await self._send(grant, path, f"/checkpoints/{step}", step=step)
+
+    async def keep(self, grant: LeaseGrant, name: str, path: Path) -> None:
+        """Store a file as an artifact, streamed likewise."""
+        await self._send(grant, path, "/artifacts", name=name)
+
+    async def download(self, grant: LeaseGrant, checkpoint: CheckpointView, path: Path) -> None:
+        """Fetch the checkpoint to resume from: from the store, or else through the server.
+
+        Raises:
+            InvalidInput: what came is not what the server named, thrice.
+            NotFound: the file is gone.
+        """
+        for direct in (True, False, False):
+            try:
+                got = await self._download(grant, path, direct)
+            except ServerUnreachable as exc:
+                _LOG.warning("%s; the checkpoint comes through the server", exc.detail)
+                continue
+            if got == checkpoint.sha256:
+                return
+        raise InvalidInput(f"the checkpoint of step {checkpoint.step} came with a wrong hash")
+
+    async def reject(
+        self, grant: LeaseGrant, checkpoint: CheckpointView, reason: str
+    ) -> TrialAfter:
+        """Give the trial back, since its checkpoint can't be used."""
+        body = RejectCheckpoint(
+            attempt=grant.attempt, sha256=checkpoint.sha256, reason=reason[:500]
+        )
+        path = f"/leases/{grant.lease}/checkpoint/reject"
+        return await self._post(TrialAfter, path, body, wait=_REJECT_S)
+
+    async def _send(
+        self, grant: LeaseGrant, path: Path, route: str, *, step: int | None = None, name: str = ""
+    ) -> None:
         sha256 = await asyncio.to_thread(digest, path)
         size = path.stat().st_size
+        named = {"name": name} if step is None else {}
+        ask = AskUpload(attempt=grant.attempt, step=step, sha256=sha256, size=size)
+        place = await self._put_outside(grant, ask, path)
+        if place is not None:
+            whole = {**ask.model_dump(exclude={"step"}), **named, "upload": place.upload}
+            kind = RegisterCheckpoint if step is not None else RegisterArtifact
+            body = kind.model_validate(whole)
+            await self._post(Reply, f"/leases/{grant.lease}{route}", body)
+            return
         await self._persist(
             "PUT",
-            f"/leases/{grant.lease}/checkpoints/{step}",
-            params={"attempt": grant.attempt, "sha256": sha256},
+            f"/leases/{grant.lease}{route}",
+            params={"attempt": grant.attempt, "sha256": sha256, **named},
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             file=path,
             timeout=max(self._timeout, _UPLOAD_S),
         )
 
-    async def download(self, grant: LeaseGrant, checkpoint: CheckpointView, path: Path) -> None:
-        """Fetch the checkpoint to resume from.
+    async def _put_outside(
+        self, grant: LeaseGrant, ask: AskUpload, path: Path
+    ) -> UploadPlace | None:
+        """Put a file into the store; None if it must go through the server."""
+        for _ in range(_DIRECT_TRIES):
+            place = await self._post(UploadPlace, f"/leases/{grant.lease}/uploads", ask)
+            if place.url is None:
+                return None
+            try:
+                await self._outside.put(place, path)
+            except (ServerUnreachable, NotFound) as exc:
+                why = exc.detail
+            else:
+                return place
+        _LOG.warning("%s; the file goes through the server", why)
+        return None
 
-        Raises:
-            InvalidInput: what came is not what the server named, thrice.
-        """
-        for _ in range(3):
-            got = await self._download(grant, path)
-            if got == checkpoint.sha256:
-                return
-        raise InvalidInput(f"the checkpoint of step {checkpoint.step} came with a wrong hash")
-
-    async def _download(self, grant: LeaseGrant, path: Path) -> str:
+    async def _download(self, grant: LeaseGrant, path: Path, direct: bool) -> str:
         url = f"/leases/{grant.lease}/checkpoint"
         tries = 0
         while True:
             tries += 1
+            away = ""
             try:
-                async with self._http.stream("GET", url) as response:
-                    if not response.is_success:
-                        await response.aread()
-                    raise_for_problem(response)
-                    return await _save(response, path)
+                async with self._http.stream(
+                    "GET", url, params={"direct": "true"} if direct else None
+                ) as response:
+                    if response.is_redirect:
+                        away = response.headers["Location"]
+                    else:
+                        if not response.is_success:
+                            await response.aread()
+                        raise_for_problem(response)
+                        return await save(response, path)
             except httpx.TransportError as exc:
                 await self._pause(_unreachable(exc), tries)
             except _AWAY as exc:
                 await self._pause(exc, tries)
+            if away:
+                return await self._outside.get(away, path)
 
     async def _post(
         self,
@@ -230,7 +301,7 @@ class WorkerApi:
                     path,
                     params=params,
                     headers=headers,
-                    content=content if file is None else _chunks(file),
+                    content=content if file is None else pieces(file),
                     timeout=httpx.Timeout(
                         timeout or self._timeout, connect=min(self._timeout, 5.0)
                     ),
@@ -261,27 +332,6 @@ class WorkerApi:
             await self._link.pause(wait)
         else:
             await asyncio.sleep(wait)
-
-
-def digest(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK):
-            yield chunk
-
-
-async def _save(response: httpx.Response, path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("wb") as file:
-        async for chunk in response.aiter_bytes(_CHUNK):
-            sha.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
-    return sha.hexdigest()
 
 
 def _unreachable(exc: httpx.TransportError) -> ServerUnreachable:

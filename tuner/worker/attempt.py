@@ -29,6 +29,7 @@ from tuner.worker.memory import Meter, limit_of
 from tuner.worker.messages import (
     Decided,
     Done,
+    Kept,
     Later,
     Leave,
     Reported,
@@ -46,6 +47,7 @@ from tuner.worker.watch import Watch, Why
 
 _LOG = logging.getLogger("tuner.worker")
 _CROWDED = "a GPU's memory ran out beside other trials"
+_LOOK_S = 0.5
 _STOP = DecisionView.model_validate({"action": "stop", "reason": "the trial has ended"})
 
 
@@ -145,6 +147,9 @@ class Attempt:
         child.write = self._printed.feed
         try:
             resume = await self._resume()
+        except (InvalidInput, NotFound) as exc:
+            child.devour()
+            return await self._without_checkpoint(exc)
         except (TunerError, OSError) as exc:
             child.devour()
             why = f"the checkpoint can't be fetched: {exc}"
@@ -170,15 +175,13 @@ class Attempt:
             self._printed.end()
 
     async def close(self, ending: Ending) -> None:
-        """Tell the server how it ended, after the last reports and, if it matters, checkpoint."""
-        config = self._tools.config
+        """Tell the server how it ended, after the last reports and files."""
         try:
             if ending.outcome == "lost":
                 _LOG.info("%s lost its lease", self.name)
                 return
-            if ending.outcome in ("left", "failed", "oom") and not self._stopped:
-                away = self._tools.link.away
-                await self._uploader.drain(0.0 if away else config.upload_grace)
+            if not await self._drained():
+                _LOG.warning("%s ends without all its files", self.name)
             if not self._stopped and (ending.outcome == "left" or ending.share is not None):
                 why = "the worker leaves" if ending.share is None else _CROWDED + ending.why()
                 body = ReleaseTrial(attempt=self.grant.attempt, reason=why, share=ending.share)
@@ -193,6 +196,15 @@ class Attempt:
             self._printed.close()
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 
+    async def _drained(self) -> bool:
+        """Wait until the last files are stored; a worker that leaves waits for less long."""
+        config = self._tools.config
+        deadline = time.monotonic() + config.keep_grace
+        while not self._watch.leaves and time.monotonic() < deadline:
+            if await self._uploader.drain(_LOOK_S):
+                return True
+        return await self._uploader.drain(0.0 if self._tools.link.away else config.upload_grace)
+
     async def _resume(self) -> ResumeFrom | None:
         held = self.grant.resume
         if held is None:
@@ -200,6 +212,18 @@ class Attempt:
         path = self._work / f"resume-{held.step}.ckpt"
         await self._tools.api.download(self.grant, held, path)
         return ResumeFrom(step=held.step, path=str(path))
+
+    async def _without_checkpoint(self, problem: TunerError) -> Ending:
+        """Tell the server that what came can't be used; it says where the trial goes on."""
+        held = self.grant.resume
+        assert held is not None
+        try:
+            await self._tools.api.reject(self.grant, held, problem.detail)
+        except TunerError as exc:
+            why = f"the checkpoint can't be used: {problem.detail}; {exc.detail}"
+            return Ending(outcome="failed", error=why, clean=True)
+        _LOG.warning("%s was given back: %s", self.name, problem.detail)
+        return Ending(outcome="lost", clean=True)
 
     async def _watched(self, child: ChildProcess) -> Ending:
         kills = oom_kills()
@@ -266,6 +290,8 @@ class Attempt:
                 self._report(child, message)
             case Saved():
                 self._uploader.put(message.step, Path(message.path))
+            case Kept():
+                self._uploader.keep(message.name, Path(message.path))
             case _:
                 pass
 

@@ -25,6 +25,7 @@ from tuner.worker.broker_messages import (
     Described,
     FromBroker,
     HandOver,
+    Keep,
     Look,
     Note,
     Refused,
@@ -149,7 +150,7 @@ class Broker:
         except TunerError as exc:
             return _refusal(exc)
 
-    def _standing(self, message: Look | Tell | HandOver | Note) -> Standing:
+    def _standing(self, message: Look | Tell | HandOver | Keep | Note) -> Standing:
         handle = self._handle
         match message:
             case Look():
@@ -161,6 +162,8 @@ class Broker:
                 return _standing(decision, handle.leaving)
             case HandOver():
                 handle.checkpoint(message.step, Path(message.path))
+            case Keep():
+                handle.artifact(Path(message.path), message.name)
             case Note():
                 handle.log(message.text)
         return _standing(handle.decision, handle.leaving)

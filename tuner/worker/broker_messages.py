@@ -63,6 +63,14 @@ class HandOver(Message):
     path: str
 
 
+class Keep(Message):
+    """Client: a file or a folder at `path`, which is absolute, to be kept under `name`."""
+
+    type: Literal["artifact"] = "artifact"
+    path: str
+    name: str | None = None
+
+
 class Note(Message):
     """Client: text for the trial's log."""
 
@@ -117,7 +125,7 @@ class Refused(Answer):
     detail: str
 
 
-ToBroker = Describe | Look | Tell | HandOver | Note
+ToBroker = Describe | Look | Tell | HandOver | Keep | Note
 FromBroker = Described | Standing | Refused
 
 TO_BROKER: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])

@@ -27,6 +27,7 @@ from tuner.worker.hub_messages import (
     FromHub,
     Join,
     Joined,
+    Keep,
     Met,
     Refused,
     ToHub,
@@ -168,6 +169,18 @@ class CollectiveTrial(Checkpointing):
     def _hand_over(self, step: int, path: Path) -> None:
         mine = str(path.absolute()) if self.rank == 0 else None
         self._meet(Call(what="checkpoint", step=step, path=mine))
+
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial. Any rank may call.
+
+        Raises:
+            InvalidInput: there is nothing at `path`, or the name is not valid.
+            RanksApart: the trial is over.
+        """
+        with self._lock:
+            reply = self._ask(Keep(path=str(Path(path).absolute()), name=name))
+        if isinstance(reply, Refused):
+            raise BY_SLUG.get(reply.problem, TunerError)(reply.detail)
 
     def meet(self) -> bool:
         """Wait for all ranks, and bring `should_stop` up to date between reports; return it.

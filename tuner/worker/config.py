@@ -46,6 +46,7 @@ class WorkerConfig:
         kill_grace: between SIGTERM and SIGKILL when a trial is killed.
         stop_grace: what running trials get to checkpoint and return when the worker leaves.
         upload_grace: what the last checkpoint gets to be uploaded before its trial is given back.
+        keep_grace: what files that a trial keeps get to be uploaded after its end.
         preload: load torch, where it is installed, before a trial arrives.
         memory_per_slot: bytes of host memory that a trial may use with all its processes.
         trials_per_child: trials after which a slot's child is replaced.
@@ -77,6 +78,7 @@ class WorkerConfig:
     kill_grace: float = 10.0
     stop_grace: float = 30.0
     upload_grace: float = 30.0
+    keep_grace: float = 600.0
     preload: bool = True
     memory_per_slot: int | None = None
     trials_per_child: int = 100

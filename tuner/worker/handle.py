@@ -15,9 +15,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import BY_SLUG, InvalidInput, TrialInterrupted, TunerError
+from tuner.files import collect
 from tuner.handle import Checkpointing, ParamValue, Resume, existing, whole_step
 from tuner.wire import Metrics
-from tuner.worker.messages import Decided, Later, Leave, Reported, Saved, Start, ToChild, ToParent
+from tuner.worker.messages import (
+    Decided,
+    Kept,
+    Later,
+    Leave,
+    Reported,
+    Saved,
+    Start,
+    ToChild,
+    ToParent,
+)
 
 _METRICS: TypeAdapter[dict[str, float]] = TypeAdapter(Metrics)
 
@@ -180,6 +191,19 @@ class ChildHandle(Checkpointing):
             kept = self._folder / f"handed-{self._saved}-{step}.ckpt"
             shutil.move(path, kept)
             self._line.send(Saved(step=step, path=str(kept)))
+
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial.
+
+        Raises:
+            InvalidInput: there is nothing at `path`, or the name is not valid.
+        """
+        for one, file in collect(Path(path), name):
+            with self._lock:
+                self._saved += 1
+                copy = Path(self._start.work) / f"kept-{self._saved}"
+            shutil.copyfile(file, copy)
+            self._line.send(Kept(name=one, path=str(copy)))
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log."""

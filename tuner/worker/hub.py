@@ -28,6 +28,7 @@ from tuner.worker.hub_messages import (
     FromHub,
     Join,
     Joined,
+    Keep,
     Met,
     Refused,
     read_line,
@@ -46,6 +47,7 @@ class Held(Protocol):
     def leaving(self) -> bool: ...
     def report(self, step: int, value: float, metrics: dict[str, float]) -> Decision: ...
     def checkpoint(self, step: int, path: Path) -> None: ...
+    def artifact(self, path: Path, name: str | None) -> None: ...
 
 
 class _Round:
@@ -190,6 +192,16 @@ class Hub:
                 return
             if isinstance(message, Call):
                 client.sendall(line_of(self._call(rank, message)))
+            if isinstance(message, Keep):
+                client.sendall(line_of(self._keep(message)))
+
+    def _keep(self, message: Keep) -> FromHub:
+        try:
+            self._handle.artifact(Path(message.path), message.name)
+        except TunerError as exc:
+            return Refused(problem=exc.slug, detail=exc.detail)
+        with self._state:
+            return self._met(False, [])
 
     def _joins(self, joining: Join) -> bool:
         with self._state:

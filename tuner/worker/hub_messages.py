@@ -39,6 +39,14 @@ class Call(Message):
         return f"{self.what}({'' if self.step is None else f'step {self.step}'})"
 
 
+class Keep(Message):
+    """Rank: a file or a folder to be kept. Any rank may send one; `Met` says that it was taken."""
+
+    type: Literal["artifact"] = "artifact"
+    path: str
+    name: str | None = None
+
+
 class Ended(Message):
     """Rank: its function is over. Not answered."""
 
@@ -74,7 +82,7 @@ class Refused(Message):
     detail: str
 
 
-ToHub = Join | Call | Ended
+ToHub = Join | Call | Keep | Ended
 FromHub = Joined | Met | Refused
 
 TO_HUB: TypeAdapter[ToHub] = TypeAdapter(Annotated[ToHub, Field(discriminator="type")])

@@ -127,6 +127,14 @@ class Saved(Message):
     path: str
 
 
+class Kept(Message):
+    """Child: a file to keep under a name, now the parent's."""
+
+    type: Literal["kept"] = "kept"
+    name: str
+    path: str
+
+
 class Done(Message):
     """Child: the trial's function is over.
 
@@ -151,7 +159,7 @@ class Done(Message):
 
 
 ToChild = Warm | Start | Decided | Later | Leave
-ToParent = Ready | Started | Reported | Saved | Done
+ToParent = Ready | Started | Reported | Saved | Kept | Done
 
 TO_CHILD: TypeAdapter[ToChild] = TypeAdapter(Annotated[ToChild, Field(discriminator="type")])
 TO_PARENT: TypeAdapter[ToParent] = TypeAdapter(Annotated[ToParent, Field(discriminator="type")])

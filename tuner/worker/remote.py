@@ -20,6 +20,7 @@ from tuner.worker.broker_messages import (
     Describe,
     Described,
     HandOver,
+    Keep,
     Look,
     Note,
     Refused,
@@ -142,6 +143,15 @@ class RemoteTrial(Checkpointing):
 
     def _hand_over(self, step: int, path: Path) -> None:
         self._stand(HandOver(step=step, path=str(path.absolute())), levels=False)
+
+    def artifact(self, path: Path, name: str | None = None) -> None:
+        """Keep a file, or a folder with all that is in it, with the trial.
+
+        Raises:
+            InvalidInput: there is nothing at `path`, or the name is not valid.
+            TrialInterrupted: the trial is over.
+        """
+        self._stand(Keep(path=str(Path(path).absolute()), name=name), levels=False)
 
     def log(self, text: str) -> None:
         """Write a line to the trial's log.

@@ -1,0 +1,121 @@
+"""A store in a folder of this machine: each file is flushed, then renamed into its place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from storage.stores.base import Stat, Store, inside
+from tuner.errors import InvalidInput, NotFound, StorageFull, Unavailable
+
+RETRY_AFTER_S = 1
+
+
+class FolderStore(Store):
+    """Files below `root`. A file that `take` returned from survives a loss of power."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.name = str(root)
+
+    def check(self) -> None:
+        """Raise Unavailable if the folder can't be written to."""
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise Unavailable(f"the folder {self.root} can't be written to")
+
+    def part(self, key: str) -> Path:
+        """Return a new file's path beside its place, so that it can be renamed."""
+        folder = self._path(key).parent
+        with _full():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder / f".{secrets.token_hex(8)}.part"
+
+    def take(self, part: Path, key: str) -> None:
+        """Rename a part to its place, and flush the folders above."""
+        target = self._path(key)
+        with _full():
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part.replace(target)
+            folder = target.parent
+            while True:
+                _flush(folder)
+                if folder == self.root:
+                    return
+                folder = folder.parent
+
+    def size(self, key: str) -> int | None:
+        """Return a file's size."""
+        try:
+            path = self._path(key)
+            return path.stat().st_size if path.is_file() else None
+        except (OSError, InvalidInput):
+            return None
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a file. Raises NotFound."""
+        try:
+            return self._path(key).open("rb")
+        except OSError as exc:
+            raise NotFound("the file is gone") from exc
+
+    def delete(self, key: str) -> None:
+        """Delete a file."""
+        with _full():
+            self._path(key).unlink(missing_ok=True)
+
+    def delete_all(self, folder: str) -> None:
+        """Delete a folder with all that is in it."""
+        with _full():
+            try:
+                shutil.rmtree(self._path(folder))
+            except FileNotFoundError:
+                return
+
+    def copy(self, source: str, target: str) -> None:
+        """Link a file a second time: it takes no room. Raises NotFound."""
+        place = self._path(target)
+        with _full():
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                os.link(self._path(source), place)
+            except FileNotFoundError as exc:
+                raise NotFound("the file is gone") from exc
+
+    def listing(self, folder: str = "") -> Iterator[Stat]:
+        """Walk the folder; links are not followed."""
+        root = self._path(folder) if folder else self.root
+        for place, _, names in os.walk(root):
+            for name in names:
+                path = Path(place, name)
+                try:
+                    found = path.lstat()
+                except FileNotFoundError:
+                    continue
+                key = path.relative_to(self.root).as_posix()
+                modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                yield Stat(key=key, size=found.st_size, modified=modified)
+
+    def _path(self, key: str) -> Path:
+        return self.root / inside(key)
+
+
+@contextmanager
+def _full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StorageFull("the file could not be written", retry_after=RETRY_AFTER_S) from exc
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
