@@ -391,7 +391,8 @@ def main(trial):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("report", "--step", "1", "--value", "1"), ("checkpoint", "x", "--step", "1")]
+    "arguments",
+    [("report", "--step", "1", "--value", "1"), ("checkpoint", "x", "--step", "1"), ("keep", "x")],
 )
 def test_outside_of_a_trial_the_commands_say_so(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = completed([*PROGRAM, *arguments], tmp_path, environment(tmp_path))

@@ -24,7 +24,7 @@ from tuner.worker.broker import Broker
 from tuner.worker.broker_messages import FROM_BROKER, LONGEST, Refused
 from tuner.worker.current import SOCKET, being
 from tuner.worker.handle import ChildHandle
-from tuner.worker.messages import Decided, Leave, Reported, ResumeFrom, Saved
+from tuner.worker.messages import Decided, Kept, Leave, Reported, ResumeFrom, Saved
 from tuner.worker.remote import RemoteTrial
 
 
@@ -74,6 +74,18 @@ def test_a_report_is_the_child_s(remote: RemoteTrial, parent: FakeParent) -> Non
         (3, 0.5, 1.0, {"acc": 0.9}),
         (4, None, 0.5, {}),
     ]
+
+
+def test_files_are_kept_through_the_child(
+    remote: RemoteTrial, parent: FakeParent, tmp_path: Path
+) -> None:
+    (tmp_path / "plot.txt").write_text("curve")
+    remote.artifact(tmp_path / "plot.txt", "plots/loss.txt")
+    (kept,) = [m for m in parent.sent if isinstance(m, Kept)]
+    assert kept.name == "plots/loss.txt"
+    assert Path(kept.path).read_text() == "curve"
+    with pytest.raises(InvalidInput):
+        remote.artifact(tmp_path / "absent")
 
 
 def test_levels_are_shared_by_all_processes(broker: Broker, parent: FakeParent) -> None:

@@ -16,7 +16,7 @@ from tests.unit.test_worker_handle import FakeParent, decided, handle_of
 from tuner.errors import InvalidInput, RanksApart, ReportMismatch, TrialInterrupted
 from tuner.worker.collective import CollectiveTrial
 from tuner.worker.hub import Hub
-from tuner.worker.messages import Decided, Done, Leave, Reported, Saved, Start
+from tuner.worker.messages import Decided, Done, Kept, Leave, Reported, Saved, Start
 
 Act = Callable[[CollectiveTrial], Any]
 
@@ -146,6 +146,18 @@ def test_rank_0s_checkpoint_is_handed_over(tmp_path: Path) -> None:
         assert not (tmp_path / "mine").exists()
         refused = found.all(lambda t: t.checkpoint(2, tmp_path / "mine"))
         assert all(isinstance(one, InvalidInput) for one in refused)
+
+
+def test_any_rank_may_keep_a_file(tmp_path: Path) -> None:
+    parent = FakeParent(halve)
+    (tmp_path / "plot.txt").write_text("curve")
+    with gang(parent, tmp_path) as found:
+        found.ranks[1].artifact(tmp_path / "plot.txt")
+        (kept,) = [m for m in parent.sent if isinstance(m, Kept)]
+        assert kept.name == "plot.txt"
+        assert Path(kept.path).read_text() == "curve"
+        with pytest.raises(InvalidInput):
+            found.ranks[0].artifact(tmp_path / "absent")
 
 
 def test_what_all_have_is_gathered_in_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands for programs that a worker runs: `tuner report` and `tuner checkpoint`.
+"""Commands for programs that a worker runs: `tuner report`, `tuner checkpoint`, `tuner keep`.
 
 They talk to the worker on this machine and need neither address nor token.
 """
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(report)
     app.command()(checkpoint)
+    app.command()(keep)
 
 
 def report(
@@ -86,6 +87,21 @@ def checkpoint(
             shutil.copyfile(file, copy.name)
         file = Path(copy.name)
     trial.checkpoint(step, file)
+
+
+def keep(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A file, or a folder with all in it.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name to keep it under, such as `plots/loss.png`.")
+    ] = None,
+) -> None:
+    """Keep a file or a folder with the trial, from within its program.
+
+    It is copied at once, and uploaded while the program goes on; `tuner artifacts` shows it.
+    """
+    _trial("keep").artifact(path, name)
 
 
 def read_metrics(texts: list[str]) -> dict[str, float]:
