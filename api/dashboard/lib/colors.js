@@ -10,6 +10,15 @@ export function colorOf(number) {
   return LINES[number % LINES.length];
 }
 
+const DASHES = [[], [7, 4], [2, 3]];
+
+/** Return how a trial's line is dashed, so that two of one colour are told apart.
+ * @param {number} number
+ * @returns {number[]} */
+export function dashOf(number) {
+  return DASHES[Math.floor(number / LINES.length) % DASHES.length];
+}
+
 /** Return a colour of the page's theme.
  * @param {string} name of the custom property, without the dashes
  * @returns {string} */

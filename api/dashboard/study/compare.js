@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
-import { colorOf } from "../lib/colors.js";
+import { colorOf, dashOf } from "../lib/colors.js";
 import { duration, factor, num, param } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
 import { align } from "../lib/series.js";
@@ -53,7 +53,7 @@ function Together({ study, trials }) {
   const make = useMemo(() => () => ({
     scales: { x: { time: false }, y: log && canLog ? { distr: 3 } : {} },
     axes: [axis("step"), axis(study.spec.objective.metric, { size: 62 })],
-    series: [{}, ...curves.map((c) => ({ stroke: colorOf(c.number), width: 2, spanGaps: true, points: { show: c.reports.length < 40 } }))],
+    series: [{}, ...curves.map((c) => ({ stroke: colorOf(c.number), dash: dashOf(c.number), width: 2, spanGaps: true, points: { show: c.reports.length < 40 } }))],
   }), [names, log && canLog]);
   const tools = html`<button class="plain small" aria-pressed=${log && canLog} disabled=${!canLog} onClick=${() => set({ clog: log ? null : 1 })}>log</button>`;
   return html`<${Chart} title="Curves" name=${`${study.name}-compare`} make=${make} data=${data} height=${330} tools=${tools} />`;

@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import uPlot from "uplot";
 import { html } from "../lib/html.js";
-import { colorOf, themed } from "../lib/colors.js";
+import { colorOf, dashOf, themed } from "../lib/colors.js";
 import { count, factor, num, OUTCOMES } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
 import { align, cuts, fit } from "../lib/series.js";
@@ -75,7 +75,7 @@ function options(study, drawn, front, band, log, range) {
   const first = series.length;
   for (const c of drawn) {
     const ahead = front.has(c.number);
-    series.push({ stroke: ahead ? colorOf(c.number) : themed("ghost"), width: ahead ? 2 : 1, alpha: ahead ? 1 : 0.55, spanGaps: true, points: { show: c.step.length < 2 } });
+    series.push({ stroke: ahead ? colorOf(c.number) : themed("ghost"), dash: ahead ? dashOf(c.number) : [], width: ahead ? 2 : 1, alpha: ahead ? 1 : 0.55, spanGaps: true, points: { show: c.step.length < 2 } });
   }
   return {
     scales: { x: { time: false }, y: log ? { distr: 3 } : { range: [range.low, range.high] } },
@@ -92,7 +92,7 @@ function rateOptions(drawn) {
   return {
     scales: { x: { time: false }, y: { distr: 3, log: 2 } },
     axes: [axis("step"), axis("× start", { size: 62, values: (_, ticks) => ticks.map((t) => (t === null ? "" : factor(t))) })],
-    series: [{}, ...drawn.map((c) => ({ stroke: colorOf(c.number), width: 2, paths: stepped, spanGaps: true, points: { show: false } }))],
+    series: [{}, ...drawn.map((c) => ({ stroke: colorOf(c.number), dash: dashOf(c.number), width: 2, paths: stepped, spanGaps: true, points: { show: false } }))],
     cursor: { sync: { key: SYNC } },
   };
 }
