@@ -14,8 +14,11 @@ from tests.api.conftest import Api, external, problem
 from tests.api.in_process import API
 
 pytestmark = pytest.mark.anyio
-BY_DESIGN = {"report", "heartbeat", "create_token", "test_webhook"}
-"""A kept reply would hold a token's secret; a test message creates nothing."""
+BY_DESIGN = {
+    *("report", "heartbeat", "send_logs", "create_token", "test_webhook"),
+    *("ask_upload", "register_artifact", "register_checkpoint", "reject_checkpoint"),
+}
+"""A kept reply would hold a token's secret; a test message creates nothing; leases' are levels."""
 WORKER = {"name": "w", "host": "h", "slots": 1, "allow": [], "tasks": ["digits-mlp"]}
 RECEIVER = {"url": "https://1.1.1.1/x"}
 ADOPTED = external("adopted")

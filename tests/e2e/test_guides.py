@@ -26,7 +26,8 @@ STUDIES = {
     "command.md": {"printed": 6, "steered": 4, "shell": 2},
     "own-loop.md": {"own": 6},
 }
-ELSEWHERE = {"frameworks.md", "multi-gpu.md", "torch.md"}  # run by tests of their own
+ELSEWHERE = {"coming-from.md", "frameworks.md", "multi-gpu.md", "reproduce.md", "torch.md"}
+"""Run by tests of their own."""
 END_S = 120.0
 
 

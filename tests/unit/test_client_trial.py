@@ -215,7 +215,9 @@ def test_an_exception_fails_the_trial(server: FakeServer) -> None:
 def test_ctrl_c_releases_the_trial(server: FakeServer) -> None:
     with pytest.raises(KeyboardInterrupt), ask(server):
         raise KeyboardInterrupt
-    assert server.bodies("POST", RELEASE) == [{"attempt": 2, "reason": "KeyboardInterrupt"}]
+    assert server.bodies("POST", RELEASE) == [
+        {"attempt": 2, "reason": "KeyboardInterrupt", "share": None}
+    ]
     assert server.sent("POST", FINISH) == []
 
 
