@@ -83,7 +83,7 @@ def test_an_import_goes_on_though_it_filled_the_quota(tmp_path: Path) -> None:
 
 
 def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, "--quota", "*:artifact_bytes=150") as server:
+    with ServerProcess(tmp_path, "--quota", "*:artifact_bytes=250") as server:
         server.call("POST", "/studies", external("a"))
         (lease,) = server.call("POST", "/studies/a/ask", {})["leases"]
         report = {"lease": lease["lease"], "attempt": 1, "step": 1, "value": 1.0, "lr_factor": 1.0}
@@ -106,7 +106,8 @@ def test_bytes_of_checkpoints_have_a_quota(tmp_path: Path) -> None:
         refused = put(2, 151)
         assert refused.status_code == 409
         assert refused.json()["extra"]["quota"] == "artifact_bytes"
-        assert put(2, 150).status_code == 200  # it takes the other's place
+        assert put(2, 150).status_code == 200
+        assert put(3, 1).status_code == 409  # the first is the best, the second the one before
 
 
 def test_quotas_are_read() -> None:

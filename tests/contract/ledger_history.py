@@ -166,7 +166,9 @@ class _Move:
     def _checkpoint(self) -> None:
         if (trial := self._any_trial(TrialState.RUNNING)) is None or not trial.reports:
             return
-        step = self.rng.choice(trial.reports).step
+        step, old = self.rng.choice(trial.reports).step, trial.checkpoint
+        if old is not None and old.attempt == trial.attempt and old.step >= step:
+            return
         checkpoint = Checkpoint(trial.attempt, step, "0" * 64, 10, f"{trial.trial_id}/{step}.pt")
         self.tx.add_checkpoint(trial, checkpoint, self.now)
         self.tx.put_trial(trial.evolve(checkpoint=checkpoint))

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, text
 from storage.engine import database_url
 from tests.serving import ServerProcess, completed
 
-SHORT = ("--lease", "2", "--heartbeat", "0.5", "--sweep", "0.2")
+SHORT = ("--lease", "8", "--heartbeat", "0.5", "--sweep", "0.2")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

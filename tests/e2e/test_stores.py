@@ -37,7 +37,7 @@ def main(trial):
         file.write_text(json.dumps(state))
         trial.checkpoint(step, file)
         wait(trial, step)
-        if trial.should_stop:
+        if trial.should_stop and step < trial.steps:
             return
     trial.artifact("out")
     note = pathlib.Path("note.txt")

@@ -127,7 +127,7 @@ def main(trial):
     assert alive(left)
     with bench.server.lock:
         trial.held = False
-    assert "1 processes of a worker that was killed are ended" in bench.run()
+    assert "ended what a killed worker left behind" in bench.run()
     wait_until(lambda: not alive(left), "it is gone")
 
 

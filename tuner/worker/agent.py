@@ -66,7 +66,7 @@ def run_worker(config: WorkerConfig) -> int:
     _log_to_stderr()
     gpus = resolve(config.gpus)
     if ended := process.end_leftovers():
-        _LOG.info("%d processes of a worker that was killed are ended", ended)
+        _LOG.info("ended what a killed worker left behind; processes: %d", ended)
     linux.become_subreaper()
     linux.hide_environment()
     return asyncio.run(Agent(config, gpus).run())
