@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -136,14 +137,16 @@ class FakeTransport(httpx.AsyncBaseTransport):
         return httpx.Response(200, text=LogResults(results=results).model_dump_json())
 
 
-def run(test: Callable[[FakeTransport, LogSender], Coroutine[Any, Any, None]]) -> None:
+def run(
+    test: Callable[[FakeTransport, LogSender], Coroutine[Any, Any, None]], link: Link | None = None
+) -> None:
     """Run a test with a sender that works."""
 
     async def main() -> None:
-        link, transport = Link("http://server"), FakeTransport()
-        api = WorkerApi("http://server", "t", link, request_timeout=5.0, transport=transport)
+        transport, shared = FakeTransport(), link or Link("http://server")
+        api = WorkerApi("http://server", "t", shared, request_timeout=5.0, transport=transport)
         async with api:
-            sender = LogSender(api, link, every=0.01, pause=0.02)
+            sender = LogSender(api, shared, every=0.01, pause=0.02)
             task = asyncio.create_task(sender.run())
             try:
                 await asyncio.wait_for(test(transport, sender), 30)
@@ -165,6 +168,29 @@ def test_all_attempts_share_a_request() -> None:
         assert transport.lines["lease-007-001"] == ["line of 7"]
 
     run(test)
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when another request was answered meanwhile."""
+    monkeypatch.setattr("tuner.worker.log_sender._PATIENCE_S", 0.5)
+    link = Link("http://server")
+
+    async def test(transport: FakeTransport, sender: LogSender) -> None:
+        transport.failures = [httpx.Response(503, headers={"Retry-After": "1"})]
+        one = sender.open(LEASE, 1)
+        began = time.monotonic()
+        one.add("a")
+        one.end()
+        while not link.away:
+            await asyncio.sleep(0.001)
+        link.answered()
+        await sender.drained(20)
+        assert time.monotonic() - began >= 1
+        assert transport.lines == {LEASE: ["a"]}
+
+    run(test, link)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tuner.errors import (
     TooLarge,
     TunerError,
 )
-from tuner.problems import error_of
+from tuner.problems import error_of, retry_after
 from tuner.wire import LogItem, LogLine, LogResult, Logs
 from tuner.worker.api import WorkerApi
 from tuner.worker.link import Link
@@ -174,6 +175,7 @@ class LogSender:
         self._link = link
         self._every = every
         self._pause = pause
+        self._asked = 0.0
         self._streams: list[LogStream] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -206,10 +208,10 @@ class LogSender:
                 pause = self._every / _BEHIND if behind else self._every
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), pause)
-            elif self._link.away:
+            elif self._link.away and not self._asked:
                 await self._link.pause(self._pause)
             else:
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(max(self._pause, self._asked))
 
     async def drained(self, patience: float) -> None:
         """Send all that waits; take at most `patience` seconds, and none if the server is away."""
@@ -249,7 +251,8 @@ class LogSender:
             for stream, _ in some:
                 stream.leave_out()
             return True
-        except TunerError:
+        except TunerError as exc:
+            self._asked = (retry_after(exc) or 0.0) * random.uniform(1, 1.5)
             return False
         for (stream, item), result in zip(some, reply.results, strict=False):
             stream.answered(item, result)
