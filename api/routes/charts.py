@@ -41,7 +41,7 @@ async def get_board(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    return await packed(request, board.page(services, who, limit=limit, cursor=cursor))
+    return await packed(request, await board.page(services, who, limit=limit, cursor=cursor))
 
 
 @router.get(
