@@ -14,6 +14,7 @@ from api.charts.columns import columns
 from api.charts.curves import curves
 from api.charts.packed import packed
 from api.charts.progress import progress
+from api.crew import crew
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
 from api.views import event_view
 from storage import queries
@@ -55,7 +56,9 @@ async def get_progress(request: Request, services: ServicesDep, study: StudyRef)
     memory = services.ledger.memory
     found = studies.find(memory, study)
     trials = memory.trials(found.study_id)
-    return await packed(request, await asyncio.to_thread(progress, found, trials, services.clock()))
+    who = crew(services, found)
+    made = await asyncio.to_thread(progress, found, trials, services.clock(), who)
+    return await packed(request, made)
 
 
 @router.get(

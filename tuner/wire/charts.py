@@ -24,6 +24,19 @@ class Staircase(Reply):
     value: list[float] = Field(default_factory=list)
 
 
+class Crew(Reply):
+    """The live workers that serve a study: their slots, of which `busy` train, and their GPUs.
+
+    `here` counts the study's own trials that are trained now, by whomever.
+    """
+
+    workers: int = 0
+    slots: int = 0
+    gpus: int = 0
+    busy: int = 0
+    here: int = 0
+
+
 class Progress(Reply):
     """GET /studies/{study}/progress: how the search went, in order of the trials' ends.
 
@@ -42,6 +55,7 @@ class Progress(Reply):
     since_best_trials: int | None
     since_best_s: float | None
     eta_s: tuple[float, float] | None
+    crew: Crew = Field(default_factory=Crew)
 
 
 class Curve(Reply):
