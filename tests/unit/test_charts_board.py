@@ -41,7 +41,10 @@ MINE = queued(5)
         ([], {}, "next in line for a free slot"),
         ([queued(6), queued(7, -1)], {}, "next in line for a free slot"),
         ([queued(1)], {}, "waits behind 1 submitted earlier"),
-        ([queued(9, priority=3), queued(1)], {}, "waits behind 1 of higher priority, 1 submitted earlier"),
+        (
+            [queued(9, priority=3), queued(1)], {},
+            "waits behind 1 of higher priority, 1 submitted earlier",
+        ),
         # A project that runs less goes first, however late it came.
         ([queued(9, project="q")], {"p": 2}, "waits behind 1 of projects that run fewer trials"),
         ([queued(1, project="q")], {"q": 2}, "next in line for a free slot"),

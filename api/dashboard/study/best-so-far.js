@@ -39,7 +39,8 @@ export function BestSoFar({ study, progress }) {
 function options(by, log, range, study) {
   const unseen = { paths: () => null, points: { show: false } };
   return {
-    scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: [range.low, range.high] } },
+    // Marks at the ends are whole, unless the reader zoomed in.
+    scales: { x: { time: false, range: (plot, low, high) => (low === plot.data[0][0] ? [0, high * 1.02] : [low, high]) }, y: { distr: log ? 3 : 1, range: [range.low, range.high] } },
     axes: [axis(by === "n" ? "trials that ended" : "steps trained in all"), axis(study.spec.objective.metric, { size: 62 })],
     series: [
       {},

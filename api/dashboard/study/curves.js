@@ -49,11 +49,13 @@ export function Curves({ study, curves }) {
   ].filter(Boolean).join(" · ");
   const tools = html`<${LogButton} on=${log} can=${canLog} turn=${() => set({ clog: log ? null : 1 })} />`;
   const rows = () => drawn.map((c) => [String(c.number), OUTCOMES[c.outcome ?? c.state].word, c.step.length, c.value[c.value.length - 1] ?? NaN, cuts(c).length]);
+  const rateRows = () => drawn.flatMap((c) => cuts(c).map((cut) => [String(c.number), String(c.step[cut.index]), factor(cut.from), factor(cut.to)]));
   if (!curves.curves.length) return html`<section class="panel empty"><p>No trial has reported yet. Curves appear with the first report.</p></section>`;
   return html`<${Chart} title="Learning curves" name=${`${study.name}-curves`} note=${note} make=${make} data=${shown.data} height=${330} tools=${tools}
       behind=${{ head: ["trial", "outcome", "points", "last value", "halvings"], rows }}
       legend=${html`<${Legend} study=${study} drawn=${drawn} front=${front} band=${curves.band} />`} />
-    <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150} />`;
+    <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150}
+      behind=${{ head: ["trial", "rate cut at step", "from", "to"], rows: rateRows }} />`;
 }
 
 function Legend({ study, drawn, front, band }) {

@@ -36,7 +36,7 @@ function Facts({ study, progress }) {
     <${Fact} name="Last gain" more=${gainNote(progress)}>${gain}<//>
     <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
     <${Fact} name="Time left" more=${ends}>${left}<//>
-    <${Fact} name="Workers" more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
+    <${Fact} name=${study.spec.run === "external" ? "In training" : "Workers"} more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
     <${Fact} name="Halvings" more="of the rate, by policy">${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
@@ -49,12 +49,12 @@ function noEnd(study, counts) {
 }
 
 function crewWord(study, crew) {
-  if (study.spec.run === "external") return `${count(crew.here)} asked for`;
+  if (study.spec.run === "external") return count(crew.here);
   return `${count(crew.workers)} alive`;
 }
 
 function crewNote(study, crew) {
-  if (study.spec.run === "external") return "trials that its own loop trains now";
+  if (study.spec.run === "external") return "by its own loop";
   const gpus = crew.gpus ? ` on ${count(crew.gpus)} GPU${crew.gpus === 1 ? "" : "s"}` : "";
   return `${count(crew.busy)} of ${count(crew.slots)} slots busy${gpus}, ${count(crew.here)} here`;
 }
