@@ -61,10 +61,12 @@ def counted(page: Page) -> list[int]:
     total = [0]
     cdp: CDPSession = page.context.new_cdp_session(page)
     cdp.send("Network.enable")
-    cdp.on(
-        "Network.loadingFinished",
-        lambda e: total.__setitem__(0, total[0] + int(e["encodedDataLength"])),
-    )
+
+    def add(sent: float) -> None:
+        total[0] += int(sent)
+
+    cdp.on("Network.responseReceived", lambda e: add(e["response"]["encodedDataLength"]))
+    cdp.on("Network.dataReceived", lambda e: add(e["encodedDataLength"]))
     return total
 
 

@@ -13,7 +13,7 @@ from tuner.study import Study
 from tuner.trial import Origin, Trial, TrialState
 from tuner.wire.charts import Crew, Progress, Staircase
 
-MOST_POINTS = 1500
+MOST_POINTS = 1000
 _PACE_TRIALS = 30
 """The last trials, whose pace tells when the budget is used up."""
 _DOUBT = 1.5

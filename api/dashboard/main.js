@@ -13,7 +13,9 @@ import { theme, turn } from "./lib/theme.js";
 import { Failure, Shield } from "./ui/bits.js";
 import { Studies } from "./pages/studies.js";
 import { Study } from "./pages/study.js";
-import { Trial } from "./pages/trial.js";
+import { later } from "./ui/later.js";
+
+const Trial = later(() => import("./pages/trial.js"), "Trial");
 
 function App() {
   const [error, setError] = useState(/** @type {any} */ (null));

@@ -111,18 +111,21 @@ async def get_columns(request: Request, services: ServicesDep, study: StudyRef) 
     "/decisions",
     operation_id="list_decisions",
     summary="Halvings and ends of trials with their reasons, newest first",
+    response_model=EventPage,
 )
 @needs(Role.VIEWER)
 async def list_decisions(
+    request: Request,
     services: ServicesDep,
     study: StudyRef,
     limit: Limit = 50,
     before: Annotated[
         int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
     ] = None,
-) -> EventPage:
+) -> Response:
     found = studies.find(services.ledger.memory, study)
     place = (services.ledger, found.study_id)
     events = await queries.newest_of_kinds(*place, _DECISIONS, before, limit + 1)
     items = [event_view(e) for e in events[:limit]]
-    return EventPage(items=items, next_cursor=str(items[-1].seq) if len(events) > limit else None)
+    more = str(items[-1].seq) if len(events) > limit else None
+    return await packed(request, EventPage(items=items, next_cursor=more))

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from api.settings import Settings
-from api.site import FOLDER
+from api.site import FOLDER, site
 from tests.api.conftest import Api, external, problem, running, train
 
 pytestmark = pytest.mark.anyio
@@ -93,3 +93,13 @@ async def test_the_board_is_in_the_queues_order_and_says_why_a_study_waits(api: 
     first = await api.get("/board", limit=1)
     rest = await api.get("/board", cursor=first["next_cursor"])
     assert [row["name"] for row in rest["items"]] == ["low", "over"]
+
+
+async def test_the_first_view_is_light_and_reads_the_rest_later() -> None:
+    shown = site()
+    early = re.findall(r'"modulepreload" href="([^"]+)"', shown.page.decode())
+    names = {name.split("/", 2)[2] for name in early}
+    assert {"main.js", "ui/chart.js", "vendor/uplot.js", "vendor/signals-core.js"} <= names
+    assert names.isdisjoint({"pages/trial.js", "study/trials.js", "vendor/echarts.js"})
+    sent = sum(len(shown.files[f"/{name}"].packed) for name in early)
+    assert sent < 100_000, "150 KB are for all of the first view, its data included"

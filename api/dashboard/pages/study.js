@@ -5,13 +5,12 @@ import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
 import { Actions, Extend } from "../ui/actions.js";
-import { Compare } from "../study/compare.js";
 import { Overview } from "../study/overview.js";
-import { Trials } from "../study/trials.js";
 import { StudyData } from "../study/data.js";
+import { later } from "../ui/later.js";
 
 /** @type {Record<string, {word: string, part: any}>} */
-const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: Trials }, compare: { word: "Compare", part: Compare } };
+const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: later(() => import("../study/trials.js"), "Trials") }, compare: { word: "Compare", part: later(() => import("../study/compare.js"), "Compare") } };
 
 /** @param {{id: string}} props */
 export function Study({ id }) {
