@@ -303,6 +303,7 @@ REPLIES: dict[str, Any] = {
         "since_best_trials": 1,
         "since_best_s": 12.5,
         "eta_s": [40.0, 90.0],
+        "crew": {"workers": 2, "slots": 4, "gpus": 2, "busy": 3, "here": 3},
     },
     "get_curves": {
         "total": 1,

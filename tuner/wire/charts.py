@@ -42,7 +42,8 @@ class Progress(Reply):
 
     `points` are ended trials with a value, of which `shown` of `total` are here; `best` counts
     those that trained to their end, `folk` the best rule of thumb. `eta_s` is the range of seconds
-    in which the budget is used up at the present pace, None where that can't be told.
+    in which the budget is used up at the present pace, None where that can't be told. `crew` says
+    who trains it.
     """
 
     total: int
