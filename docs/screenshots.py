@@ -14,7 +14,7 @@ import argparse
 import base64
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,7 @@ from tuner.cli.demo import document as example
 
 FOLDER = Path(__file__).parent / "images" / "dashboard"
 LOOKS = {"light": ("light", 1280, 800), "dark": ("dark", 1280, 800), "phone": ("light", 390, 844)}
+TRIALS = 200
 MID_STUDY = 30
 QUALITY = 60
 TALLEST = 1700
@@ -49,16 +50,21 @@ def service() -> Iterator[str]:
         client = parts.enter_context(Client(server.url, TOKEN))
         done = document("mnist-cnn", objective={"metric": "accuracy", "mode": "max"})
         search(client, client.submit(done), trials=40)
-        study = client.submit({**example(60), "name": LIVELY})
+        study = client.submit({**example(TRIALS), "name": LIVELY, "queue": {"priority": 10}})
         for number, waiting in enumerate(("tiny-lm", "adding-lstm", "charnet")):
-            queue = {"priority": 10 * number, "project": "text"}
+            queue = {"priority": -number, "project": "text"}
             client.submit(document(waiting, run={"task": "digits-mlp"}, queue=queue))
         for worker in WORKERS:
             command = worker_command(place, worker)
             parts.enter_context(started(worker, command, dict(server.env), place))
-        while sum(study.view.counts[k] for k in ("complete", "pruned")) < MID_STUDY:
+        while ended(study.refresh().view.counts) < MID_STUDY:
             time.sleep(0.2)
         yield server.url
+
+
+def ended(counts: Mapping[str, int]) -> int:
+    """Return how many trials have ended."""
+    return sum(n for name, n in counts.items() if name not in ("waiting", "running"))
 
 
 def main() -> None:
