@@ -62,7 +62,8 @@ def change(  # noqa: PLR0917
         return before
     after = replace(after, by=user, at=now)
     tx.put_remark(after)
-    data: dict[str, Any] = {"by": user, "text": after.text[:_SHOWN], "tags": list(after.tags)}
+    said = after.text or ", ".join(after.tags) or ("pinned" if after.pinned else "removed")
+    data: dict[str, Any] = {"by": user, "reason": said[:_SHOWN], "tags": list(after.tags)}
     if number is None:
         data["pinned"] = after.pinned
     kind = EventKind.REMARKED
