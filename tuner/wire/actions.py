@@ -23,7 +23,7 @@ class StopTrial(Request):
 class CutRate(Request):
     """POST /studies/{study}/trials/{number}/rate: multiply a running trial's rate from now on."""
 
-    factor: Annotated[float, Field(ge=0.01, le=0.99, strict=False)] = 0.5
+    factor: Annotated[float, Field(ge=0.01, le=0.99)] = 0.5
     why: Why = ""
 
 
