@@ -151,9 +151,9 @@ async def test_notes_tags_and_pins_are_kept_and_found(settings: Settings) -> Non
             422, "invalid-input", "PATCH", f"{TRIAL}/remark", json={"pinned": True}
         )
         assert "only studies" in said["detail"]
-        await api.refused(
-            422, "invalid-input", "PATCH", f"{TRIAL}/remark", json={"tags": ["x" * 41]}
-        )
+        for bad in ("x" * 41, "a,b", "", "a\n"):
+            body = {"tags": [bad]}
+            await api.refused(422, "invalid-input", "PATCH", f"{TRIAL}/remark", json=body)
     async with running(settings) as api:
         study = await api.get("/studies/loop")
         assert (study["remark"], study["pinned"]) == ("<b>look</b>", True)

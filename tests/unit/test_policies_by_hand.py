@@ -28,7 +28,9 @@ def train(
     owner: Study, state: Trial, values: Sequence[float], cuts: dict[int, float] | None = None
 ) -> tuple[Trial, list[float], list[Record]]:
     """Report values; a worker trains one step at the level before it hears of a cut."""
-    levels, records, level = [], [], state.lr_factor
+    levels: list[float] = []
+    records: list[Record] = []
+    level = state.lr_factor
     for value in values:
         step = state.last_step + 1
         report = Report(step, value, level)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tuner.text import Label
 from tuner.wire.base import Reply, Request
 
 Why = Annotated[str, Field(max_length=500)]
-Tag = Annotated[Label, Field(max_length=40)]
+
+
+def _no_comma(text: str) -> str:
+    if "," in text:
+        raise ValueError("',' is not allowed: lists of tags are written with it")
+    return text
+
+
+Tag = Annotated[Label, Field(max_length=40), AfterValidator(_no_comma)]
 
 
 class StopTrial(Request):

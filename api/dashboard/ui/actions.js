@@ -13,6 +13,11 @@ import { Enqueue, Respace } from "./space.js";
 const OVER = "the study is over: extend it, or clone it";
 const LOOK = "You look on: a submitter's token may steer this study.";
 
+/** Return the buttons as the reader's role has them.
+ * @param {Button[]} buttons
+ * @returns {Button[]} */
+const byRole = (buttons) => (maySubmit() ? buttons : buttons.map((b) => ({ ...b, may: false, why: LOOK })));
+
 /** @typedef {{study: any, path: string, done: () => Promise<void>}} OfStudy */
 /** @typedef {import("./dialog.js").Button} Button */
 
@@ -24,7 +29,6 @@ export function Actions({ study, path, done }) {
   const [asked, setAsked] = useState("");
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
-  if (!maySubmit()) return html`<span class="dim small">${LOOK}</span>`;
   const change = async (/** @type {string} */ wanted) => {
     await api(path, { method: "PATCH", body: { state: wanted }, headers: once() });
     await done();
@@ -35,7 +39,7 @@ export function Actions({ study, path, done }) {
     setBusy(false);
   };
   const close = () => setAsked("");
-  return html`<${Buttons} busy=${busy} buttons=${ofStudy(study, at, setAsked)} />
+  return html`<${Buttons} busy=${busy} buttons=${byRole(ofStudy(study, at, setAsked))} />
     ${error && html`<${Failure} error=${error} />`}
     ${asked in CONFIRM && html`<${Confirm} ...${{ study, path, done, close, change, name: asked }} />`}
     ${asked === "extend" && html`<${More} ...${{ study, path, done, close }} />`}
@@ -110,7 +114,7 @@ export function TrialActions({ study, trial, done }) {
     { word: "Stop the trial…", may: !ended, why: over, press: () => setAsked("stop") },
     { word: "Halve its rate…", may: trial.state === "running", why: ended ? over : "it waits: its rate can be cut while it runs", press: () => setAsked("halve") },
   ];
-  return html`${maySubmit() && html`<${Buttons} buttons=${buttons} />`}
+  return html`<${Buttons} buttons=${byRole(buttons)} />
     <${Remarks} of=${trial} path=${path} done=${done} />
     ${asked === "stop" && html`<${StopTrial} ...${{ trial, path, done, close }} />`}
     ${asked === "halve" && html`<${Halve} ...${{ trial, path, done, close }} />`}`;

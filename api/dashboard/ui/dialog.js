@@ -46,7 +46,8 @@ export function Buttons({ buttons, busy = false }) {
   /** @type {Map<string, string[]>} */
   const reasons = new Map();
   for (const b of buttons) if (!b.may) reasons.set(b.why, [...(reasons.get(b.why) ?? []), b.word.replace("…", "")]);
+  const all = reasons.size === 1 && buttons.every((b) => !b.may);
   return html`<div class="actions"><div class="row">${buttons.map((b) => html`<button key=${b.word} disabled=${!b.may || busy}
       title=${b.may ? (b.hint ?? "") : b.why} onClick=${b.press}>${b.word}</button>`)}</div>
-    ${[...reasons].map(([why, words]) => html`<p class="dim small" key=${why}>${words.join(", ")}: ${why}</p>`)}</div>`;
+    ${[...reasons].map(([why, words]) => html`<p class="dim small" key=${why}>${all ? "" : `${words.join(", ")}: `}${why}</p>`)}</div>`;
 }

@@ -21,7 +21,7 @@ export function Views() {
     await api(`views/${asked.id}`, { method: "DELETE" });
     await read();
   };
-  return html`<details class="menu views" onToggle=${(e) => e.currentTarget.open && read()}><summary class="button plain">Views</summary>
+  return html`<details class="menu views" onToggle=${(e) => e.currentTarget.open && read()} onKeyDown=${shut}><summary class="button plain">Views</summary>
     <div class="panel">
       ${error && html`<${Failure} error=${error} again=${read} />`}
       ${views && !views.length && html`<p class="dim small">No saved views yet.</p>`}
@@ -31,6 +31,14 @@ export function Views() {
     </div>
     ${asked && html`<${Dialog} title=${`Remove the view ${asked.name}?`} word="Remove the view" danger run=${remove} close=${() => setAsked(null)}>
       <p>It goes for everybody who sees ${session.value?.project ?? "it"}.</p><//>`}</details>`;
+}
+
+/** Close the menu at Escape; the focus goes back to its button.
+ * @param {any} event */
+function shut(event) {
+  if (event.key !== "Escape" || event.target.closest("dialog")) return;
+  event.currentTarget.open = false;
+  event.currentTarget.querySelector("summary").focus();
 }
 
 function Save({ done }) {
