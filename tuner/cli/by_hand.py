@@ -72,6 +72,8 @@ def note(
         print_json(remark)
     elif text is None:
         typer.echo(remark.text)
+    else:
+        session(ctx).say(f"{handle.name}: {'noted' if remark.text else 'the note is gone'}")
 
 
 def tag(
