@@ -33,12 +33,12 @@ async def page(services: Services, who: Identity, *, limit: int, cursor: str | N
     order: Order[Study] = Order(value=lambda s: ranks[s.study_id], ident=lambda s: s.study_id)
     items, more = cut(seen, order, ("board",), limit=limit, cursor=cursor)
     notes = _notes(services, studies, items, by_project)
-    found = [(s, memory.trials(s.study_id)) for s in items]
+    found = [(s, memory.trials(s.study_id), memory.remark(s.study_id)) for s in items]
 
     def rows() -> Board:
         made = [
-            row(s, trials, rank=ranks[s.study_id], note=notes[s.study_id], now=now)
-            for s, trials in found
+            row(s, trials, remark, rank=ranks[s.study_id], note=notes[s.study_id], now=now)
+            for s, trials, remark in found
         ]
         return Board(items=made, next_cursor=more)
 

@@ -10,6 +10,7 @@ from api import queue
 from api.charts.numbers import spread
 from api.charts.progress import eta, improvements, in_order, staircase
 from tuner.decision import Outcome
+from tuner.remark import Remark
 from tuner.study import Study
 from tuner.trial import Origin, StudyState, Trial, TrialState
 from tuner.wire.charts import BoardRow
@@ -50,7 +51,15 @@ def waits(study: Study, open_studies: Sequence[Study], running_by_project: Count
     return f"waits behind {', '.join(parts)}"
 
 
-def row(study: Study, trials: Sequence[Trial], *, rank: int, note: str, now: datetime) -> BoardRow:
+def row(
+    study: Study,
+    trials: Sequence[Trial],
+    remark: Remark,
+    *,
+    rank: int,
+    note: str,
+    now: datetime,
+) -> BoardRow:
     """Show one study; `rank` is its place on the board."""
     search = [t for t in trials if t.origin is not Origin.FINALIST]
     spark = staircase(spread(improvements(study, in_order(search)), MOST_STEPS))
@@ -76,4 +85,6 @@ def row(study: Study, trials: Sequence[Trial], *, rank: int, note: str, now: dat
         best=spark.value[-1] if spark.value else None,
         spark=spark,
         eta_s=eta(study, search, now),
+        tags=list(remark.tags),
+        pinned=remark.pinned,
     )
