@@ -39,6 +39,7 @@ MID_STUDY = 30
 QUALITY = 60
 TALLEST = 1700
 PATIENCE_MS = 15_000
+MISSING_MS = 4_000
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def take(browser: Browser, url: str, pages: Sequence[Shown], look: str, *, skip:
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{url}/{shown.target}")
         try:
-            page.wait_for_selector(shown.has, timeout=PATIENCE_MS)
+            page.wait_for_selector(shown.has, timeout=MISSING_MS if skip else PATIENCE_MS)
         except TooLate:
             if not skip:
                 raise SystemExit(f"the page {shown.name} is not there: {shown.has}") from None

@@ -1,5 +1,5 @@
 // The best value so far as a bold staircase over faint dots, against trials or steps.
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { html } from "../lib/html.js";
 import { themed } from "../lib/colors.js";
@@ -27,7 +27,9 @@ export function BestSoFar({ study, progress }) {
     const range = fit(points.value, [...best.value, ...(folk === null ? [] : [folk])], log && canLog);
     return { data, range };
   }, [progress, by, log && canLog]);
-  const make = useMemo(() => () => options(by, log && canLog, shape.range, study), [by, log && canLog, shape.range.low, shape.range.high]);
+  const range = useRef(shape.range);
+  range.current = shape.range;
+  const make = useMemo(() => () => options(by, log && canLog, range, study), [by, log && canLog]);
   const note = [progress.shown < progress.total ? `showing ${count(progress.shown)} of ${count(progress.total)} trials` : "", shape.range.off ? `${shape.range.off} off scale` : ""].filter(Boolean).join(" · ");
   const tools = html`<button class="plain small" aria-pressed=${by === "steps"} onClick=${() => set({ by: by === "steps" ? null : "steps" })}>by steps</button>
     <${LogButton} on=${log} can=${canLog} turn=${() => set({ ylog: log ? 0 : 1 })} />`;
@@ -40,7 +42,7 @@ function options(by, log, range, study) {
   const unseen = { paths: () => null, points: { show: false } };
   return {
     // Marks at the ends are whole, unless the reader zoomed in.
-    scales: { x: { time: false, range: (plot, low, high) => (low === plot.data[0][0] ? [0, high * 1.02] : [low, high]) }, y: { distr: log ? 3 : 1, range: [range.low, range.high] } },
+    scales: { x: { time: false, range: (plot, low, high) => (low === plot.data[0][0] ? [0, high * 1.02] : [low, high]) }, y: { distr: log ? 3 : 1, range: () => [range.current.low, range.current.high] } },
     axes: [axis(by === "n" ? "trials that ended" : "steps trained in all"), axis(study.spec.objective.metric, { size: 62 })],
     series: [
       {},

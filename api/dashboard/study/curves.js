@@ -1,5 +1,5 @@
 // All trials' curves: the best, the running and the chosen in front, and the rate under them.
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { html } from "../lib/html.js";
 import { colorOf, dashOf, themed } from "../lib/colors.js";
@@ -40,8 +40,10 @@ export function Curves({ study, curves }) {
     return [steps, ...columns.slice(1)];
   }, [shown]);
   const canLog = shown.low > 0;
-  const range = `${num(shown.range.low)},${num(shown.range.high)}`;
-  const make = useMemo(() => () => options(study, drawn, front, curves.band, log && canLog, shown.range), [names, log && canLog, range, Boolean(curves.band)]);
+  // What the plot reads when it draws: new data keep the plot.
+  const live = useRef({ drawn, range: shown.range });
+  live.current = { drawn, range: shown.range };
+  const make = useMemo(() => () => options(study, live, front, curves.band, log && canLog), [names, log && canLog, Boolean(curves.band)]);
   const makeRate = useMemo(() => () => rateOptions(drawn.filter((c) => front.has(c.number))), [names]);
   const note = [
     curves.shown < curves.total ? `${curves.shown} of ${count(curves.total)} trials as lines, all ended ones as a band` : `${count(curves.total)} trials`,
@@ -75,7 +77,8 @@ function values(drawn, band, front, log) {
   return { data: align([...quantiles, ...lines]), range: fit(all, must.filter((v) => Math.abs(v) < Infinity).slice(0, 40), log && low > 0), low };
 }
 
-function options(study, drawn, front, band, log, range) {
+function options(study, live, front, band, log) {
+  const { drawn } = live.current;
   const quiet = { stroke: "transparent", points: { show: false }, spanGaps: true, width: 0 };
   const series = [{}, ...(band ? QUANTILES.map(() => quiet) : [])];
   const first = series.length;
@@ -84,13 +87,17 @@ function options(study, drawn, front, band, log, range) {
     series.push({ stroke: ahead ? colorOf(c.number) : themed("ghost"), dash: ahead ? dashOf(c.number) : [], width: ahead ? 2 : 1, alpha: ahead ? 1 : 0.55, spanGaps: true, points: { show: c.step.length < 2 } });
   }
   return {
-    scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: [range.low, range.high] } },
+    scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: () => [live.current.range.low, live.current.range.high] } },
     axes: [axis("step"), axis(study.spec.objective.metric, { size: 62 })],
     series,
     bands: band ? [{ series: [4, 1], fill: themed("band") }, { series: [3, 2], fill: themed("band-inner") }] : [],
     cursor: { focus: { prox: 24 }, sync: { key: SYNC } },
     focus: { alpha: 0.35 },
-    hooks: { draw: [(plot) => drawMarks(plot, drawn, front)], setSeries: [(plot, index) => tip(plot, index, drawn[index - first])], setCursor: [(plot) => moveTip(plot, drawn, first)] },
+    hooks: {
+      draw: [(plot) => drawMarks(plot, live.current.drawn, front)],
+      setSeries: [(plot, index) => tip(plot, index, live.current.drawn[index - first])],
+      setCursor: [(plot) => moveTip(plot, live.current.drawn, first)],
+    },
   };
 }
 
