@@ -64,3 +64,10 @@ export function Extend({ study, path, done }) {
   return html`<form class="row" onSubmit=${submit}><label>Add <input name="trials" type="number" min="1" max="100000" value="20" required style="width:6em" /> trials</label>
     <button disabled=${study.state === "cancelled"} title=${study.state === "cancelled" ? "a cancelled study stays so: clone it" : ""}>Extend</button>${error && html`<${Failure} error=${error} />`}</form>`;
 }
+
+/** What the reader may do to one trial: stop it, halve its rate, note, tags. One line in the trial's page:
+ * `<${TrialActions} study=${of} trial=${trial} done=${again} />`.
+ * @param {{study: any, trial: any, done?: () => Promise<void>}} props */
+export function TrialActions({ study, trial, done }) {
+  return null;
+}
