@@ -17,15 +17,14 @@ const DRAG = 5;
 /** @type {[string, number][]} */
 export const SPANS = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800]];
 
-/** @param {{groups: import("./lanes.js").Group[], from: number, to: number, names: Record<string, string>, note: string}} props */
-export function Timeline({ groups, from, to, names, note }) {
+/** @param {{groups: import("./lanes.js").Group[], from: number, to: number, names: Record<string, string>, note: string, shown: number}} props `shown` seconds are in sight */
+export function Timeline({ groups, from, to, names, note, shown }) {
   const [asTable, setAsTable] = useState(false);
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const by = query.value.by === "study" ? "study" : "state";
   const fixed = Boolean(query.value.from);
-  const span = Number(query.value.span) || 3600;
   const tools = html`<span class="dim small">${note}</span>
-    ${SPANS.map(([word, s]) => html`<button class="plain small" aria-pressed=${!fixed && span === s} onClick=${() => set({ span: s, from: null, to: null })}>${word}</button>`)}
+    ${SPANS.map(([word, s]) => html`<button class="plain small" aria-pressed=${!fixed && Math.round(shown) === s} onClick=${() => set({ span: s, from: null, to: null })}>${word}</button>`)}
     <button class="plain small" aria-pressed=${by === "study"} onClick=${() => set({ by: by === "study" ? null : "study" })}>by study</button>
     <button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
     <button class="plain small" onClick=${() => save(canvas.current)}>PNG</button>`;

@@ -12,6 +12,7 @@ import { Timeline } from "../fleet/timeline.js";
 import { Workers } from "../fleet/workers.js";
 
 const HOUR = 3600;
+const SPANS = [60, 300, 900, HOUR];
 const MOST = 20_000;
 const LOOK_MS = 5_000;
 const MOVES = new Set(["leased", "ended", "lost", "released", "retried", "cancelled"]);
@@ -27,12 +28,12 @@ export function Fleet() {
   const fixed = Boolean(query.value.from && query.value.to);
   const span = Number(query.value.span) || HOUR;
   const to = fixed ? Number(query.value.to) : now.value / 1000;
-  const from = fixed ? Number(query.value.from) : to - span;
+  const from = fixed ? Number(query.value.from) : to - (query.value.span ? span : fitting(to, workers?.items, ran?.bars));
   const asked = fixed ? `${from} ${to}` : `last ${span}`;
   const read = async (/** @type {boolean} */ anew) => {
     try {
       const old = anew ? null : known.current;
-      const begin = fixed ? from : Date.now() / 1000 - span;
+      const begin = fixed ? Number(query.value.from) : Date.now() / 1000 - span;
       const since = old ? Math.max(begin, newest(old.bars) - 1) : begin;
       const until = fixed ? `&until=${encodeURIComponent(iso(to))}` : "";
       const [items, page] = await Promise.all([all("workers?limit=1000"), api(`attempts?limit=${MOST}&since=${encodeURIComponent(iso(since))}${until}`)]);
@@ -64,7 +65,18 @@ export function Fleet() {
     ${error && html`<${Failure} error=${error} again=${() => read(true)} />`}
     <${Strip} workers=${workers.items} total=${total} wide=${to - from} bad=${sum([...uses.values()])} />
     ${workers.items.length ? html`<${Workers} groups=${groups} uses=${uses} all=${total} read=${workers.read} done=${() => read(false)} />` : html`<div class="notice"><p>No worker is registered now. Start one on a node: <code>tuner worker</code></p></div>`}
-    <${Timeline} groups=${groups} from=${from} to=${to} names=${ran.names} note=${note} />`;
+    <${Timeline} groups=${groups} from=${from} to=${to} names=${ran.names} note=${note} shown=${to - from} />`;
+}
+
+/** Return how far back to look, unless the reader says so: an hour, or less in a fleet that is younger. Pure.
+ * @param {number} now
+ * @param {any[]} [workers]
+ * @param {any[]} [ran]
+ * @returns {number} seconds */
+export function fitting(now, workers = [], ran = []) {
+  const begins = [...workers.map((w) => Date.parse(w.registered_at) / 1000), ...ran.slice(0, 1).map((b) => b.start)];
+  const age = now - Math.min(now, ...begins);
+  return SPANS.find((s) => age < s) ?? HOUR;
 }
 
 function Strip({ workers, total, wide, bad }) {

@@ -13,6 +13,12 @@ import { cutoffs, decisions, rungsAhead } from "./story.js";
 const stepped = uPlot.paths.stepped?.({ align: -1 });
 const SYNC = "trial-curve";
 const DOTS = 60;
+const EDGE = 12; // marks at the curve's ends are drawn whole
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 1e6, 1e7, 1e8];
+
+/** Return the axis of steps: whole numbers only.
+ * @param {string} label */
+export const steps = (label = "step") => axis(label, { incrs: WHOLE, ...(label ? {} : { size: 24 }) });
 
 /** @typedef {{marks: ReturnType<typeof decisions>, rungs: ReturnType<typeof cutoffs>, ahead: number[], color: string, reports: any[]}} Shown */
 
@@ -26,7 +32,7 @@ export function Curve({ trial, of }) {
   };
   const metric = of.spec.objective.metric;
   const values = reports.map((r) => r.value);
-  const range = fit([...values, ...left.map((r) => r.value)], values);
+  const range = fit([...values, ...left.map((r) => r.value)], [...values, ...shown.current.rungs.map((r) => r.cutoff)]);
   const canLog = values.every((v) => v === null || v > 0);
   const log = query.value.tlog === "1" && canLog;
   const data = useMemo(() => align([{ x: reports.map((r) => r.step), y: values }, { x: left.map((r) => r.step), y: left.map((r) => r.value) }]), [trial]);
@@ -62,7 +68,7 @@ function Legend({ shown, metric, left, bad }) {
 function curveOptions(metric, range, few, shown) {
   return {
     scales: { x: { time: false }, y: range ? { range: [range.low, range.high] } : { distr: 3 } },
-    axes: [axis("step"), axis(metric, { size: 62 })],
+    axes: [steps(), axis(metric, { size: 62 })],
     series: [
       {},
       { stroke: shown.current.color, width: 2, points: { show: few } },
@@ -75,8 +81,8 @@ function curveOptions(metric, range, few, shown) {
 
 function rateOptions(shown) {
   return {
-    scales: { x: { time: false }, y: { distr: 3, log: 2 } },
-    axes: [axis("step"), axis("× start", { size: 62, values: (_, ticks) => ticks.map((t) => (t === null ? "" : factor(t))) })],
+    scales: { x: { time: false }, y: { distr: 3, log: 2, range: (_, low, high) => [Math.min(low, 0.5) * 0.9, Math.max(high, 1) * 1.1] } },
+    axes: [steps(), axis("× start", { size: 62, values: (_, ticks) => ticks.map((t) => (t === null ? "" : factor(t))) })],
     series: [{}, { stroke: shown.current.color, width: 2, paths: stepped, spanGaps: true, points: { show: shown.current.reports.length === 1 } }],
     cursor: { sync: { key: SYNC } },
   };
@@ -86,9 +92,10 @@ function clipped(plot, paint) {
   const pen = plot.ctx;
   pen.save();
   pen.beginPath();
-  pen.rect(plot.bbox.left, plot.bbox.top, plot.bbox.width, plot.bbox.height);
+  const ratio = devicePixelRatio || 1;
+  pen.rect(plot.bbox.left - EDGE * ratio, plot.bbox.top - EDGE * ratio, plot.bbox.width + 2 * EDGE * ratio, plot.bbox.height + EDGE * ratio);
   pen.clip();
-  paint(pen, devicePixelRatio || 1);
+  paint(pen, ratio);
   pen.restore();
 }
 

@@ -7,6 +7,7 @@ import { lineage } from "../lib/lineage.js";
 import { axis, Chart } from "../ui/chart.js";
 import { Panel } from "../ui/bits.js";
 import { align } from "../lib/series.js";
+import { steps } from "./curve.js";
 
 const HEALTHY = [3e-4, 3e-3];
 /** The updates' size beside the weights': about 1e-3 is healthy (Karpathy, "makemore" part 3). */
@@ -42,9 +43,9 @@ export function Diagnostics({ trial, of }) {
   const clip = typeof trial.params.clip_norm === "number" ? trial.params.clip_norm : null;
   return html`
     <div class="grid2">
-      ${shown.pairs.map((p) => html`<${Lines} key=${p.name} title=${`${p.name}: train and validation`} names=${[p.train, p.val]} gap ...${props} />`)}
-      ${shown.grad.map((n) => html`<${Lines} key=${n} title=${`Gradient norm: ${n}`} names=${[n]} log level=${clip} word="clipped above" ...${props} />`)}
-      ${shown.ratio.map((n) => html`<${Lines} key=${n} title=${`Update ratio: ${n}`} names=${[n]} log band=${HEALTHY} ...${props} />`)}
+      ${shown.pairs.map((p) => html`<${Lines} key=${p.name} title=${`Train, validation: ${p.name}`} names=${[p.train, p.val]} gap ...${props} />`)}
+      ${shown.grad.map((n) => html`<${Lines} key=${n} title="Gradient norm" names=${[n]} log level=${clip} word="clipped above" ...${props} />`)}
+      ${shown.ratio.map((n) => html`<${Lines} key=${n} title="Update ratio" names=${[n]} log band=${HEALTHY} ...${props} />`)}
     </div>
     ${!shown.grad.length && !shown.ratio.length && html`<${Panel} title="Diagnostics"><p class="dim">This training reported neither gradient norm nor update ratio. With them this page shows how healthy it was:</p>
       <pre>trial.report(step, loss, {"grad_norm": norm, "update_ratio": ratio})</pre><//>`}
@@ -57,12 +58,12 @@ function Lines({ title, names, trial, of, line, log = false, band = null, level 
   const few = data[0].length < 40;
   const make = useMemo(() => () => ({
     scales: { x: { time: false }, y: log && positive ? { distr: 3 } : {} },
-    axes: [axis("step"), axis("", { size: 62 })],
+    axes: [steps(height < 150 ? "" : "step"), axis("", { size: 62, label: undefined })],
     series: [{}, ...names.map((_, i) => ({ stroke: i ? themed("best") : gap ? themed("accent") : colorOf(trial.number), dash: i ? [6, 3] : [], width: 1.8, spanGaps: true, points: { show: few } }))],
     hooks: { drawAxes: [(plot) => drawBand(plot, band, level)] },
-  }), [trial.number, log && positive, few, level]);
+  }), [trial.number, log && positive, few, level, height]);
   const last = (i) => data[i + 1].findLast((v) => v !== undefined && v !== null);
-  const note = gap ? `gap now ${num(last(1) - last(0))}` : `last ${num(last(0))}`;
+  const note = gap ? `gap ${num(last(1) - last(0))}` : `${title === names[0] ? "" : `${names[0]}, `}last ${num(last(0))}`;
   const legend = [
     ...(gap ? names.map((n, i) => html`<span><i class="swatch" style=${{ background: `var(--${i ? "best" : "accent"})` }}></i>${n}${i ? " ┄" : ""}</span>`) : []),
     ...(band ? [html`<span><i class="swatch" style=${{ background: "var(--band-inner)", height: "9px" }}></i>healthy: about 1e-3</span>`] : []),

@@ -7,7 +7,7 @@ import { Failure, Panel } from "../ui/bits.js";
 
 const FIRST_BYTES = 32_768;
 const MORE = 4; // each time so many times as much
-const MOST_LINES = 5_000;
+const MOST_LINES = 3_000;
 const LOOK_MS = 1_500;
 const STAMP = 25;
 
@@ -92,12 +92,12 @@ function One({ path, attempt, running, pick }) {
   const tools = html`${pick}<span class="dim small">${note}</span>
     <label class="visually-hidden" for="log-search">Search the log</label><input id="log-search" class="small" type="search" placeholder="Search" value=${search} onInput=${(e) => setSearch(e.target.value)} />
     <button class="plain small" aria-pressed=${times} onClick=${() => setTimes(!times)}>Times</button>
-    ${running && html`<button class="plain small" aria-pressed=${follow} onClick=${() => setFollow(!follow)}>Follow</button>`}
+    ${(running || state?.ended === false) && html`<button class="plain small" aria-pressed=${follow} onClick=${() => setFollow(!follow)}>Follow</button>`}
     <a class="small" href=${`api/v1/${path}/log?attempt=${attempt}&times=true`} download=${`log-${attempt}.txt`}>Download</a>`;
   return html`<${Panel} title="Log" tools=${tools}>
     ${error && html`<${Failure} error=${error} />`}
     ${state && !state.whole && html`<button class="small" onClick=${() => { setFollow(false); setBytes(bytes * MORE); }}>Show earlier lines</button>`}
-    ${state && !total ? html`<p class="empty">${running ? "Nothing printed yet." : "It printed nothing, or its log is no longer kept."}</p>`
+    ${state && !total ? html`<p class="empty">${running || !state.ended ? "Nothing printed yet." : "It printed nothing, or its log is no longer kept."}</p>`
       : html`<div class="printed" ref=${box} tabindex="0" role="log" aria-label="What it printed" onScroll=${onScroll}>${shown.lines.map((l, i) => html`<${Line} key=${shown.found - shown.lines.length + i} line=${l} times=${times} search=${search.toLowerCase()} />`)}</div>`}<//>`;
 }
 

@@ -1,6 +1,6 @@
 // The trial's smaller parts: facts, parameters, events, findings.
 import { html } from "../lib/html.js";
-import { duration, factor, moment, num, ORIGINS, param } from "../lib/format.js";
+import { duration, factor, moment, num, ORIGINS, OUTCOMES, param } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { Copy, Fact, Panel } from "../ui/bits.js";
 import { MARKS, words } from "./story.js";
@@ -47,7 +47,7 @@ export function Events({ trial }) {
   const time = (at) => new Date(at).toLocaleTimeString(undefined, { hour12: false });
   return html`<${Panel} title="What happened, and why" tools=${html`<span class="dim small">newest first</span>`}><ol class="log" tabindex="0" aria-label="Events">${events.map((e) => html`<li key=${e.seq}>
     <time class="dim" datetime=${e.at} title=${moment(e.at)}>${time(e.at)}</time><span class="nowrap">${e.step === null ? "" : `step ${e.step}`}</span>
-    <p><span aria-hidden="true">${MARKS[e.kind] ?? "●"}</span> ${words(e)}</p></li>`)}</ol><//>`;
+    <p><span aria-hidden="true">${MARKS[e.kind] ?? OUTCOMES[e.data.outcome]?.mark ?? "●"}</span> ${words(e)}</p></li>`)}</ol><//>`;
 }
 
 export function Findings({ trial }) {
