@@ -51,7 +51,7 @@ export function lay(all, workers) {
   const ids = [...new Set([...known.keys(), ...of.keys()])];
   const rank = (id) => (known.has(id) ? 0 : id === OWN ? 2 : 1);
   const groups = ids.map((id) => ({ id, name: known.get(id)?.name ?? id, worker: known.get(id) ?? null, lanes: packed(of.get(id) ?? [], known.get(id)?.slots ?? 1) }));
-  return groups.sort((a, b) => rank(a.id) - rank(b.id) || a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1));
+  return groups.sort((a, b) => rank(a.id) - rank(b.id) || a.name.localeCompare(b.name, undefined, { numeric: true }) || (a.id < b.id ? -1 : 1));
 }
 
 /** @param {Bar[]} found by start

@@ -1,6 +1,7 @@
 // Who ran what when: lanes by worker and slot, to look at closely, and to go from to a trial.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
+import { colorOf } from "../lib/colors.js";
 import { duration, moment } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { go, href, query, set } from "../lib/route.js";
@@ -14,6 +15,7 @@ const NARROW = 640;
 const MOST_ROWS = 500;
 const SHORTEST = 5;
 const DRAG = 5;
+const MOST_NAMED = 12;
 /** @type {[string, number][]} */
 export const SPANS = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800]];
 
@@ -29,9 +31,11 @@ export function Timeline({ groups, from, to, names, note, shown }) {
     <button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
     <button class="plain small" onClick=${() => save(canvas.current)}>PNG</button>`;
   const used = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.how)))].sort();
+  const studies = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.study)))].sort((a, b) => b - a);
   return html`<${Panel} title="Who ran what when" tools=${tools}>
     ${asTable ? html`<${Rows} groups=${groups} names=${names} />` : html`<${Lanes} groups=${groups} from=${from} to=${to} names=${names} by=${by} keep=${(c) => (canvas.current = c)} />`}
     <div class="legend">${by === "state" && used.map((how) => html`<span><i class="swatch bar-swatch" style=${{ background: `var(--s-${how === "lost" ? "failed" : how === "released" ? "waiting" : how})` }}></i>${ending(how)}</span>`)}
+      ${by === "study" && studies.slice(0, MOST_NAMED).map((id) => html`<span><i class="swatch bar-swatch" style=${{ background: colorOf(id) }}></i><bdi>${names[id] ?? id}</bdi></span>`)}${by === "study" && studies.length > MOST_NAMED && html`<span>and ${studies.length - MOST_NAMED} more</span>`}
       <span>drag to look closer${fixed ? html`, <button class="plain small" onClick=${() => set({ from: null, to: null })}>back to now</button>` : ""}; click a bar for its trial; keys ← → + −</span></div><//>`;
 }
 

@@ -13,8 +13,8 @@ const MARKS = { working: "▶", idle: "○", draining: "❙❙", drained: "❙�
 /** @param {{groups: import("./lanes.js").Group[], uses: Map<string, import("./lanes.js").Use>, all: import("./lanes.js").Use, read: number, done: () => Promise<void>}} props */
 export function Workers({ groups, uses, all, read, done }) {
   const known = groups.filter((g) => g.worker);
-  return html`<${Panel} title="Workers" tools=${html`<span class="dim small">busy and failures in the time shown below</span>`}>
-    <div class="table workers" tabindex="0"><table><thead><tr><th scope="col">Worker</th><th scope="col">State</th><th scope="col">Heartbeat</th><th scope="col" class="num">Slots used</th>
+  return html`<${Panel} title="Workers" tools=${html`<span class="dim small">busy and failures in the time shown above</span>`}>
+    <div class="table workers" tabindex="0"><table><thead><tr><th scope="col">Worker</th><th scope="col">State</th><th scope="col">Heard</th><th scope="col" class="num">Slots</th>
       <th scope="col" class="hide-narrow">GPUs</th><th scope="col" class="hide-narrow">Labels</th><th scope="col" class="hide-narrow">Busy</th><th scope="col" class="num hide-narrow">Idle</th><th scope="col" class="num">Failures</th><th scope="col"></th></tr></thead>
     <tbody>${known.map((g) => html`<${Row} key=${g.id} group=${g} use=${uses.get(g.id)} all=${all} read=${read} done=${done} />`)}</tbody></table></div><//>`;
 }
@@ -27,7 +27,7 @@ function Row({ group, use, all, read, done }) {
   const bad = standsOut(use, all);
   const share = use.share === null ? null : Math.round(100 * use.share);
   return html`<tr class=${query.value.worker === worker.worker_id ? "chosen" : ""}>
-      <td class="nowrap"><button class="plain small" aria-expanded=${open} aria-label=${`Details of ${worker.name}`} onClick=${() => setOpen(!open)}>${open ? "▾" : "▸"}</button> <b>${worker.name}</b>${worker.host !== worker.name && html`<div class="dim small">${worker.host}</div>`}</td>
+      <td class="nowrap"><button class="plain small" aria-expanded=${open} aria-label=${`Details of ${worker.name}`} onClick=${() => setOpen(!open)}>${open ? "▾" : "▸"}</button> <b>${worker.name}</b>${worker.host !== worker.name && html` <span class="dim small hide-narrow">${worker.host}</span>`}</td>
       <td><span class=${`state s-${state}`}><i aria-hidden="true">${MARKS[word]}</i>${word}</span>${why && html`<div class="dim small wrap clamp">${why}</div>`}</td>
       <td class=${`nowrap ${worker.alive ? "" : "bad"}`} title=${worker.seen_at}>${silent < 2 ? "now" : `${duration(silent)} ago`}</td>
       <td class="num">${worker.alive ? worker.running.length : "–"} of ${worker.slots}</td>

@@ -64,8 +64,8 @@ export function Fleet() {
   return html`<div class="row"><h1>Fleet</h1></div>
     ${error && html`<${Failure} error=${error} again=${() => read(true)} />`}
     <${Strip} workers=${workers.items} total=${total} wide=${to - from} bad=${sum([...uses.values()])} />
-    ${workers.items.length ? html`<${Workers} groups=${groups} uses=${uses} all=${total} read=${workers.read} done=${() => read(false)} />` : html`<div class="notice"><p>No worker is registered now. Start one on a node: <code>tuner worker</code></p></div>`}
-    <${Timeline} groups=${groups} from=${from} to=${to} names=${ran.names} note=${note} shown=${to - from} />`;
+    <${Timeline} groups=${groups} from=${from} to=${to} names=${ran.names} note=${note} shown=${to - from} />
+    ${workers.items.length ? html`<${Workers} groups=${groups} uses=${uses} all=${total} read=${workers.read} done=${() => read(false)} />` : html`<div class="notice"><p>No worker is registered now. Start one on a node: <code>tuner worker</code></p></div>`}`;
 }
 
 /** Return how far back to look, unless the reader says so: an hour, or less in a fleet that is younger. Pure.

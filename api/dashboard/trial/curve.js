@@ -81,7 +81,7 @@ function curveOptions(metric, range, few, shown) {
 
 function rateOptions(shown) {
   return {
-    scales: { x: { time: false }, y: { distr: 3, log: 2, range: (_, low, high) => [Math.min(low, 0.5) * 0.9, Math.max(high, 1) * 1.1] } },
+    scales: { x: { time: false }, y: { distr: 3, log: 2, range: (_, low, high) => [2 ** Math.floor(Math.log2(Math.min(low ?? 1, 0.5))), 2 ** Math.ceil(Math.log2(Math.max(high ?? 1, 1)))] } },
     axes: [steps(), axis("× start", { size: 62, values: (_, ticks) => ticks.map((t) => (t === null ? "" : factor(t))) })],
     series: [{}, { stroke: shown.current.color, width: 2, paths: stepped, spanGaps: true, points: { show: shown.current.reports.length === 1 } }],
     cursor: { sync: { key: SYNC } },
@@ -122,8 +122,8 @@ function drawRungs(plot, shown) {
       pen.strokeStyle = themed(rung.promoted ? "s-complete" : "s-pruned");
       pen.lineWidth = 3 * ratio;
       pen.beginPath();
-      pen.moveTo(x - 13 * ratio, y);
-      pen.lineTo(x + 13 * ratio, y);
+      pen.moveTo(x - 18 * ratio, y);
+      pen.lineTo(x + 18 * ratio, y);
       pen.stroke();
     }
   });
