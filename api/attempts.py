@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from api.listing import refuse
 from api.services import Services
@@ -17,6 +17,7 @@ from tuner.wire.fleet import Attempts
 DAY = timedelta(days=1)
 _CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,10})-([0-9]{1,10})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 3000
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -36,12 +37,7 @@ async def page(
     Raises:
         InvalidInput: the span is empty or the cursor is none of this list's.
     """
-    now = services.clock()
-    until = span.until or now + DAY
-    since = span.since or min(until, now) - DAY
-    if since >= until:
-        message = "must be before `until`"
-        raise InvalidInput(f"query.since: {message}", [Fault(where="query.since", message=message)])
+    since, until = _bounds(span, services.clock())
     names = {
         s.study_id: s.name
         for s in services.ledger.memory.studies()
@@ -63,6 +59,25 @@ async def page(
         columns=_columns(shown),
         next_cursor=more,
     )
+
+
+def _bounds(span: Span, now: datetime) -> tuple[datetime, datetime]:
+    """Return where a span begins and ends. Raises InvalidInput."""
+    until = _in_reach("until", span.until) or now + DAY
+    since = _in_reach("since", span.since) or min(until, now) - DAY
+    if since >= until:
+        _refuse("since", "must be before `until`")
+    return since, until
+
+
+def _in_reach(name: str, at: datetime | None) -> datetime | None:
+    if at is not None and not _EPOCH.year < at.year < _LAST_YEAR:
+        _refuse(name, f"is not between {_EPOCH.year + 1} and {_LAST_YEAR - 1}")
+    return at
+
+
+def _refuse(name: str, message: str) -> NoReturn:
+    raise InvalidInput(f"query.{name}: {message}", [Fault(where=f"query.{name}", message=message)])
 
 
 def _columns(spans: Sequence[AttemptSpan]) -> dict[str, list[int | float | str | None]]:

@@ -112,6 +112,9 @@ async def test_pages_hold_each_attempt_once_though_many_began_together(tmp_path:
     [
         {"since": at(5), "until": at(5)},
         {"since": "2026-01-01T00:00:00"},
+        {"since": "0001-01-01T00:00:00+23:59"},
+        {"until": "9999-12-31T23:59:59-23:59"},
+        {"until": "0001-01-01T00:00:00Z"},
         {"cursor": "1-2"},
         {"cursor": f"9{'9' * 16}-{'9' * 10}-1"},
         {"limit": "20001"},

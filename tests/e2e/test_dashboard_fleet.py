@@ -21,7 +21,10 @@ def main(trial):
     print("\\u05e9\\u05dc\\u05d5\\u05dd \\u05e2\\u05d5\\u05dc\\u05dd 1")
     pathlib.Path("notes.json").write_text(json.dumps({"word": "<i>leaning</i>"}))
     pathlib.Path("table.csv").write_text('name,loss\\n"<b>a, b</b>",0.5\\n')
-    for name in ("notes.json", "table.csv"):
+    import base64
+    pathlib.Path("dot.png").write_bytes(base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="))
+    for name in ("dot.png", "notes.json", "table.csv"):
         trial.artifact(name)
     for step, value in enumerate((0.9, 0.9, 0.5), 1):
         trial.report(step, value, {"grad_norm": 1.0 / step, "update_ratio": 1e-3})
@@ -119,6 +122,11 @@ def test_a_fleet_is_watched_and_drained_and_its_trial_looked_at(
         expect(page.get_by_text("1 of 2 lines")).to_be_visible()
         expect(log.locator("mark").first).to_have_text("bold")
         artifacts = page.get_by_label("Artifacts")
+        artifacts.get_by_role("button", name="Show").first.click()
+        wait_until(
+            lambda: page.evaluate("document.querySelector('img.preview')?.naturalWidth"),
+            "a picture",
+        )
         artifacts.get_by_role("button", name="Show").first.click()
         expect(artifacts.locator("pre")).to_contain_text('"word": "<i>leaning</i>"')
         artifacts.get_by_role("button", name="Show").last.click()

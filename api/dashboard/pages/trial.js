@@ -56,5 +56,5 @@ function Shown({ trial, of, again, path }) {
     <${Shield}><${Diagnostics} trial=${trial} of=${of} /><//>
     <${Shield}><${Attempts} trial=${trial} path=${own} /><//>
     <${Shield}><${Log} path=${own} attempt=${trial.attempt} running=${trial.state === "running"} attempts=${attempts(trial.events).map((a) => a.attempt).reverse()} /><//>
-    <${Shield}><${Files} path=${own} moved=${`${trial.last_step} ${trial.state} ${trial.attempt}`} /><//>`;
+    <${Shield}><${Files} path=${own} running=${trial.state === "running"} moved=${`${trial.events.filter((e) => e.kind === "checkpoint").length} ${trial.state} ${trial.attempt}`} /><//>`;
 }

@@ -9,12 +9,15 @@ import { bytes } from "./story.js";
 
 const MOST_ROWS = 200;
 
-/** @param {{path: string, moved: string}} props `moved` changes when there may be other files */
-export function Files({ path, moved }) {
+const LOOK_MS = 10_000;
+
+/** @param {{path: string, moved: string, running: boolean}} props `moved` changes when there may be other files */
+export function Files({ path, moved, running }) {
+  const look = running ? Math.floor(now.value / LOOK_MS) : 0;
   const { found, error, again } = useRead(async (signal) => {
     const [artifacts, checkpoints] = await Promise.all([all(`${path}/artifacts?limit=1000`, signal), api(`${path}/checkpoints`, { signal })]);
     return { artifacts, checkpoints: checkpoints.items };
-  }, [path, moved]);
+  }, [path, moved, look]);
   const [open, setOpen] = useState("");
   if (!found) return error && html`<${Failure} error=${error} again=${again} />`;
   const { artifacts, checkpoints } = found;

@@ -98,7 +98,7 @@ function One({ path, attempt, running, pick }) {
     ${error && html`<${Failure} error=${error} />`}
     ${state && !state.whole && html`<button class="small" onClick=${() => { setFollow(false); setBytes(bytes * MORE); }}>Show earlier lines</button>`}
     ${state && !total ? html`<p class="empty">${running || !state.ended ? "Nothing printed yet." : "It printed nothing, or its log is no longer kept."}</p>`
-      : html`<div class="printed" ref=${box} tabindex="0" role="log" aria-label="What it printed" onScroll=${onScroll}>${shown.lines.map((l, i) => html`<${Line} key=${shown.found - shown.lines.length + i} line=${l} times=${times} search=${search.toLowerCase()} />`)}</div>`}<//>`;
+      : html`<div class="printed" ref=${box} tabindex="0" role="log" aria-live="off" aria-label="What it printed" onScroll=${onScroll}>${shown.lines.map((l, i) => html`<${Line} key=${shown.found - shown.lines.length + i} line=${l} times=${times} search=${search.toLowerCase()} />`)}</div>`}<//>`;
 }
 
 function Line({ line, times, search }) {
