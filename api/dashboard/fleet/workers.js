@@ -14,8 +14,8 @@ const MARKS = { working: "▶", idle: "○", draining: "❙❙", drained: "❙�
 export function Workers({ groups, uses, all, read, done }) {
   const known = groups.filter((g) => g.worker);
   return html`<${Panel} title="Workers" tools=${html`<span class="dim small">busy and failures in the time shown above</span>`}>
-    <div class="table workers" tabindex="0"><table><thead><tr><th scope="col">Worker</th><th scope="col">State</th><th scope="col">Heard</th><th scope="col" class="num">Slots</th>
-      <th scope="col" class="hide-narrow">GPUs</th><th scope="col" class="hide-narrow">Labels</th><th scope="col" class="hide-narrow">Busy</th><th scope="col" class="num hide-narrow">Idle</th><th scope="col" class="num">Failures</th><th scope="col"></th></tr></thead>
+    <div class="table workers" tabindex="0"><table><thead><tr><th scope="col">Worker</th><th scope="col">State</th><th scope="col">Heard</th><th scope="col" class="num hide-narrow">Slots</th>
+      <th scope="col" class="hide-narrow">GPUs</th><th scope="col" class="hide-narrow">Labels</th><th scope="col" class="hide-narrow">Busy</th><th scope="col" class="num hide-narrow">Idle</th><th scope="col" class="num">Failures</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
     <tbody>${known.map((g) => html`<${Row} key=${g.id} group=${g} use=${uses.get(g.id)} all=${all} read=${read} done=${done} />`)}</tbody></table></div><//>`;
 }
 
@@ -30,7 +30,7 @@ function Row({ group, use, all, read, done }) {
       <td class="nowrap"><button class="plain small" aria-expanded=${open} aria-label=${`Details of ${worker.name}`} onClick=${() => setOpen(!open)}>${open ? "▾" : "▸"}</button> <b>${worker.name}</b>${worker.host !== worker.name && html` <span class="dim small hide-narrow">${worker.host}</span>`}</td>
       <td><span class=${`state s-${state}`}><i aria-hidden="true">${MARKS[word]}</i>${word}</span>${why && html`<div class="dim small wrap clamp">${why}</div>`}</td>
       <td class=${`nowrap ${worker.alive ? "" : "bad"}`} title=${worker.seen_at}>${silent < 2 ? "now" : `${duration(silent)} ago`}</td>
-      <td class="num">${worker.alive ? worker.running.length : "–"} of ${worker.slots}</td>
+      <td class="num nowrap hide-narrow">${worker.alive ? worker.running.length : "–"} of ${worker.slots}</td>
       <td class="hide-narrow">${worker.gpus.length ? html`<span title=${worker.gpus.join(", ")}>${worker.gpus.length} × ${[...new Set(worker.gpus)].length === 1 ? worker.gpus[0] : "GPU"}</span>` : html`<span class="dim">none</span>`}</td>
       <td class="hide-narrow">${Object.entries(worker.labels).map(([k, v]) => html`<span class="tag">${k}=${v}</span> `)}</td>
       <td class="hide-narrow">${share === null ? "–" : html`<div class="bar" aria-hidden="true"><span style=${{ width: `${share}%`, background: "var(--s-running)" }}></span></div><span class="small">${share} %</span>`}</td>

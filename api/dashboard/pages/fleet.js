@@ -84,11 +84,12 @@ function Strip({ workers, total, wide, bad }) {
   const serving = alive.filter((w) => !w.trouble && !w.drained_by);
   const slots = alive.reduce((n, w) => n + w.slots, 0);
   const busy = alive.reduce((n, w) => n + w.running.length, 0);
+  const free = serving.reduce((n, w) => n + Math.max(0, w.slots - w.running.length), 0);
   const gpus = alive.reduce((n, w) => n + w.gpus.length, 0);
   const lost = workers.length - alive.length;
   return html`<dl class="facts">
     <${Fact} name="Workers" more=${[lost && `${lost} lost`, alive.length - serving.length && `${alive.length - serving.length} drained or out of service`].filter(Boolean).join(", ") || "all serve"}>${serving.length} of ${workers.length}<//>
-    <${Fact} name="Slots used" more=${`${slots - busy} free now`}>${busy} of ${slots}<//>
+    <${Fact} name="Slots used" more=${`${free} free now`}>${busy} of ${slots}<//>
     <${Fact} name="GPUs" more=${gpus ? "on workers that are alive" : "none: trials run on CPUs"}>${gpus}<//>
     <${Fact} name="Busy" more=${`of the slots' time in ${duration(wide)}`}>${total.share === null ? "–" : `${Math.round(100 * total.share)} %`}<//>
     <${Fact} name="Idle" more="of slots, added up">${duration(total.idle)}<//>

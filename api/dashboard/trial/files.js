@@ -25,11 +25,11 @@ export function Files({ path, moved, running }) {
   const sum = (files) => bytes(files.reduce((n, f) => n + f.size, 0));
   return html`<div class="grid2">
     <${Panel} title="Artifacts" tools=${artifacts.length > 0 && html`<span class="dim small">${artifacts.length} files, ${sum(artifacts)}</span>`}>
-      ${artifacts.length ? html`<div class="table tall" tabindex="0"><table><thead><tr><th scope="col">Name</th><th scope="col" class="num">Size</th><th scope="col" class="hide-narrow">Attempt</th><th scope="col"></th></tr></thead>
+      ${artifacts.length ? html`<div class="table tall" tabindex="0"><table><thead><tr><th scope="col">Name</th><th scope="col" class="num">Size</th><th scope="col" class="hide-narrow">Attempt</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
         <tbody>${artifacts.map((f) => html`<${Artifact} key=${f.name} file=${f} path=${path} open=${open === f.name} turn=${() => turn(f.name)} />`)}</tbody></table></div>`
       : html`<p class="dim">None. A training keeps a file with <code>trial.artifact("plot.png")</code>, a program with <code>tuner keep plot.png</code>.</p>`}<//>
     <${Panel} title="Checkpoints" tools=${checkpoints.length > 0 && html`<span class="dim small">${sum(checkpoints)}</span>`}>
-      ${checkpoints.length ? html`<div class="table"><table><thead><tr><th scope="col" class="num">Step</th><th scope="col">Attempt</th><th scope="col" class="num">Size</th><th scope="col">Kept as</th><th scope="col" class="hide-narrow">When</th><th scope="col"></th></tr></thead>
+      ${checkpoints.length ? html`<div class="table"><table><thead><tr><th scope="col" class="num">Step</th><th scope="col">Attempt</th><th scope="col" class="num">Size</th><th scope="col">Kept as</th><th scope="col" class="hide-narrow">When</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
         <tbody>${checkpoints.map((c) => html`<tr key=${`${c.attempt} ${c.step}`}><td class="num">${c.step}</td><td>${c.attempt || "inherited"}</td><td class="num">${bytes(c.size)}</td>
           <td>${[c.last && "last", c.best && "best"].filter(Boolean).join(", ")}</td><td class="hide-narrow" title=${moment(c.at)}>${ago(c.at, now.value)}</td>
           <td><a href=${`api/v1/${path}/checkpoints/${c.attempt}/${c.step}`} download>Download</a></td></tr>`)}</tbody></table></div>`
