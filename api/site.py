@@ -29,7 +29,7 @@ _MODULES = {
     "uplot": "vendor/uplot.js",
 }
 """What modules import by name, and the file it is."""
-_LATER = ("vendor/echarts.js", "analysis/")
+_LATER = ("vendor/echarts.js", "analysis/", "fleet/", "pages/fleet.js", "pages/trial.js", "trial/")
 """What the first view does without."""
 
 
