@@ -1,0 +1,49 @@
+// What the study was asked to do: in words, as its document, and how its space changed.
+import { html } from "../lib/html.js";
+import { all } from "../lib/api.js";
+import { moment } from "../lib/format.js";
+import { query, set } from "../lib/route.js";
+import { yaml } from "../lib/yaml.js";
+import { Copy, Failure, Panel, useRead } from "../ui/bits.js";
+import { changes, policy, pruner, range } from "./words.js";
+
+/** @param {{data: import("../study/data.js").StudyData}} props */
+export function Config({ data }) {
+  const study = data.study.value;
+  const { found, error, again } = useRead((abort) => all(`${data.path}/specs`, abort), [data.path, study.version]);
+  const asked = Number(query.value.version);
+  const version = found?.find((v) => v.version === asked) ?? null;
+  const widen = query.value.widen;
+  return html`${widen && html`<div class="notice" role="status"><p>To widen <b>${widen}</b>: write its new range into a document, and run <code>tuner change ${study.id} --space FILE</code>. Trials that have run keep their place.</p></div>`}
+    <${Words} spec=${study.spec} />
+    ${error && html`<${Failure} error=${error} again=${again} />`}
+    ${found && html`<${Versions} versions=${found} shown=${version?.version ?? found[found.length - 1]?.version} />`}
+    <${Document} name=${study.name} spec=${version?.spec ?? study.spec} version=${version?.version ?? null} />`;
+}
+
+function Words({ spec }) {
+  const space = Object.entries(spec.space ?? {});
+  const policies = spec.policies ?? [];
+  return html`<${Panel} title="In words"><dl class="words">
+    <dt>Objective</dt><dd>${spec.objective.metric}, ${spec.objective.mode === "min" ? "lower is better" : "higher is better"}</dd>
+    <dt>Parameters</dt><dd>${space.length ? html`<ul>${space.map(([name, r]) => html`<li><b>${name}</b>: ${range(r)}</li>`)}</ul>` : "the default space"}</dd>
+    <dt>Sampler</dt><dd>${spec.sampler?.name ?? "the default"}</dd>
+    <dt>Pruner</dt><dd>${pruner(spec.pruner, spec.budget?.steps)}</dd>
+    <dt>Policies</dt><dd>${policies.length ? html`<ul>${policies.map((p) => html`<li><b>${p.name}</b>: ${policy(p)}</li>`)}</ul>` : "none: rates stay as they start"}</dd>
+  </dl><//>`;
+}
+
+function Versions({ versions, shown }) {
+  if (versions.length < 2) return html`<${Panel} title="Versions of the space"><p class="dim said">The space is as it was submitted.</p><//>`;
+  const rows = versions.map((v, i) => ({ ...v, what: i ? changes(versions[i - 1].spec.space ?? {}, v.spec.space ?? {}) : ["as submitted"] })).reverse();
+  return html`<${Panel} title="Versions of the space"><div class="table" tabindex="0"><table>
+    <thead><tr><th scope="col">Version</th><th scope="col">Since</th><th scope="col">By</th><th scope="col">What changed</th><th scope="col"><span class="visually-hidden">Show</span></th></tr></thead>
+    <tbody>${rows.map((v) => html`<tr><td>${v.version}</td><td class="nowrap">${moment(v.at)}</td><td>${v.by}</td><td>${(v.what.length ? v.what : ["nothing in the space"]).map((w) => html`<div>${w}</div>`)}</td>
+      <td><button aria-pressed=${v.version === shown} aria-label=${`Show version ${v.version}`} onClick=${() => set({ version: v.version })}>Show</button></td></tr>`)}</tbody></table></div><//>`;
+}
+
+function Document({ name, spec, version }) {
+  const text = yaml(spec);
+  return html`<${Panel} title=${version === null ? "Document" : `Document, version ${version}`} tools=${html`<${Copy} text=${text} label="Copy as YAML" />`}>
+    <pre tabindex="0" aria-label=${`Document of ${name}`}>${text}</pre><//>`;
+}
