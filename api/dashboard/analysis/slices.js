@@ -14,7 +14,7 @@ const MOST_POINTS = 1500;
 export function Slices({ view }) {
   const shown = view.axes.filter((a) => a.key !== "value");
   const at = Object.entries(view.edges).filter(([name, e]) => e.at && shown.some((a) => a.name === name));
-  return html`${at.length > 0 && html`<${Panel} title="At the edge of the range"><ul class="edges">${at.map(([name, e]) => html`<li class="warn"><span aria-hidden="true">▲ </span><b>${name}</b>: ${e.words}. Better values may lie beyond.
+  return html`${at.length > 0 && html`<${Panel} title="At the edge of the range"><ul class="edges">${at.map(([name, e]) => html`<li class="warn"><span aria-hidden="true">▲ </span><b>${name}</b>: ${e.words}. Better values may lie beyond. ${" "}
       <a href=${href({ tab: "config", widen: name })}>Widen its range</a></li>`)}</ul><//>`}
     <div class="slices">${shown.map((a) => html`<${Slice} key=${a.key} view=${view} axis=${a} />`)}</div>`;
 }
@@ -47,7 +47,7 @@ function picture(view, axis, drawn, lost) {
   return {
     grid: { left: 8, right: 26, top: 22, bottom: 30, containLabel: true },
     xAxis: across(axis),
-    yAxis: axisOf("", { type: view.log ? "log" : "value", min, max }),
+    yAxis: axisOf("", { type: view.log ? "log" : "value", min, max, axisLabel: inner() }),
     tooltip: { formatter: (p) => (p.data?.row === undefined ? "" : `trial ${table.columns.number[p.data.row]}\n${axis.label}: ${axis.kind === "category" ? axis.values[p.data.row] : num(axis.values[p.data.row])}\n${view.study.spec.objective.metric}: ${num(table.columns.value[p.data.row])}`) },
     series: [
       dots(chosen ? drawn.filter((i) => !chosen.has(i)) : drawn, chosen ? themed("ghost") : themed("accent"), 5, chosen ? 0.35 : 0.5),
@@ -56,6 +56,11 @@ function picture(view, axis, drawn, lost) {
       { type: "scatter", symbol: "path://M0 0L4 4M4 0L0 4", symbolSize: 7, itemStyle: { color: "transparent", borderColor: themed("s-failed"), borderWidth: 1.5 }, data: lost.map((i) => ({ value: [x(i), min], row: i })) },
     ],
   };
+}
+
+/** Return labels of the round values only, not of the bounds. */
+function inner() {
+  return { color: themed("dim"), fontSize: 11, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: num };
 }
 
 /** Return a parameter's axis: its range on its own scale, or its values side by side.
