@@ -1,24 +1,43 @@
 // What the study was asked to do: in words, as its document, and how its space changed.
 import { html } from "../lib/html.js";
-import { all } from "../lib/api.js";
+import { Problem } from "../lib/api.js";
 import { moment } from "../lib/format.js";
 import { query, set } from "../lib/route.js";
-import { yaml } from "../lib/yaml.js";
+import { exact, yaml } from "../lib/yaml.js";
 import { Copy, Failure, Panel, useRead } from "../ui/bits.js";
 import { changes, policy, pruner, range } from "./words.js";
 
 /** @param {{data: import("../study/data.js").StudyData}} props */
 export function Config({ data }) {
   const study = data.study.value;
-  const { found, error, again } = useRead((abort) => all(`${data.path}/specs`, abort), [data.path, study.version]);
+  const { found, error, again } = useRead((abort) => versionsOf(data.path, abort), [data.path, study.version]);
   const asked = Number(query.value.version);
-  const version = found?.find((v) => v.version === asked) ?? null;
+  const newest = found?.[found.length - 1];
+  const version = found?.find((v) => v.version === asked) ?? newest;
   const widen = query.value.widen;
   return html`${widen && html`<div class="notice" role="status"><p>To widen <b>${widen}</b>: write its new range into a document, and run <code>tuner change ${study.id} --space FILE</code>. Trials that have run keep their place.</p></div>`}
     <${Words} spec=${study.spec} />
     ${error && html`<${Failure} error=${error} again=${again} />`}
-    ${found && html`<${Versions} versions=${found} shown=${version?.version ?? found[found.length - 1]?.version} />`}
-    <${Document} name=${study.name} spec=${version?.spec ?? study.spec} version=${version?.version ?? null} />`;
+    ${found && html`<${Versions} versions=${found} shown=${version?.version} />`}
+    ${version && html`<${Document} name=${study.name} spec=${version.written} version=${version === newest ? null : version.version} />`}`;
+}
+
+/** Return a study's documents, each also as it is written: `1.0` stays a float.
+ * @param {string} path
+ * @param {AbortSignal} abort
+ * @returns {Promise<any[]>} */
+async function versionsOf(path, abort) {
+  const found = [];
+  let cursor = "";
+  do {
+    const reply = await fetch(`api/v1/${path}/specs${cursor && `?cursor=${cursor}`}`, { signal: abort });
+    const text = await reply.text();
+    if (!reply.ok) throw new Problem(reply.status, "The server did not give the study's documents.");
+    const [page, written] = [JSON.parse(text), exact(text)];
+    found.push(...page.items.map((item, i) => ({ ...item, written: written.items[i].spec })));
+    cursor = page.next_cursor ?? "";
+  } while (cursor);
+  return found;
 }
 
 function Words({ spec }) {
