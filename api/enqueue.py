@@ -134,6 +134,7 @@ def _inherit(
         reports=reports,
         marks=tuple(m for m in source.marks if m.step <= checkpoint.step),
         lr_factor=next(later, source.lr_factor),
+        hand=tuple(c for c in source.hand if c.step < checkpoint.step),
     )
     for report in reports:
         tx.add_report(trial, INHERITED, report, {}, now)

@@ -41,6 +41,9 @@ async def list_trials(  # noqa: PLR0917
     origin: Annotated[
         Origin | None, Query(description="Only trials whose parameters came from there")
     ] = None,
+    tag: Annotated[
+        str | None, Query(description="Only trials with this tag", max_length=40)
+    ] = None,
     min_value: Bound = None,
     max_value: Bound = None,
     sort: Annotated[
@@ -49,7 +52,7 @@ async def list_trials(  # noqa: PLR0917
     ] = "number",
 ) -> TrialPage:
     memory = services.ledger.memory
-    wanted = trials.Wanted(state, outcome, origin, min_value, max_value, sort)
+    wanted = trials.Wanted(state, outcome, origin, min_value, max_value, sort, tag)
     return trials.page(memory, studies.find(memory, study), wanted, limit=limit, cursor=cursor)
 
 
@@ -77,6 +80,6 @@ async def enqueue_trial(
     def command(tx: Transaction) -> TrialView:
         trial = enqueue(tx, study, wish, kept, services.clock())
         actor.note(tx, services, "enqueue", tx.study(trial.study_id), number=trial.number)
-        return views.trial_view(trial)
+        return views.trial_view(trial, tx.remark(trial.study_id, trial.number))
 
     return await write(services, key(), command, status=201)

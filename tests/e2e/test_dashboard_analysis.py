@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import log_in, opened
 from tests.serving import TOKEN, ServerProcess
 from tuner import Client
+from tuner.spec.read import parse_yaml
 
 pytestmark = pytest.mark.browser
 STUDY = {
@@ -135,6 +134,6 @@ def test_the_document_is_yaml_that_says_the_same(server: ServerProcess, page: Pa
     text = page.get_by_label("Document of analysed").text_content()
     spec = server.call("GET", "/studies/analysed")["spec"]
     # A range from 0 to 1 would be of whole numbers, one from 0.0 to 1.0 is not.
-    written = yaml.safe_load(text or "")
+    written = parse_yaml(text or "")
     assert written == spec
     assert json.dumps(written["space"]) == json.dumps(spec["space"])

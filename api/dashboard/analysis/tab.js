@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
 import { count } from "../lib/format.js";
-import { edges, ranked } from "../lib/edges.js";
+import { edges, ranked } from "./edges.js";
 import { query, set } from "../lib/route.js";
 import { fit } from "../lib/series.js";
 import { Failure, useRead } from "../ui/bits.js";
@@ -17,7 +17,7 @@ import { Failures, Outcomes } from "./outcomes.js";
 import { Parallel } from "./parallel.js";
 import { Slices } from "./slices.js";
 
-/** @typedef {{study: any, table: any, axes: import("./brush.js").Axis[], rows: number[], best: number[], bare: number[], chosen: Set<number> | null, q: string, log: boolean, range: {low: number, high: number, off: number}, edges: Record<string, import("../lib/edges.js").Edge>, space: Record<string, any>}} View
+/** @typedef {{study: any, table: any, axes: import("./brush.js").Axis[], rows: number[], best: number[], bare: number[], chosen: Set<number> | null, q: string, log: boolean, range: {low: number, high: number, off: number}, edges: Record<string, import("./edges.js").Edge>, space: Record<string, any>}} View
  * `rows` have a value, `bare` ended without one, `best` trained to their end, the best first; `chosen` are the search's. */
 
 /** @param {{data: import("../study/data.js").StudyData}} props */
