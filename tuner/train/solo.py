@@ -1,32 +1,26 @@
-"""Train one trial.
+"""Train one network on rows with targets.
 
-Inside, from the outside in: `train`, the loop over epochs with reports and checkpoints;
-`run_epoch`, over its batches; `step`, one batch; `measure` and `evaluate`, what an epoch reports.
+Inside, from the outside in: `Solo`, what the loop over epochs holds; `run_epoch`, over an epoch's
+batches; `step`, one batch; `measure` and `evaluate`, what an epoch reports.
 In a step nothing is read back from the device and no branch looks at a tensor: what it measures
 stays there as a vector, and the end of the epoch reads all of them at once.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from tuner.handle import TrialHandle
-from tuner.train import device as devices
-from tuner.train import optim, streams
+from tuner.handle import Resume
+from tuner.train import state, streams, tasks
 from tuner.train.data import Data, Split
+from tuner.train.engine import Leave, Setting
 from tuner.train.models import keep
-from tuner.train.precision import LossScale, autocast
-from tuner.train.recipe import Options, Recipe
-from tuner.train.saver import Saver
-from tuner.train.tasks import Task
+from tuner.train.precision import autocast
 from tuner.train.training import Training
-from tuner.train.weights import clip
 
 MEASURED = (
     "train_loss",
@@ -39,52 +33,43 @@ MEASURED = (
 )
 
 
-def train(
-    trial: TrialHandle,
-    task: Task,
-    recipe: Recipe,
-    options: Options,
-    *,
-    metric: str,
-    folder: Path | None,
-) -> None:
-    """Train until the steps are done, the decision is to stop, or the trial is asked to leave.
+class Solo:
+    """The engine of a supervised task: one network, rows with targets, a loss a row."""
 
-    Raises:
-        InvalidInput: the device is not there, or the checkpoint is not of this training.
-    """
-    device = devices.choose(options.device)
-    with devices.arithmetic(device, deterministic=options.deterministic):
-        training = Training.start(task, recipe, trial.seed, device, options.precision)
-        if trial.resume is not None:
-            training.restore(trial.resume)
-        data = task.data().resident(device)
-        meter = devices.GpuMeter(device)
-        saver = Saver(training, trial, options.checkpoint_every, folder)
-        steps = task.info.steps if trial.steps is None else trial.steps
-        lr = recipe.lr * trial.lr_factor
-        while training.epoch < steps:
-            if not run_epoch(training, data.train, lr, lambda: trial.should_stop):
-                saver.hand_over()
-                return
-            metrics = measure(training, data, lr) | meter.read()
-            decision = trial.report(training.epoch, objective(metrics, metric), metrics)
-            lr = recipe.lr * decision.lr_factor
-            if decision.stop:
-                return
-            if trial.should_stop:
-                saver.hand_over()
-                return
-            saver.hand_over_if_due()
+    def __init__(self, setting: Setting) -> None:
+        task = tasks.get(setting.info.name)
+        self._training = Training.start(
+            task, setting.recipe, setting.seed, setting.device, setting.precision, setting.steps
+        )
+        self._data = task.data().resident(setting.device)
+        self._lr = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return self._training.epoch
+
+    def run_epoch(self, level: float, leave: Leave) -> bool:
+        """Train on each row once: see `Engine.run_epoch`."""
+        self._lr = self._training.recipe.lr * level
+        return run_epoch(self._training, self._data.train, self._lr, leave)
+
+    def measure(self) -> dict[str, float]:
+        """Close the epoch: see `Engine.measure`."""
+        return measure(self._training, self._data, self._lr)
+
+    def tree(self) -> state.Tree:
+        """Return the state as a checkpoint holds it."""
+        return self._training.tree()
+
+    def restore(self, resume: Resume) -> None:
+        """Go to where a checkpoint was written: see `Engine.restore`."""
+        self._training.restore(resume)
 
 
-def objective(metrics: Mapping[str, float], name: str) -> float:
-    """Return the reported value: the metric, or NaN if a loss is not finite.
-
-    An accuracy is a number also where all weights are NaN; such a training has diverged.
-    """
-    losses = (metrics["train_loss"], metrics["val_loss"])
-    return metrics[name] if all(map(math.isfinite, losses)) else math.nan
+def start(setting: Setting) -> Solo:
+    """Return a training before its first step."""
+    return Solo(setting)
 
 
 def run_epoch(training: Training, rows: Split, lr: float, leave: Callable[[], bool]) -> bool:
@@ -112,34 +97,11 @@ def step(training: Training, x: Tensor, y: Tensor, lr: float) -> Tensor:
 
     The gradient is that of the mean loss over the batch's rows.
     """
-    recipe, weights, scale = training.recipe, training.weights, training.scale
-    weights.gradient.zero_()
     with autocast(training.precision, training.device):
         predicted = training.model(x, training.dropout)
     losses = training.task.loss(predicted.float(), y)  # [rows]
-    mean = losses.mean()
-    (mean if scale is None else mean * scale.scale).backward()  # type: ignore[no-untyped-call]
-    if scale is not None:
-        weights.gradient.div_(scale.scale)
-    norm = clip(weights.gradient, recipe.clip_norm)
-    if scale is None:
-        delta = optim.change(recipe, training.optimizer, weights.value, weights.gradient, lr)
-    else:
-        delta = _change_if_finite(training, scale, norm, lr)
-    ratio = torch.linalg.vector_norm(delta) / torch.linalg.vector_norm(weights.value)
-    weights.value.add_(delta)
-    return torch.stack((losses.detach().sum(), norm, ratio))
-
-
-def _change_if_finite(training: Training, scale: LossScale, norm: Tensor, lr: float) -> Tensor:
-    finite = norm.isfinite()
-    optimizer, weights = training.optimizer, training.weights
-    before = {name: tensor.clone() for name, tensor in optimizer.items()}
-    delta = optim.change(training.recipe, optimizer, weights.value, weights.gradient, lr)
-    for name, tensor in optimizer.items():
-        tensor.copy_(torch.where(finite, tensor, before[name]))
-    scale.adjust(finite)
-    return torch.where(finite, delta, 0.0)
+    training.updater.backward(losses.mean())
+    return torch.cat((losses.detach().sum()[None], training.updater.step(lr)))
 
 
 def measure(training: Training, data: Data, lr: float) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -17,6 +17,7 @@ from tuner.train.init import initialise
 from tuner.train.precision import LossScale
 from tuner.train.recipe import Recipe
 from tuner.train.tasks import Task
+from tuner.train.update import Updater
 from tuner.train.weights import Flat
 
 RECORDED = 3  # numbers in a step's record
@@ -38,11 +39,10 @@ class Training:
     seed: int
     device: torch.device
     precision: str
+    steps: int
     model: nn.Module
-    weights: Flat
-    optimizer: optim.State
+    updater: Updater
     dropout: streams.Dropout
-    scale: LossScale | None
     epoch: int = 0
     records: list[Tensor] = field(default_factory=list)
     seconds: float = 0.0
@@ -50,30 +50,49 @@ class Training:
 
     @classmethod
     def start(
-        cls, task: Task, recipe: Recipe, seed: int, device: torch.device, precision: str
+        cls,
+        task: Task,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        precision: str,
+        steps: int | None = None,
     ) -> Self:
         """Return a training before its first step."""
         model = task.model()
         initialise(model, recipe.init, recipe.init_scale, streams.weights_generator(seed))
         model.to(device)
-        weights = Flat(model)
         return cls(
             task=task,
             recipe=recipe,
             seed=seed,
             device=device,
             precision=precision,
+            steps=task.info.steps if steps is None else steps,
             model=model,
-            weights=weights,
-            optimizer=optim.start(recipe, weights.value),
+            updater=Updater.start(model, recipe, precision),
             dropout=streams.Dropout(recipe.dropout, seed, device),
-            scale=LossScale(device) if precision == "fp16" else None,
         )
+
+    @property
+    def weights(self) -> Flat:
+        """The trained weights as one vector."""
+        return self.updater.weights
+
+    @property
+    def optimizer(self) -> optim.State:
+        """The update rule's state."""
+        return self.updater.optimizer
+
+    @property
+    def scale(self) -> LossScale | None:
+        """The loss scale of float16."""
+        return self.updater.scale
 
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two trainings the same."""
-        return {"task": self.task.info.name, "seed": self.seed, "recipe": asdict(self.recipe)}
+        return {"task": self.task.info.name, "seed": self.seed, "recipe": self.recipe.document()}
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""
@@ -83,12 +102,10 @@ class Training:
             "batch": len(self.records),
             "seconds": self.seconds + (time.monotonic() - self.since if self.records else 0.0),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer,
+            **self.updater.tree(),
         }
         if self.records:
             tree["records"] = torch.stack(self.records)
-        if self.scale is not None:
-            tree["scale"] = {"scale": self.scale.scale, "good": self.scale.good}
         return tree
 
     def restore(self, resume: Resume) -> None:
@@ -98,7 +115,7 @@ class Training:
             InvalidInput: the file can't be read, or is of another training or step.
         """
         tree = state.load(resume.path)
-        if tree.get("training") != self.identity or tree.get("epoch") != resume.step:
+        if not self._is_mine(tree.get("training")) or tree.get("epoch") != resume.step:
             raise InvalidInput(
                 f"the checkpoint {resume.path.name} is not of this training at step {resume.step}"
             )
@@ -109,23 +126,22 @@ class Training:
                 f"the checkpoint {resume.path.name} does not fit this training: {problem}"
             ) from problem
 
+    def _is_mine(self, saved: object) -> bool:
+        """Tell whether a checkpoint's training is this one; versions before knew fewer fields."""
+        if not isinstance(saved, Mapping) or not isinstance(saved.get("recipe"), Mapping):
+            return False
+        try:
+            recipe = Recipe.from_document(saved["recipe"]).document()
+        except (InvalidInput, TypeError):
+            return False
+        return {**saved, "recipe": recipe} == self.identity
+
     def _take(self, tree: state.Tree) -> None:
         self.model.load_state_dict(tree["model"])
-        _fill(self.optimizer, tree.get("optimizer", {}))
-        if self.scale is not None and "scale" in tree:
-            _fill({"scale": self.scale.scale, "good": self.scale.good}, tree["scale"])
+        self.updater.take(tree)
         records = tree.get("records", torch.empty(0, RECORDED))
         if records.shape != (tree["batch"], RECORDED):
             raise ValueError(f"{tree['batch']} batches with records of {list(records.shape)}")
         self.records = list(records.to(self.device).unbind())
         self.seconds = float(tree["seconds"])
         self.epoch = int(tree["epoch"])
-
-
-def _fill(target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
-    if target.keys() != source.keys():
-        raise ValueError(f"{sorted(source)} instead of {sorted(target)}")
-    for name, tensor in target.items():
-        if tensor.shape != source[name].shape:
-            raise ValueError(f"{name} has the shape {list(source[name].shape)}")
-        tensor.copy_(source[name])
