@@ -120,8 +120,8 @@ class NetworkFields(Document):
     """What follows each layer. `soft_threshold` learns its threshold."""
     norm: Searchable[NormName] | None = None
     """Normalisation of each layer's sums, or of its weights (spectral)."""
-    norm_groups: Searchable[Annotated[int, Field(ge=1, le=1024)]] | None = None
-    """Groups of group normalisation; they divide the width. 8 if absent."""
+    norm_groups: Searchable[Literal[1, 2, 4, 8]] | None = None
+    """Groups of group normalisation. 8 if absent."""
     skip: Searchable[bool] | None = None
     """Whether layers that keep their shape add their input to their output."""
     dropout: Searchable[Below1] | None = None

@@ -8,18 +8,26 @@ stays there as a vector, and the end of the epoch reads all of them at once.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from tuner.handle import Resume
-from tuner.train import state, streams, tasks
+from tuner.train import schedules, state, streams, tasks
+from tuner.train.adversary import train_on_both
 from tuner.train.data import Data, Split
 from tuner.train.engine import Leave, Setting
+from tuner.train.losses import flooded, taught
 from tuner.train.models import keep
 from tuner.train.precision import autocast
+from tuner.train.prepare import prepared
+from tuner.train.pretrain import pretrain
+from tuner.train.pseudo import Unlabelled, split_labels, sure_labels
+from tuner.train.reuse import cached, training_mode
 from tuner.train.training import Training
 
 MEASURED = (
@@ -37,12 +45,19 @@ class Solo:
     """The engine of a supervised task: one network, rows with targets, a loss a row."""
 
     def __init__(self, setting: Setting) -> None:
-        task = tasks.get(setting.info.name)
+        task, recipe = tasks.get(setting.info.name), setting.recipe
         self._training = Training.start(
-            task, setting.recipe, setting.seed, setting.device, setting.precision, setting.steps
-        )
-        self._data = task.data().resident(setting.device)
+            task, recipe, setting.seed, setting.device, setting.precision,
+            steps=setting.steps, sources=setting.sources, resumed=setting.resumed,
+        )  # fmt: skip
+        data, others = split_labels(prepared(task.data(), recipe), recipe.labelled)
+        self._data = data.resident(setting.device)
+        if others is not None and recipe.pseudo_labels is not None:
+            self._training.unlabelled = Unlabelled(
+                others.to(self._data.train.x.device), setting.seed
+            )
         self._lr = 0.0
+        self._cached = False
 
     @property
     def epoch(self) -> int:
@@ -52,7 +67,21 @@ class Solo:
     def run_epoch(self, level: float, leave: Leave) -> bool:
         """Train on each row once: see `Engine.run_epoch`."""
         self._lr = self._training.recipe.lr * level
+        if not self._begin(leave):
+            return False
         return run_epoch(self._training, self._data.train, self._lr, leave)
+
+    def _begin(self, leave: Leave) -> bool:
+        """Do what comes before the first batch; return False if `leave` said so before its end."""
+        training, recipe = self._training, self._training.recipe
+        if recipe.pretrain and training.epoch == 0 and not training.records:
+            model, rows = training.model, self._data.train
+            if not pretrain(model, rows, recipe, training.seed, training.device, leave):
+                return False
+        if recipe.cache_frozen and not self._cached:
+            self._data = cached(training.model, self._data, recipe.freeze, training.device)
+            self._cached = True
+        return True
 
     def measure(self) -> dict[str, float]:
         """Close the epoch: see `Engine.measure`."""
@@ -79,29 +108,83 @@ def run_epoch(training: Training, rows: Split, lr: float, leave: Callable[[], bo
         Whether the epoch is finished; False if `leave` said so before.
     """
     training.since = time.monotonic()
-    epoch, done = training.epoch, len(training.records)
+    recipe, epoch, done = training.recipe, training.epoch, len(training.records)
     order = streams.order(training.seed, epoch, len(rows))
-    batches = rows.batches(order, training.recipe.batch_size, training.device, first=done)
-    training.model.train()
+    batches = rows.batches(order, recipe.batch_size, training.device, first=done)
+    training_mode(training.model, recipe.freeze)
     for number, (x, y) in enumerate(batches, start=done):
         if leave():
             return False
         training.dropout.at(epoch, number)
-        training.records.append(step(training, x, y, lr))
+        training.augment.at(epoch, number)
+        others = training.unlabelled
+        more = None if others is None else others.batch(epoch, number, len(x)).to(training.device)
+        rate = lr * _factor(training, number, len(rows))
+        training.records.append(step(training, x, y, rate, more))
     training.epoch += 1
     return True
 
 
-def step(training: Training, x: Tensor, y: Tensor, lr: float) -> Tensor:
+def _factor(training: Training, batch: int, rows: int) -> float:
+    batches = math.ceil(rows / training.recipe.batch_size)
+    return schedules.factor(training.recipe, training.epoch + batch / batches, training.steps)
+
+
+def step(
+    training: Training, x: Tensor, y: Tensor, lr: float, unlabelled: Tensor | None = None
+) -> Tensor:
     """Train on one batch; return its record, [3].
 
     The gradient is that of the mean loss over the batch's rows.
     """
+    recipe, updater = training.recipe, training.updater
+    x = training.augment(x)
+
+    def backward(inputs: Tensor, share: float = 0.5) -> Tensor:
+        mean, losses = _loss(training, inputs, y)
+        updater.backward(mean if share == 1.0 else mean * share)
+        return losses
+
+    if recipe.adversary > 0:
+        losses = train_on_both(training.model, x, recipe.adversary, backward)
+    else:
+        losses = backward(x, 1.0)
+    if unlabelled is not None:
+        updater.backward(_pseudo_loss(training, unlabelled) * recipe.pseudo_weight)
+    record = torch.cat((losses.sum()[None], updater.step(lr)))
+    if training.average is not None:
+        training.average.update()
+    return record
+
+
+def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what is minimised, [], and the task's own loss of each row, [rows], detached."""
+    recipe, task, minimised = training.recipe, training.task, training.row_loss
     with autocast(training.precision, training.device):
-        predicted = training.model(x, training.dropout)
-    losses = training.task.loss(predicted.float(), y)  # [rows]
-    training.updater.backward(losses.mean())
-    return torch.cat((losses.detach().sum()[None], training.updater.step(lr)))
+        predicted = training.model(x, training.dropout, training.first)
+    predicted = predicted.float()
+    losses = minimised(predicted, y)  # [rows]
+    own = losses if minimised is task.loss else task.loss(predicted, y)
+    if training.teachers is not None:
+        with autocast(training.precision, training.device):
+            target = training.teachers(x)
+        apart = taught(predicted, target, recipe.temperature, classes=training.classes)
+        losses = torch.lerp(losses, apart, recipe.teacher_weight)
+    return flooded(losses.mean(), recipe.flooding), own.detach()
+
+
+def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
+    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, []."""
+    recipe = training.recipe
+    assert recipe.pseudo_labels is not None
+    training.model.eval()
+    with torch.no_grad(), autocast(training.precision, training.device):
+        logits = training.model(x, keep)
+    training_mode(training.model, recipe.freeze)
+    labels, sure = sure_labels(logits.float(), recipe.pseudo_labels)
+    with autocast(training.precision, training.device):
+        predicted = training.model(training.augment(x), training.dropout)
+    return (training.row_loss(predicted.float(), labels) * sure).mean()
 
 
 def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
@@ -119,7 +202,10 @@ def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
             evaluate(training, data.test),
         )
     ).tolist()
-    metrics = dict(zip(MEASURED, read, strict=True)) | {"lr": lr}
+    batches = len(training.records)
+    last = training.epoch - 1 + (batches - 1) / batches
+    rate = lr * schedules.factor(training.recipe, last, training.steps)
+    metrics = dict(zip(MEASURED, read, strict=True)) | {"lr": rate}
     metrics["epoch_seconds"] = training.seconds + time.monotonic() - training.since
     training.records, training.seconds = [], 0.0
     return metrics
@@ -131,10 +217,25 @@ def evaluate(training: Training, rows: Split, chunk: int = 8192) -> Tensor:
     training.model.eval()
     total = torch.zeros(2, device=training.device)
     everything = torch.arange(len(rows))
-    for x, y in rows.batches(everything, chunk, training.device):
-        with autocast(training.precision, training.device):
-            predicted = training.model(x, keep)
-        predicted = predicted.float()
-        right = training.task.accuracy(predicted, y).sum()
-        total += torch.stack((training.task.loss(predicted, y).sum(), right))
+    with nullcontext() if training.average is None else training.average.applied():
+        for number, (x, y) in enumerate(rows.batches(everything, chunk, training.device)):
+            predicted = _predict(training, x, number)
+            right = training.task.accuracy(predicted, y).sum()
+            total += torch.stack((training.task.loss(predicted, y).sum(), right))
     return total / len(rows)
+
+
+def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
+    """Return predictions, or the mean of those of a chunk's augmented copies and its own."""
+    found = []
+    for copy in range(training.recipe.test_augment + 1):
+        training.augment.at("test", chunk, copy)
+        seen = x if copy == 0 else training.augment(x)
+        with autocast(training.precision, training.device):
+            found.append(training.model(seen, keep, training.first).float())
+    if len(found) == 1:
+        return found[0]
+    stacked = torch.stack(found)
+    if not training.classes:
+        return stacked.mean(0)
+    return stacked.log_softmax(-1).logsumexp(0) - math.log(len(found))

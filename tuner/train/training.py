@@ -5,21 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train import optim, state, streams
-from tuner.train.init import initialise
+from tuner.train.augment import Augment
+from tuner.train.average import Average
+from tuner.train.init import initialise, rule_of
+from tuner.train.layers import Network
+from tuner.train.losses import PerRow, row_loss
+from tuner.train.models import Staged, renamed
 from tuner.train.precision import LossScale
+from tuner.train.pseudo import Unlabelled
 from tuner.train.recipe import Recipe
+from tuner.train.reuse import Teachers, begin_from, hold
 from tuner.train.tasks import Task
 from tuner.train.update import Updater
 from tuner.train.weights import Flat
 
+Sources = Mapping[str, tuple[Path, ...]]
+_NO_SOURCES: Sources = MappingProxyType({})
 RECORDED = 3  # numbers in a step's record
 
 
@@ -40,9 +51,13 @@ class Training:
     device: torch.device
     precision: str
     steps: int
-    model: nn.Module
+    model: Staged
     updater: Updater
     dropout: streams.Dropout
+    augment: Augment
+    average: Average | None = None
+    teachers: Teachers | None = None
+    unlabelled: Unlabelled | None = None
     epoch: int = 0
     records: list[Tensor] = field(default_factory=list)
     seconds: float = 0.0
@@ -56,12 +71,20 @@ class Training:
         seed: int,
         device: torch.device,
         precision: str,
+        *,
         steps: int | None = None,
+        sources: Sources = _NO_SOURCES,
+        resumed: bool = False,
     ) -> Self:
-        """Return a training before its first step."""
-        model = task.model()
-        initialise(model, recipe.init, recipe.init_scale, streams.weights_generator(seed))
+        """Return a training before its first step.
+
+        Raises:
+            InvalidInput: a checkpoint that the recipe names is not there or does not fit.
+        """
+        model = _network(task, recipe, seed, sources, resumed=resumed)
         model.to(device)
+        updater = Updater.start(model, recipe, precision)
+        teachers = _files(sources, "teacher") if recipe.teacher else ()
         return cls(
             task=task,
             recipe=recipe,
@@ -70,9 +93,27 @@ class Training:
             precision=precision,
             steps=task.info.steps if steps is None else steps,
             model=model,
-            updater=Updater.start(model, recipe, precision),
+            updater=updater,
             dropout=streams.Dropout(recipe.dropout, seed, device),
+            augment=Augment(recipe, seed, device),
+            average=Average(model, updater.weights, recipe.average) if recipe.average else None,
+            teachers=Teachers(teachers, task, device, recipe.temperature) if teachers else None,
         )
+
+    @property
+    def row_loss(self) -> PerRow:
+        """What is minimised for each row, labels alone considered."""
+        return row_loss(self.recipe, self.task.loss, classes=self.classes)
+
+    @property
+    def classes(self) -> bool:
+        """Whether classes are predicted."""
+        return self.task.info.targets == "classes"
+
+    @property
+    def first(self) -> int:
+        """The stage that the data enters: past the held ones where their outputs are cached."""
+        return self.recipe.freeze if self.recipe.cache_frozen else 0
 
     @property
     def weights(self) -> Flat:
@@ -104,6 +145,8 @@ class Training:
             "model": self.model.state_dict(),
             **self.updater.tree(),
         }
+        if self.average is not None:
+            tree["average"] = self.average.tree()
         if self.records:
             tree["records"] = torch.stack(self.records)
         return tree
@@ -137,7 +180,9 @@ class Training:
         return {**saved, "recipe": recipe} == self.identity
 
     def _take(self, tree: state.Tree) -> None:
-        self.model.load_state_dict(tree["model"])
+        self.model.load_state_dict(renamed(tree["model"]))
+        if self.average is not None:
+            self.average.take(tree["average"])
         self.updater.take(tree)
         records = tree.get("records", torch.empty(0, RECORDED))
         if records.shape != (tree["batch"], RECORDED):
@@ -145,3 +190,21 @@ class Training:
         self.records = list(records.to(self.device).unbind())
         self.seconds = float(tree["seconds"])
         self.epoch = int(tree["epoch"])
+
+
+def _network(task: Task, recipe: Recipe, seed: int, sources: Sources, *, resumed: bool) -> Staged:
+    model = task.model(Network.of(recipe))
+    rule = rule_of(recipe.init, recipe.activation, recurrent=task.info.network == "recurrent")
+    draw = streams.weights_generator(seed)
+    initialise(model, rule, recipe.init_scale, draw, forget_bias=recipe.forget_bias)
+    if recipe.start_from is not None and not resumed:
+        begin_from(model, _files(sources, "start_from")[0], recipe.fresh_layers)
+    hold(model, recipe.freeze)
+    return model
+
+
+def _files(sources: Sources, field: str) -> tuple[Path, ...]:
+    files = sources.get(field, ())
+    if not files:
+        raise InvalidInput(f"{field}: the checkpoint was not handed to this trial")
+    return files
