@@ -69,4 +69,5 @@ def _is_entry(value: object) -> bool:
 def _with_recipe(run: Any, recipe: Mapping[str, Any]) -> Any:
     if isinstance(run, BaseModel):
         run = run.model_dump(exclude_unset=True)
-    return {**run, "recipe": dict(recipe)}
+    rest = {key: value for key, value in run.items() if key != "recipe"}
+    return {**rest, "recipe": dict(recipe)} if recipe else rest

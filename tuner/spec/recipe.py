@@ -29,7 +29,15 @@ ScheduleName = Literal["constant", "linear", "exponential", "milestones", "cosin
 LossName = Literal["cross_entropy", "focal", "squared", "absolute", "huber"]
 PresetName = Literal["default"]
 
-TrialName = Annotated[str, Field(pattern=r"^[^\s/]{1,200}/(best|[0-9]{1,9})$", max_length=220)]
+
+def _trial_name(text: str) -> str:
+    study, _, number = text.rpartition("/")
+    if not study or not (number == "best" or (number.isascii() and number.isdigit())):
+        raise ValueError("name a trial as STUDY/NUMBER or STUDY/best")
+    return text
+
+
+TrialName = Annotated[str, Field(max_length=300), AfterValidator(_trial_name)]
 
 
 def _kind(value: Any) -> str:

@@ -56,7 +56,7 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"{(model.__doc__ or '').strip()}\n"
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
-    groups = [base for base in model.__bases__ if base in recipe.GROUPS.values()]
+    groups = [base for base in recipe.GROUPS.values() if base in model.__bases__]
     grouped = {name for base in groups for name in base.model_fields}
     for name, field in model.model_fields.items():
         if name in grouped:

@@ -19,7 +19,8 @@ def harder_rows(x: Tensor, gradient: Tensor, length: float) -> Tensor:
     """Return inputs moved by `length` along each row's own gradient; a gradient of 0 moves none."""
     flat = gradient.flatten(1)
     unit = (flat / (torch.linalg.vector_norm(flat, dim=1, keepdim=True) + _TINY)).view_as(x)
-    return x.detach() + length * unit
+    moved: Tensor = x.detach() + length * unit
+    return moved
 
 
 @contextmanager

@@ -18,7 +18,8 @@ class Average:
 
     As torch's `AveragedModel` with `get_ema_multi_avg_fn`, in one operation for all weights and
     without reading the device. The decay rises to its value over the first steps,
-    `min(decay, (1 + n) / (10 + n))` after `n` of them, so that the first weights are soon forgotten.
+    `min(decay, (1 + n) / (10 + n))` after `n` of them, so that the first weights are soon
+    forgotten.
     """
 
     def __init__(self, model: nn.Module, weights: Flat, decay: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,20 +10,41 @@ from tuner.errors import Fault, InvalidInput
 from tuner.train.catalog import TaskInfo
 from tuner.train.recipe import Recipe
 
-_IMAGES = frozenset({"flip", "crop", "shift", "rotate", "contrast", "brightness"})
-_CLASSES = frozenset({"label_smoothing", "focal_gamma", "pseudo_labels", "temperature"})
-_LAYERED = frozenset({"activation", "skip"})
-_LOSSES = MappingProxyType(
-    {"classes": ("cross_entropy", "focal"), "numbers": ("squared", "absolute", "huber")}
-)
-_NORMS = MappingProxyType(
+_IMAGES = ("flip", "crop", "shift", "rotate", "contrast", "brightness")
+AUGMENTATIONS = (*_IMAGES, "noise", "mix_noise")
+
+_WANTS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "dense": ("none", "batch", "group", "layer", "spectral"),
-        "convolutional": ("none", "batch", "group", "layer", "instance", "spectral"),
-        "recurrent": ("none", "layer"),
+        **dict.fromkeys(_IMAGES, ("inputs", ("images",))),
+        "mix_noise": ("inputs", ("sequences",)),
+        "label_smoothing": ("targets", ("classes",)),
+        "focal_gamma": ("targets", ("classes",)),
+        "pseudo_labels": ("targets", ("classes",)),
+        "temperature": ("targets", ("classes",)),
+        "activation": ("network", ("dense", "convolutional")),
+        "skip": ("network", ("dense", "convolutional")),
+        "forget_bias": ("network", ("recurrent",)),
     }
 )
-AUGMENTATIONS = (*sorted(_IMAGES), "noise", "mix_noise")
+"""Fields and what a task must be made of to use them."""
+
+_VALUES: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "loss": (
+            "targets",
+            {"classes": ("cross_entropy", "focal"), "numbers": ("squared", "absolute", "huber")},
+        ),
+        "norm": (
+            "network",
+            {
+                "dense": ("none", "batch", "group", "layer", "spectral"),
+                "convolutional": ("none", "batch", "group", "layer", "instance", "spectral"),
+                "recurrent": ("none", "layer"),
+            },
+        ),
+    }
+)
+"""Fields of which some values suit some tasks."""
 
 _NEEDS: Mapping[str, tuple[str, tuple[Any, ...]]] = MappingProxyType(
     {
@@ -51,7 +72,9 @@ _GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 _NOT_BOTH = (
     ("cache_frozen", AUGMENTATIONS, "cached outputs are those of the plain inputs"),
-    ("cache_frozen", ("adversary",), "an adversary changes the inputs"),
+    ("cache_frozen", ("teacher",), "teachers see the plain inputs"),
+    ("cache_frozen", ("pseudo_labels",), "rows without labels are not cached"),
+    ("freeze", ("adversary",), "an adversary changes the inputs of the held layers"),
     ("pretrain", ("start_from",), "both give the first weights"),
 )
 
@@ -60,21 +83,21 @@ def misfit(info: TaskInfo, name: str, value: Any) -> str | None:
     """Say why a task can't use a field with this value, None if it can."""
     if info.own is not None:
         return None if name in info.own else f"{info.name} has no use for it"
-    if name in _IMAGES and info.inputs != "images":
-        return f"is for images, and the inputs of {info.name} are {info.inputs}"
-    if name == "mix_noise" and info.inputs != "sequences":
-        return f"is for sequences, and the inputs of {info.name} are {info.inputs}"
-    if name in _CLASSES and info.targets != "classes":
-        return f"is for classes, and {info.name} predicts {info.targets}"
-    if name in _LAYERED and info.network == "recurrent":
-        return f"is for layers, and {info.name} is {info.network}"
-    if name == "forget_bias" and info.network != "recurrent":
-        return f"is for an LSTM, and {info.name} is {info.network}"
-    if name == "loss" and value not in _LOSSES[info.targets]:
-        return f"{info.name} predicts {info.targets}: give {' or '.join(_LOSSES[info.targets])}"
-    if name == "norm" and value not in _NORMS[info.network]:
-        return f"{info.name} is {info.network}: give {', '.join(_NORMS[info.network])}"
+    if name in _WANTS:
+        what, wanted = _WANTS[name]
+        found = getattr(info, what)
+        if found not in wanted:
+            return f"is for {' or '.join(wanted)} {what}; of {info.name} it is {found}"
+    if name in _VALUES:
+        what, suiting = _VALUES[name]
+        found = getattr(info, what)
+        if value not in suiting[found]:
+            return f"can't be {value!r} where the {what} is {found}: give {_or(suiting[found])}"
     return None
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def clashes(choices: Mapping[str, Collection[Any]]) -> Iterator[Fault]:

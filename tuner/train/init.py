@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from tuner.train.layers import settle_spectral
 
-
 SMALL_STD = 0.02
 _BY_ACTIVATION: Mapping[str, str] = {
     "relu": "he",

@@ -116,6 +116,9 @@ class Layer(nn.Module):
         return x + out if self._skip else out
 
 
+_SETTLING = 15
+
+
 def settle_spectral(model: nn.Module, generator: torch.Generator) -> None:
     """Bring the spectral norms' vectors in line with new weights, from a generator of the trial's.
 
@@ -128,9 +131,12 @@ def settle_spectral(model: nn.Module, generator: torch.Generator) -> None:
 
 
 def _settle(parametrized: nn.utils.parametrize.ParametrizationList, draw: torch.Generator) -> None:
-    matrix = parametrized.original.flatten(1)
+    weight = parametrized.original
+    assert isinstance(weight, Tensor)
     for part in parametrized:
-        for name in ("_u", "_v"):
-            vector = getattr(part, name)
-            vector.copy_(F.normalize(torch.randn(vector.shape, generator=draw), dim=0))
-        part._power_method(matrix, 15)
+        for name, vector in part.named_buffers():
+            drawn = torch.randn(vector.shape, generator=draw)
+            part.get_buffer(name).copy_(F.normalize(drawn, dim=0))
+        part.train()
+        for _ in range(_SETTLING):
+            part(weight)  # in training, a call is one step of the power iteration

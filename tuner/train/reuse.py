@@ -62,8 +62,8 @@ def begin_from(model: Staged, path: Path, fresh: int) -> None:
             layer.load_state_dict(source[number].state_dict())
         except (IndexError, RuntimeError) as problem:
             raise InvalidInput(
-                f"layer {number + 1} of {len(layers)} does not fit the checkpoint {path.name}: give "
-                "the network the same width, depth and norm, or more fresh_layers"
+                f"layer {number + 1} of {len(layers)} does not fit the checkpoint {path.name}: "
+                "give the network the same width, depth and norm, or more fresh_layers"
             ) from problem
 
 
@@ -94,7 +94,8 @@ def cached(model: Staged, data: Data, held: int, device: torch.device) -> Data:
 
     def of(split: Split) -> Split:
         parts = [
-            model.between(x.to(device), 0, held, keep).to(x.device) for x in split.x.split(_CHUNK)
+            model.between(x.to(device), 0, held, keep).to(x.device)
+            for x in torch.split(split.x, _CHUNK)
         ]
         return replace(split, x=torch.cat(parts))
 

@@ -74,10 +74,9 @@ class Solo:
     def _begin(self, leave: Leave) -> bool:
         """Do what comes before the first batch; return False if `leave` said so before its end."""
         training, recipe = self._training, self._training.recipe
-        if recipe.pretrain and training.epoch == 0 and not training.records:
-            model, rows = training.model, self._data.train
-            if not pretrain(model, rows, recipe, training.seed, training.device, leave):
-                return False
+        begins = training.epoch == 0 and not training.records
+        if recipe.pretrain and begins and not pretrain(training, self._data.train, leave):
+            return False
         if recipe.cache_frozen and not self._cached:
             self._data = cached(training.model, self._data, recipe.freeze, training.device)
             self._cached = True
@@ -184,7 +183,8 @@ def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
     labels, sure = sure_labels(logits.float(), recipe.pseudo_labels)
     with autocast(training.precision, training.device):
         predicted = training.model(training.augment(x), training.dropout)
-    return (training.row_loss(predicted.float(), labels) * sure).mean()
+    losses: Tensor = training.row_loss(predicted.float(), labels)
+    return (losses * sure).mean()
 
 
 def measure(training: Training, data: Data, lr: float) -> dict[str, float]:

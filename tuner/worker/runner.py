@@ -77,8 +77,10 @@ def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
 def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
     try:
         if start.kind == "task":
+            options = {k: v for k, v in start.options.items() if k != "recipe"}
+            recipe, work = start.options.get("recipe"), Path(start.work)
             returned = function(
-                handle, start.name, start.options, metric=start.metric, folder=Path(start.work)
+                handle, start.name, options, metric=start.metric, folder=work, recipe=recipe
             )
         else:
             returned = function(handle)
