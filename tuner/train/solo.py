@@ -159,9 +159,7 @@ def step(
 def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return what is minimised, [], and the task's own loss of each row, [rows], detached."""
     recipe, task, minimised = training.recipe, training.task, training.row_loss
-    with autocast(training.precision, training.device):
-        predicted = training.model(x, training.dropout, training.first)
-    predicted = predicted.float()
+    predicted = _forward(training, x, training.first)
     losses = minimised(predicted, y)  # [rows]
     own = losses if minimised is task.loss else task.loss(predicted, y)
     if training.teachers is not None:
@@ -170,6 +168,17 @@ def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         apart = taught(predicted, target, recipe.temperature, classes=training.classes)
         losses = torch.lerp(losses, apart, recipe.teacher_weight)
     return flooded(losses.mean(), recipe.flooding), own.detach()
+
+
+def _forward(training: Training, x: Tensor, first: int = 0) -> Tensor:
+    """Return predictions in training; held layers drop nothing and need no gradient."""
+    model, held = training.model, training.recipe.freeze
+    with autocast(training.precision, training.device):
+        if held > first:
+            with torch.no_grad():
+                x = model.between(x, first, held, keep)
+            first = held
+        return model(x, training.dropout, first).float()  # type: ignore[no-any-return]
 
 
 def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
@@ -181,9 +190,7 @@ def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
         logits = training.model(x, keep)
     training_mode(training.model, recipe.freeze)
     labels, sure = sure_labels(logits.float(), recipe.pseudo_labels)
-    with autocast(training.precision, training.device):
-        predicted = training.model(training.augment(x), training.dropout)
-    losses: Tensor = training.row_loss(predicted.float(), labels)
+    losses: Tensor = training.row_loss(_forward(training, training.augment(x)), labels)
     return (losses * sure).mean()
 
 
