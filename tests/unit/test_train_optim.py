@@ -38,7 +38,10 @@ def _recipe(**params: Any) -> Recipe:
             _recipe(optimizer="nesterov", weight_decay=0.1),
             lambda p: torch.optim.SGD(p, momentum=0.9, nesterov=True, weight_decay=0.1),
         ),
-        (_recipe(optimizer="adagrad", weight_decay=0.1), lambda p: torch.optim.Adagrad(p, weight_decay=0.1)),
+        (
+            _recipe(optimizer="adagrad", weight_decay=0.1),
+            lambda p: torch.optim.Adagrad(p, weight_decay=0.1),
+        ),
         (_recipe(optimizer="adadelta"), torch.optim.Adadelta),
         (
             _recipe(optimizer="adadelta", beta2=0.7, eps=1e-4, weight_decay=0.1),

@@ -87,7 +87,8 @@ def misfit(info: TaskInfo, name: str, value: Any) -> str | None:
         what, wanted = _WANTS[name]
         found = getattr(info, what)
         if found not in wanted:
-            return f"is for {' or '.join(wanted)} {what}; of {info.name} it is {found}"
+            be = "is" if what == "network" else "are"
+            return f"is for tasks whose {what} {be} {' or '.join(wanted)}; {info.name}: {found}"
     if name in _VALUES:
         what, suiting = _VALUES[name]
         found = getattr(info, what)

@@ -52,7 +52,9 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path: Path) -> None:
     with_average = trained(tmp_path / "a", recipe=recipe)
     without = trained(tmp_path / "b", recipe={"norm": "batch"})
     for one, other in zip(with_average.reports, without.reports, strict=True):
-        assert one.metrics["train_loss"] == other.metrics["train_loss"]  # training goes on as it did
+        assert (
+            one.metrics["train_loss"] == other.metrics["train_loss"]
+        )  # training goes on as it did
         assert one.metrics["val_loss"] != other.metrics["val_loss"]
     tree = saved(with_average)
     assert set(tree["average"]["mean"]) == {

@@ -100,7 +100,9 @@ def test_a_skip_adds_the_input() -> None:
 @pytest.mark.parametrize(("width", "depth"), [(None, None), (8, 1), (24, 4)])
 def test_networks_of_all_shapes(norm: str, width: int | None, depth: int | None) -> None:
     network = Network(width=width, depth=depth, norm=norm, skip=True, activation="elu")
-    nets: list[tuple[models.Staged, torch.Tensor]] = [(models.Cnn(network), torch.randn(3, 1, 8, 8))]
+    nets: list[tuple[models.Staged, torch.Tensor]] = [
+        (models.Cnn(network), torch.randn(3, 1, 8, 8))
+    ]
     if norm != "instance":
         nets.append((models.Mlp(network), torch.randn(3, 64)))
     for model, x in nets:

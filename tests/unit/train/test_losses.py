@@ -39,7 +39,9 @@ def test_smoothing_spreads_a_share_of_the_label() -> None:
 
 def test_focal_is_cross_entropy_times_a_power_of_the_error() -> None:
     right = LOGITS.softmax(1)[torch.arange(5), LABELS]
-    torch.testing.assert_close(_loss(loss="focal", focal_gamma=2.0), (1 - right) ** 2 * -right.log())
+    torch.testing.assert_close(
+        _loss(loss="focal", focal_gamma=2.0), (1 - right) ** 2 * -right.log()
+    )
     torch.testing.assert_close(_loss(loss="focal", focal_gamma=0.0), _loss())
 
 
