@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ budget: {trials: 6, steps: 3, parallel: 2}
 run:
   task: digits-cnn
   device: cpu
+  checkpoint_every: 0
   recipe:
     preset: default
     width: {min: 8, max: 16, step: 8}
@@ -65,3 +67,41 @@ def test_options_of_a_recipe_are_searched_and_fixed(server: ServerProcess, tmp_p
         searched |= {"gamma"} if one["params"]["schedule"] == "exponential" else set()
         assert set(one["params"]) == searched | {"init_scale", "clip_norm", "dropout"}
     assert view["best"]["value"] > 0.5  # five times better than guessing one of ten
+    _a_further_study_builds_on_the_best(server, tmp_path, view["best"])
+
+
+REUSE = """
+name: reuse
+objective: {metric: val_accuracy, mode: max}
+space: {lr: {values: [0.02, 0.05]}}
+sampler: {name: grid}
+pruner: {name: none}
+budget: {trials: 2, steps: 2, parallel: 1}
+run:
+  task: digits-cnn
+  device: cpu
+  recipe:
+    start_from: options/best
+    teacher: [options/best, options/0]
+    freeze: 2
+    depth: 3
+    width: WIDTH
+    norm: batch
+    activation: elu
+"""
+
+
+def _a_further_study_builds_on_the_best(server: ServerProcess, folder: Path, best: Any) -> None:
+    document = parse_yaml(REUSE.replace("WIDTH", str(best["params"]["width"])))
+    refused = {**document, "run": {"task": "digits-cnn", "recipe": {"teacher": "options/99"}}}
+    with pytest.raises(AssertionError, match="has no trial 99"):
+        server.call("POST", "/studies", refused)
+    study = server.call("POST", "/studies", document)["id"]
+    with WorkerProcess(folder, server.url, server.token, until_idle=0.5) as worker:
+        assert worker.wait() == 0, worker.log
+    view = server.call("GET", f"/studies/{study}")
+    named = f"options/{best['number']}"
+    recipe = view["spec"]["run"]["recipe"]
+    assert (recipe["start_from"], recipe["teacher"]) == (named, [named, "options/0"])
+    assert view["counts"]["complete"] == 2, worker.log
+    assert view["best"]["value"] > best["value"] - 0.1  # it goes on from there, not from scratch

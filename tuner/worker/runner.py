@@ -77,11 +77,13 @@ def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
 def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
     try:
         if start.kind == "task":
-            options = {k: v for k, v in start.options.items() if k != "recipe"}
-            recipe, work = start.options.get("recipe"), Path(start.work)
+            options = dict(start.options)
+            recipe, fetched = options.pop("recipe", None), options.pop("sources", {})
+            sources = {field: tuple(map(Path, paths)) for field, paths in fetched.items()}
             returned = function(
-                handle, start.name, options, metric=start.metric, folder=work, recipe=recipe
-            )
+                handle, start.name, options, metric=start.metric, folder=Path(start.work),
+                recipe=recipe, sources=sources,
+            )  # fmt: skip
         else:
             returned = function(handle)
     except ChannelClosed:

@@ -103,7 +103,7 @@ def test_reading_what_was_normalised_changes_nothing() -> None:
         ("adding-lstm", {"norm": "batch"}, {}, "run.recipe.norm", "give none or layer"),
         ("digits-mlp", {"norm": "instance"}, {}, "run.recipe.norm", "give none, batch"),
         ("adding-lstm", {"loss": "focal"}, {}, "run.recipe.loss", "squared, absolute or huber"),
-        ("adding-lstm", {"label_smoothing": 0.1}, {}, "run.recipe.label_smoothing", "targets are classes"),
+        ("adding-lstm", {"label_smoothing": 0.1}, {}, "run.recipe.label_smoothing", "are classes"),
         ("digits-cnn", {"forget_bias": 1.0}, {}, "run.recipe.forget_bias", "network is recurrent"),
         # what means nothing alone, or does not go together
         ("digits-mlp", {"focal_gamma": 1.0}, {}, "run.recipe.focal_gamma", "without loss: focal"),
