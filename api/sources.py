@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api import views
 from api.access import find_seen
-from api.artifacts import lease_of
+from api.fence import lease_of
 from api.services import Services
 from storage.memory import Reader
 from tuner.access import Identity

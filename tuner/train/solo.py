@@ -178,7 +178,8 @@ def _forward(training: Training, x: Tensor, first: int = 0) -> Tensor:
             with torch.no_grad():
                 x = model.between(x, first, held, keep)
             first = held
-        return model(x, training.dropout, first).float()  # type: ignore[no-any-return]
+        predicted: Tensor = model(x, training.dropout, first)
+    return predicted.float()
 
 
 def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
@@ -191,7 +192,8 @@ def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
     training_mode(training.model, recipe.freeze)
     labels, sure = sure_labels(logits.float(), recipe.pseudo_labels)
     losses: Tensor = training.row_loss(_forward(training, training.augment(x)), labels)
-    return (losses * sure).mean()
+    counted: Tensor = losses * sure
+    return counted.mean()
 
 
 def measure(training: Training, data: Data, lr: float) -> dict[str, float]:

@@ -100,7 +100,7 @@ def test_nothing_asked_returns_the_very_inputs() -> None:
 
 
 def test_draws_follow_from_seed_and_batch() -> None:
-    fields = {"flip": 0.5, "shift": 2.0, "rotate": 20.0, "crop": 0.2, "noise": 0.1}
+    fields: dict[str, Any] = {"flip": 0.5, "shift": 2.0, "rotate": 20.0, "crop": 0.2, "noise": 0.1}
     first = _augmented(IMAGES, 3, 1, **fields)
     assert torch.equal(first, _augmented(IMAGES, 3, 1, **fields))
     assert not torch.equal(first, _augmented(IMAGES, 3, 2, **fields))

@@ -16,7 +16,7 @@ from tuner.train.pretrain import pretrain
 from tuner.train.pseudo import Unlabelled, split_labels, sure_labels
 from tuner.train.reuse import Teachers, cached, load
 
-DEEP = {"depth": 3, "width": 16}
+DEEP: dict[str, Any] = {"depth": 3, "width": 16}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_linear_decoder_rebuilds_better_from_what_was_learned() -> None:
         found = torch.linalg.lstsq(code, rows.x, driver="gelsd").solution
         return float((code @ found - rows.x).square().mean())
 
-    options = {"width": 16, "lr": 0.02, "optimizer": "adam", "batch_size": 64}
+    options: dict[str, Any] = {"width": 16, "lr": 0.02, "optimizer": "adam", "batch_size": 64}
     raw, own = training(**options), training(**options, pretrain=10)
     assert pretrain(own, rows, lambda: False)
     assert error(own.model) < 0.8 * error(raw.model)
