@@ -247,4 +247,5 @@ def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
     stacked = torch.stack(found)
     if not training.classes:
         return stacked.mean(0)
-    return stacked.log_softmax(-1).logsumexp(0) - math.log(len(found))
+    summed: Tensor = stacked.log_softmax(-1).logsumexp(0)
+    return summed - math.log(len(found))
