@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from api import artifacts, missing, sources
+from api import artifacts, missing
 from api.access import needs
 from api.body import Json, chunks, media_type
 from api.deps import ServicesDep, WhoDep, Whole
@@ -115,7 +115,7 @@ async def register_checkpoint(
 @router.get(
     "/leases/{lease}/checkpoint",
     operation_id="get_checkpoint",
-    summary="Fetch the checkpoint to resume from, or one of another trial that the recipe names",
+    summary="Fetch the checkpoint to resume from",
     response_class=Response,
     responses=_FETCHED,
 )
@@ -127,15 +127,8 @@ async def get_checkpoint(
     direct: Annotated[
         bool, Query(description="Be sent to the store by a redirect, where it can sign")
     ] = False,
-    of: Annotated[
-        str | None,
-        Query(description="A trial that the study's recipe names, as it does", max_length=300),
-    ] = None,
 ) -> Response:
-    if of is None:
-        checkpoint = artifacts.resumable(services, lease, who)
-    else:
-        checkpoint = sources.source(services, lease, who, of)
+    checkpoint = artifacts.resumable(services, lease, who)
     away = await give.direct(services, checkpoint) if direct else None
     name = f"step-{checkpoint.step}{places.SUFFIX}"
     return away or await give.checkpoint_file(services, checkpoint, None, name)

@@ -174,30 +174,13 @@ class WorkerApi:
         """
         for direct in (True, False, False):
             try:
-                got, _ = await self._download(grant, path, direct)
+                got = await self._download(grant, path, direct)
             except ServerUnreachable as exc:
                 _LOG.warning("%s; the checkpoint comes through the server", exc.detail)
                 continue
             if got == checkpoint.sha256:
                 return
         raise InvalidInput(f"the checkpoint of step {checkpoint.step} came with a wrong hash")
-
-    async def fetch_source(self, grant: LeaseGrant, name: str, path: Path) -> None:
-        """Fetch the checkpoint of another trial, `STUDY/NUMBER`, that the study's recipe names.
-
-        Raises:
-            InvalidInput: what came is not what the server named, thrice.
-            NotFound: the trial or its file is gone.
-        """
-        for direct in (True, False, False):
-            try:
-                got, said = await self._download(grant, path, direct, of=name)
-            except ServerUnreachable as exc:
-                _LOG.warning("%s; the checkpoint comes through the server", exc.detail)
-                continue
-            if got == said:
-                return
-        raise InvalidInput(f"the checkpoint of {name} came with a wrong hash")
 
     async def reject(
         self, grant: LeaseGrant, checkpoint: CheckpointView, reason: str
@@ -249,32 +232,29 @@ class WorkerApi:
         _LOG.warning("%s; the file goes through the server", why)
         return None
 
-    async def _download(
-        self, grant: LeaseGrant, path: Path, direct: bool, of: str | None = None
-    ) -> tuple[str, str | None]:
-        """Return the hash of what came, and the one that the server named."""
+    async def _download(self, grant: LeaseGrant, path: Path, direct: bool) -> str:
         url = f"/leases/{grant.lease}/checkpoint"
-        params = ({"direct": "true"} if direct else {}) | ({} if of is None else {"of": of})
         tries = 0
         while True:
             tries += 1
             away = ""
             try:
-                async with self._http.stream("GET", url, params=params) as response:
-                    said = response.headers.get("X-Checkpoint-Sha256")
+                async with self._http.stream(
+                    "GET", url, params={"direct": "true"} if direct else None
+                ) as response:
                     if response.is_redirect:
                         away = response.headers["Location"]
                     else:
                         if not response.is_success:
                             await response.aread()
                         raise_for_problem(response)
-                        return await save(response, path), said
+                        return await save(response, path)
             except httpx.TransportError as exc:
                 await self._pause(_unreachable(exc), tries)
             except _AWAY as exc:
                 await self._pause(exc, tries)
             if away:
-                return await self._outside.get(away, path), said
+                return await self._outside.get(away, path)
 
     async def _post(
         self,
