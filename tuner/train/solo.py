@@ -57,6 +57,7 @@ class Solo:
                 others.to(self._data.train.x.device), setting.seed
             )
         self._lr = 0.0
+        self._resumed = setting.resumed
         self._cached = False
 
     @property
@@ -74,7 +75,7 @@ class Solo:
     def _begin(self, leave: Leave) -> bool:
         """Do what comes before the first batch; return False if `leave` said so before its end."""
         training, recipe = self._training, self._training.recipe
-        begins = training.epoch == 0 and not training.records
+        begins = not self._resumed and training.epoch == 0 and not training.records
         if recipe.pretrain and begins and not pretrain(training, self._data.train, leave):
             return False
         if recipe.cache_frozen and not self._cached:

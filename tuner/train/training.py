@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -158,6 +159,9 @@ class Training:
             InvalidInput: the file can't be read, or is of another training or step.
         """
         tree = state.load(resume.path)
+        if resume.inherited:
+            self._inherit(tree, resume)
+            return
         if not self._is_mine(tree.get("training")) or tree.get("epoch") != resume.step:
             raise InvalidInput(
                 f"the checkpoint {resume.path.name} is not of this training at step {resume.step}"
@@ -178,6 +182,29 @@ class Training:
         except (InvalidInput, TypeError):
             return False
         return {**saved, "recipe": recipe} == self.identity
+
+    def _inherit(self, tree: state.Tree, resume: Resume) -> None:
+        """Take another trial's weights, and its optimizer's memory if it has the same rule.
+
+        The epoch that the checkpoint was written in begins again, with this trial's own order.
+
+        Raises:
+            InvalidInput: it is of another task, or the weights do not fit.
+        """
+        of = tree.get("training")
+        if not isinstance(of, Mapping) or of.get("task") != self.task.info.name:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} is not of the task {self.task.info.name}"
+            )
+        try:
+            self.model.load_state_dict(renamed(tree["model"]))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} does not fit this network: {problem}"
+            ) from problem
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            self.updater.take(tree)
+        self.epoch = resume.step
 
     def _take(self, tree: state.Tree) -> None:
         self.model.load_state_dict(renamed(tree["model"]))

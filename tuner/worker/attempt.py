@@ -10,8 +10,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
+from tuner.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    StaleAttempt,
+    TrialEnded,
+    TunerError,
+)
 from tuner.problems import error_of
+from tuner.trial import INHERITED
 from tuner.wire import (
     DecisionView,
     FinishTrial,
@@ -158,7 +167,7 @@ class Attempt:
         try:
             program = await with_sources(tools.api, grant, self._program, self._work)
             start = tools.start(grant, program, self._work, resume)
-        except (NotAllowed, InvalidInput, NotFound) as exc:
+        except (NotAllowed, InvalidInput, NotFound, Conflict) as exc:
             child.devour()
             return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
         except (TunerError, OSError) as exc:
@@ -217,7 +226,7 @@ class Attempt:
             return None
         path = self._work / f"resume-{held.step}.ckpt"
         await self._tools.api.download(self.grant, held, path)
-        return ResumeFrom(step=held.step, path=str(path))
+        return ResumeFrom(step=held.step, path=str(path), inherited=held.attempt == INHERITED)
 
     async def _without_checkpoint(self, problem: TunerError) -> Ending:
         """Tell the server that what came can't be used; it says where the trial goes on."""

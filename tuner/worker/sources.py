@@ -16,8 +16,8 @@ async def with_sources(api: WorkerApi, grant: LeaseGrant, program: Program, work
     A trial that goes on from its own checkpoint needs no first weights.
 
     Raises:
-        InvalidInput: what came is not what the server named.
-        NotFound: the trial or its file is gone.
+        Conflict: a trial keeps no checkpoint any more.
+        NotFound: a trial or its file is gone.
     """
     recipe = program.options.get("recipe", {})
     fields = ["teacher"] if grant.resume is not None else ["teacher", "start_from"]
@@ -26,7 +26,8 @@ async def with_sources(api: WorkerApi, grant: LeaseGrant, program: Program, work
         named = recipe.get(field) or []
         for name in [named] if isinstance(named, str) else named:
             path = work / f"{field}-{len(fetched.get(field, []))}.ckpt"
-            await api.fetch_source(grant, name, path)
+            study, _, number = name.rpartition("/")
+            await api.source(grant, study, number, path)
             fetched.setdefault(field, []).append(str(path))
     if not fetched:
         return program
