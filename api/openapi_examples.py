@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import openapi_examples_of_files
+from api import openapi_examples_by_hand, openapi_examples_of_files
 from api.openapi_environment import CODE, MACHINE, PACKAGES
 
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
@@ -35,6 +35,7 @@ _NODE = {
 
 REQUESTS: dict[str, dict[str, Any]] = {
     **openapi_examples_of_files.REQUESTS,
+    **openapi_examples_by_hand.REQUESTS,
     "submit_study": _DOCUMENT,
     "adopt_study": {
         "document": {
@@ -241,6 +242,7 @@ _STAIRS = {"number": [3], "n": [2], "steps": [20], "value": [0.31]}
 
 REPLIES: dict[str, Any] = {
     **openapi_examples_of_files.REPLIES,
+    **openapi_examples_by_hand.REPLIES,
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
     "submit_study": _STUDY,
@@ -328,6 +330,8 @@ REPLIES: dict[str, Any] = {
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},
     "enqueue_trial": _WAITING,
+    "stop_trial": _TRIAL | {"outcome": "cancelled", "reason": "stopped by hand by ann"},
+    "cut_rate": _TRIAL | {"state": "running", "outcome": None, "value": None},
     "get_trial": _TRIAL
     | {
         "reports": [

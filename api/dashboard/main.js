@@ -14,6 +14,7 @@ import { Failure, Shield } from "./ui/bits.js";
 import { Studies } from "./pages/studies.js";
 import { Study } from "./pages/study.js";
 import { Trial } from "./pages/trial.js";
+import { Views } from "./ui/views.js";
 
 function App() {
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -39,7 +40,7 @@ function Top() {
   const link = (page, word) => html`<a href=${page === "studies" ? "./" : href({ page }, true)} aria-current=${at === page ? "page" : undefined}>${word}</a>`;
   return html`<header class="top">
     <a class="brand" href="./">tuner</a>
-    <nav aria-label="Pages">${link("studies", "Studies")}</nav>
+    <nav aria-label="Pages">${link("studies", "Studies")}</nav><${Views} />
     <span class="grow"></span>
     <${Fresh} />
     <button class="plain" onClick=${() => (helpOpen.value = true)} aria-label="Keys" title="Keys (?)">?</button>

@@ -9,6 +9,7 @@ import { listen } from "../lib/live.js";
 import { href } from "../lib/route.js";
 import { fit } from "../lib/series.js";
 import { calm, Copy, Failure, Fact, Outcome, Panel, useRead } from "../ui/bits.js";
+import { TrialActions } from "../ui/actions.js";
 import { axis, Chart } from "../ui/chart.js";
 
 const stepped = uPlot.paths.stepped?.({ align: -1 });
@@ -29,14 +30,14 @@ export function Trial({ study, number }) {
     if (name) document.title = `Trial ${number} of ${name} · tuner`;
   }, [name, number]);
   if (!found) return error ? html`<${Failure} error=${error} again=${again} />` : html`<p class="boot">Loading the trial…</p>`;
-  return html`<${Shown} ...${found} />`;
+  return html`<${Shown} ...${found} again=${again} />`;
 }
 
-function Shown({ trial, of }) {
+function Shown({ trial, of, again }) {
   const near = (n, word) => n >= 0 && html`<a href=${href({ study: of.id, trial: n }, true)}>${word}</a>`;
   return html`
     <div class="row"><h1><a href=${href({ study: of.id }, true)}>${of.name}</a> / trial ${trial.number}</h1><${Outcome} name=${trial.outcome ?? trial.state} />
-      <span class="grow"></span>${near(trial.number - 1, "← previous")} ${near(trial.number + 1, "next →")}</div>
+      <span class="grow"></span><${TrialActions} study=${of} trial=${trial} done=${again} />${near(trial.number - 1, "← previous")} ${near(trial.number + 1, "next →")}</div>
     ${trial.reason && html`<div class="notice"><pre>${trial.reason}</pre></div>`}
     <dl class="facts">
       <${Fact} name=${of.spec.objective.metric} more=${`${of.spec.objective.value} of its reports`}>${num(trial.value)}<//>
