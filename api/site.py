@@ -29,6 +29,7 @@ _MODULES = {
     "@preact/signals": "vendor/signals.js",
     "htm": "vendor/htm.js",
     "uplot": "vendor/uplot.js",
+    "echarts": "vendor/echarts.js",
 }
 """What modules import by name, and the file it is."""
 _FIRST = "main.js"

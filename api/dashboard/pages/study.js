@@ -11,7 +11,14 @@ import { StudyData } from "../study/data.js";
 import { later } from "../ui/later.js";
 
 /** @type {Record<string, {word: string, part: any}>} */
-const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: later(() => import("../study/trials.js"), "Trials") }, compare: { word: "Compare", part: later(() => import("../study/compare.js"), "Compare") } };
+const TABS = {
+  overview: { word: "Overview", part: Overview },
+  analysis: { word: "Analysis", part: later(() => import("../analysis/tab.js"), "Analysis") },
+  rungs: { word: "Rungs", part: later(() => import("../analysis/rungs.js"), "Rungs") },
+  trials: { word: "Trials", part: later(() => import("../study/trials.js"), "Trials") },
+  compare: { word: "Compare", part: later(() => import("../study/compare.js"), "Compare") },
+  config: { word: "Config", part: later(() => import("../analysis/config.js"), "Config") },
+};
 
 /** @param {{id: string}} props */
 export function Study({ id }) {
