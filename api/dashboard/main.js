@@ -17,7 +17,6 @@ import { Views } from "./ui/views.js";
 import { later } from "./ui/later.js";
 
 const Trial = later(() => import("./pages/trial.js"), "Trial");
-
 const Fleet = later(() => import("./pages/fleet.js"), "Fleet");
 
 function App() {
