@@ -27,9 +27,10 @@ _MODULES = {
     "@preact/signals": "vendor/signals.js",
     "htm": "vendor/htm.js",
     "uplot": "vendor/uplot.js",
+    "js-yaml": "vendor/js-yaml.js",
 }
 """What modules import by name, and the file it is."""
-_LATER = ("vendor/echarts.js", "analysis/")
+_LATER = ("vendor/echarts.js", "analysis/", "vendor/js-yaml.js", "submit/", "pages/submit.js")
 """What the first view does without."""
 
 

@@ -10,7 +10,7 @@ import { freshness } from "./lib/live.js";
 import { now } from "./lib/now.js";
 import { go, href, query, watchLinks } from "./lib/route.js";
 import { theme, turn } from "./lib/theme.js";
-import { Failure, Shield } from "./ui/bits.js";
+import { Failure, Later, Shield } from "./ui/bits.js";
 import { Studies } from "./pages/studies.js";
 import { Study } from "./pages/study.js";
 import { Trial } from "./pages/trial.js";
@@ -30,6 +30,7 @@ function Page() {
   const asked = query.value;
   if (asked.study && asked.trial) return html`<${Trial} key=${`${asked.study} ${asked.trial}`} study=${asked.study} number=${asked.trial} />`;
   if (asked.study) return html`<${Study} key=${asked.study} id=${asked.study} />`;
+  if (asked.page === "submit") return html`<${Later} key=${location.search} load=${() => import("./pages/submit.js").then((m) => m.Submit)} />`;
   return html`<${Studies} />`;
 }
 

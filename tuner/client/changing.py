@@ -78,7 +78,7 @@ class Changes:
         *,
         like: int | None = None,
         from_checkpoint: bool | tuple[int, int] = False,
-        source: Mapping[str, str | int] | None = None,
+        source: Mapping[str, object] | None = None,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 

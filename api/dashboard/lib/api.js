@@ -19,7 +19,8 @@ export class Problem extends Error {
 
 /** Send a request below `/api/v1/`; return what the reply holds.
  * @param {string} path
- * @param {{method?: string, body?: unknown, yaml?: string, headers?: Record<string, string>, signal?: AbortSignal, root?: boolean}} [options]
+ * @param {{method?: string, body?: unknown, yaml?: string, headers?: Record<string, string>, signal?: AbortSignal, root?: boolean,
+ *   raw?: boolean}} [options] `raw` gives the reply's text, in which 1.0 is not 1
  * @returns {Promise<any>}
  * @throws {Problem} */
 export async function api(path, options = {}) {
@@ -44,6 +45,7 @@ export async function api(path, options = {}) {
   if (reply.status === 401) logIn();
   const text = await reply.text();
   const isJson = /json/.test(reply.headers.get("content-type") ?? "");
+  if (options.raw && reply.ok) return text;
   const found = isJson && text ? JSON.parse(text) : text;
   if (!reply.ok) throw new Problem(reply.status, found?.detail || `The server answered ${reply.status}.`, found?.faults);
   return found;

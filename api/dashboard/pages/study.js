@@ -5,6 +5,7 @@ import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
 import { Actions, Extend } from "../ui/actions.js";
+import { CloneStudy } from "../ui/clone.js";
 import { Compare } from "../study/compare.js";
 import { Overview } from "../study/overview.js";
 import { Trials } from "../study/trials.js";
@@ -31,7 +32,7 @@ export function Study({ id }) {
   const tab = TABS[query.value.tab] ? query.value.tab : "overview";
   return html`
     <div class="row"><h1>${study.name}</h1><${State} study=${study} />
-      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span>
+      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span><${CloneStudy} study=${study} />
       <${Extend} study=${study} path=${data.path} done=${again} /><${Actions} study=${study} path=${data.path} done=${again} /></div>
     ${study.note && html`<div class="notice"><p>${study.note}</p></div>`}
     ${error && html`<${Failure} error=${error} again=${again} />`}

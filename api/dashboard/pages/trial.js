@@ -10,6 +10,7 @@ import { href } from "../lib/route.js";
 import { fit } from "../lib/series.js";
 import { calm, Copy, Failure, Fact, Outcome, Panel, useRead } from "../ui/bits.js";
 import { axis, Chart } from "../ui/chart.js";
+import { CloneTrial } from "../ui/clone.js";
 
 const stepped = uPlot.paths.stepped?.({ align: -1 });
 
@@ -36,7 +37,7 @@ function Shown({ trial, of }) {
   const near = (n, word) => n >= 0 && html`<a href=${href({ study: of.id, trial: n }, true)}>${word}</a>`;
   return html`
     <div class="row"><h1><a href=${href({ study: of.id }, true)}>${of.name}</a> / trial ${trial.number}</h1><${Outcome} name=${trial.outcome ?? trial.state} />
-      <span class="grow"></span>${near(trial.number - 1, "← previous")} ${near(trial.number + 1, "next →")}</div>
+      <span class="grow"></span><${CloneTrial} study=${of} trial=${trial} /> ${near(trial.number - 1, "← previous")} ${near(trial.number + 1, "next →")}</div>
     ${trial.reason && html`<div class="notice"><pre>${trial.reason}</pre></div>`}
     <dl class="facts">
       <${Fact} name=${of.spec.objective.metric} more=${`${of.spec.objective.value} of its reports`}>${num(trial.value)}<//>
