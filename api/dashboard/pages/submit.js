@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api, maySubmit, session } from "../lib/api.js";
+import { listen } from "../lib/live.js";
 import { go, href, query } from "../lib/route.js";
 import { Failure, Panel, useRead } from "../ui/bits.js";
 import { freeName, onePoint, reopened } from "../submit/clone.js";
@@ -19,7 +20,10 @@ import { hasComments, specIn, write } from "../submit/yaml.js";
 /** @typedef {{text: string | null, said: string, from: {study: any, trial: any, from: From} | null}} Begin */
 
 export function Submit() {
-  useEffect(() => void (document.title = "Submit a study · tuner"), []);
+  useEffect(() => {
+    document.title = "Submit a study · tuner";
+    return listen("events", () => {}, async () => {});
+  }, []);
   if (!maySubmit()) return html`<h1>Submit a study</h1><div class="notice"><p>You look on: this token's role is ${session.value?.role}, and a study is submitted with a
     submitter's or an admin's. Ask who runs this server for one, then log out and in with it.</p></div>`;
   return html`<${Ready} />`;

@@ -17,7 +17,7 @@ export function reopened(spec) {
 /** Leave out what is null or holds nothing.
  * @param {any} value
  * @returns {any} */
-function tidy(value) {
+export function tidy(value) {
   if (!value || typeof value !== "object" || Array.isArray(value)) return value;
   const kept = Object.entries(value).map(([k, v]) => [k, tidy(v)]);
   return Object.fromEntries(kept.filter(([k, v]) => v !== null && v !== undefined && !(isEmpty(v) && k !== "policies") && !(k === "log" && v === false)));

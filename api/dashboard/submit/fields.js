@@ -62,7 +62,7 @@ export function Field({ form, path, schema, word }) {
   const common = { id, disabled: form.off, "aria-describedby": `${id}-help ${id}-fault`, "aria-invalid": faults.length ? "true" : undefined };
   return html`<div class="field" data-path=${path.join(".")}><label for=${id}>${label}</label>
     ${control(found, held, take, common)}
-    <small class="dim" id=${`${id}-help`}>${found.help}</small><${Faults} id=${`${id}-fault`} faults=${faults} /></div>`;
+    <small class="dim" id=${`${id}-help`}>${coded(found.help)}</small><${Faults} id=${`${id}-fault`} faults=${faults} /></div>`;
 }
 
 function control(found, held, take, common) {
@@ -80,6 +80,12 @@ function control(found, held, take, common) {
   const read = found.kind === "text" ? (text) => text || undefined : value;
   return html`<${Typed} ...${common} shown=${words(held)} take=${(text) => take(read(text))} placeholder=${hint}
     inputmode=${found.kind === "number" ? "decimal" : undefined} />`;
+}
+
+/** Show what stands in backticks as code.
+ * @param {string} text */
+export function coded(text) {
+  return text.split("`").map((part, i) => (i % 2 ? html`<code>${part}</code>` : part));
 }
 
 /** Several fields side by side.
@@ -111,7 +117,7 @@ export function Kind({ form, path, schema, word, none, remove }) {
     <select id=${id} disabled=${form.off} aria-describedby=${`${id}-help`} value=${known ? held : ""}
       onChange=${(e) => form.change(put(form.doc, path, e.target.value ? { [tag]: e.target.value } : undefined))}>
       ${none && html`<option value="">${none}</option>`}${Object.keys(options).map((name) => html`<option value=${name}>${name}</option>`)}</select>
-    <small class="dim" id=${`${id}-help`}>${fields?.help || help}</small><${Faults} faults=${faults} /></div>
+    <small class="dim" id=${`${id}-help`}>${coded(fields?.help || help)}</small><${Faults} faults=${faults} /></div>
     ${keys.length > 0 && html`<${Rest} word=${`How ${held} works`} form=${form} path=${path} keys=${keys}><${Group} form=${form} path=${path} fields=${fields?.fields} but=${[tag]} /><//>`}
     ${remove && html`<button type="button" class="small" onClick=${remove} disabled=${form.off}>Remove</button>`}</div>`;
 }

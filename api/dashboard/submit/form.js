@@ -1,6 +1,6 @@
 // The sections of a study's document, the common things in front.
 import { html } from "../lib/html.js";
-import { Faults, faultsAt, Field, Group, Kind, Rest } from "./fields.js";
+import { coded, Faults, faultsAt, Field, Group, Kind, Rest } from "./fields.js";
 import { Run } from "./run.js";
 import { plain, put, shape } from "./schema.js";
 import { Space } from "./space.js";
@@ -51,7 +51,7 @@ function Policies({ form, schema }) {
   };
   const faults = html`<${Faults} faults=${faultsAt(form, ["policies"])} />`;
   if (!Array.isArray(policies))
-    return html`<p class="small">${schema.description}</p>${faults}<div class="row"><button type="button" disabled=${form.off} onClick=${() => set([{ name: names[0] }])}>Choose them</button>
+    return html`<p class="small">${coded(schema.description)}</p>${faults}<div class="row"><button type="button" disabled=${form.off} onClick=${() => set([{ name: names[0] }])}>Choose them</button>
       <button type="button" disabled=${form.off} onClick=${() => set([])}>None</button></div>`;
   const free = names.find((name) => !policies.some((p) => p?.name === name));
   return html`${faults}${!policies.length && html`<p class="small">No policy steers a trial.</p>`}

@@ -69,16 +69,16 @@ function Row({ form, name, p, put, drop, taken }) {
   const kind = kindOf(p);
   const faults = faultsAt(form, ["space", name], true);
   const set = (key, v) => put(name, numbered(without({ ...p, [key]: v }), kind));
-  const text = (key, word, read = value) => html`<${Typed} aria-label=${`${word} of ${name}`} disabled=${form.off} shown=${words(p[key])} take=${(t) => set(key, read(t))} placeholder=${word} size=${7} />`;
+  const text = (key, word, read = value) => html`<${Typed} aria-label=${`${word} of ${name}`} disabled=${form.off} shown=${words(p[key])} take=${(t) => set(key, read(t))} placeholder=${word} size=${5} />`;
   const rename = (to) => to && !(to in taken) && put(to, p);
-  return html`<tr><td><input type="text" dir="auto" aria-label="Name of the parameter" value=${name} disabled=${form.off} size=${12} onChange=${(e) => rename(e.target.value.trim())} /></td>
+  return html`<tr><td><input type="text" dir="auto" aria-label="Name of the parameter" value=${name} disabled=${form.off} size=${10} onChange=${(e) => rename(e.target.value.trim())} /></td>
     <td><select aria-label=${`Kind of ${name}`} value=${kind} disabled=${form.off} onChange=${(e) => put(name, as(p, e.target.value))}>${Object.entries(KINDS).map(([k, word]) => html`<option value=${k}>${word}</option>`)}</select></td>
-    <td><div class="row">${kind === "choices" && html`<${Typed} aria-label=${`Choices of ${name}`} disabled=${form.off} shown=${listed(p.values)} take=${(t) => set("values", list(t))} size=${26} />`}
+    <td><div class="row">${kind === "choices" && html`<${Typed} aria-label=${`Choices of ${name}`} disabled=${form.off} shown=${listed(p.values)} take=${(t) => set("values", list(t))} size=${20} />`}
       ${kind === "fixed" && text("value", "value")}
       ${(kind === "real" || kind === "whole") && html`${text("min", "min")} ${text("max", "max")} ${!p.log && text("step", "step")}
       <label class="nowrap"><input type="checkbox" checked=${Boolean(p.log)} disabled=${form.off} onChange=${(e) => set("log", e.target.checked || undefined)} /> log</label>`}</div>
       <${Faults} faults=${faults} /></td>
-    <td>${html`<${Typed} aria-label=${`Condition of ${name}`} disabled=${form.off} shown=${p.when && Object.keys(p.when).length ? words(p.when) : ""} take=${(t) => set("when", value(t))} placeholder="{optimizer: sgd}" size=${14} />`}</td>
+    <td>${html`<${Typed} aria-label=${`Condition of ${name}`} disabled=${form.off} shown=${p.when && Object.keys(p.when).length ? words(p.when) : ""} take=${(t) => set("when", value(t))} placeholder="always" title="such as {optimizer: sgd}" size=${9} />`}</td>
     <td><button type="button" class="plain" aria-label=${`Remove ${name}`} title="Remove" onClick=${drop} disabled=${form.off}>×</button></td></tr>`;
 }
 
