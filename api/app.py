@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
 
-from api import missing, problems, reaper
+from api import draining, missing, problems, reaper
 from api.access import permitted, require_declared
 from api.auth import OPEN, Guard
 from api.daytime import DayTime
@@ -21,6 +21,7 @@ from api.direct import Shortcut
 from api.drains import Drains
 from api.files import orphans
 from api.files.locks import TrialLocks
+from api.head import HeadAsGet
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
@@ -85,6 +86,7 @@ async def open_services(
         try:
             await asyncio.to_thread(services.store.check)
             await missing.fall_back(services)
+            await draining.restore(services)
             async with (
                 reaper.running(services),
                 dispatch.running(services),
@@ -123,6 +125,7 @@ def create_app(
     app.add_middleware(Shortcut, routers=routers)
     app.add_middleware(RateLimit, limits=settings.limits, monotonic=time.monotonic)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Boundary)
     app.add_middleware(Observed, metrics=counted, tracing=tracing)
     problems.install(app, routers)

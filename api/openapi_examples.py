@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import openapi_examples_of_files
+from api import openapi_examples_by_hand, openapi_examples_of_files
 from api.openapi_environment import CODE, MACHINE, PACKAGES
 
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
@@ -24,8 +24,18 @@ _DOCUMENT = {
     "run": "external",
 }
 
+_NODE = {
+    "name": "gpu-box",
+    "host": "gpu-box.example",
+    "slots": 2,
+    "gpus": ["NVIDIA H100"],
+    "labels": {"room": "3"},
+    "allow": ["mypackage.train:*"],
+}
+
 REQUESTS: dict[str, dict[str, Any]] = {
     **openapi_examples_of_files.REQUESTS,
+    **openapi_examples_by_hand.REQUESTS,
     "submit_study": _DOCUMENT,
     "adopt_study": {
         "document": {
@@ -62,15 +72,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "clone_study": {"name": "digits-wide", "changes": {"space": {"width": {"values": [256]}}}},
     "enqueue_trial": {"params": _PARAMS},
     "ask_trial": {"wait_s": 0.0},
-    "register_worker": {
-        "name": "gpu-box",
-        "host": "gpu-box.example",
-        "slots": 2,
-        "gpus": ["NVIDIA H100"],
-        "labels": {"room": "3"},
-        "allow": ["mypackage.train:*"],
-        "tasks": ["digits-mlp"],
-    },
+    "register_worker": {**_NODE, "tasks": ["digits-mlp"]},
     "acquire_leases": {"worker_id": WORKER, "n": 2, "wait_s": 0.0},
     "report": {
         "reports": [_HELD | {"step": 1, "value": 0.42, "metrics": {"accuracy": 0.87}}],
@@ -180,12 +182,7 @@ _DECIDED = {
 }
 _WORKER = {
     "worker_id": WORKER,
-    "name": "gpu-box",
-    "host": "gpu-box.example",
-    "slots": 2,
-    "gpus": ["NVIDIA H100"],
-    "labels": {"room": "3"},
-    "allow": ["mypackage.train:*"],
+    **_NODE,
     "alive": True,
     "seen_at": _LATER,
     "running": ["digits#3"],
@@ -245,6 +242,7 @@ _STAIRS = {"number": [3], "n": [2], "steps": [20], "value": [0.31]}
 
 REPLIES: dict[str, Any] = {
     **openapi_examples_of_files.REPLIES,
+    **openapi_examples_by_hand.REPLIES,
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
     "submit_study": _STUDY,
@@ -332,6 +330,8 @@ REPLIES: dict[str, Any] = {
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},
     "enqueue_trial": _WAITING,
+    "stop_trial": _TRIAL | {"outcome": "cancelled", "reason": "stopped by hand by ann"},
+    "cut_rate": _TRIAL | {"state": "running", "outcome": None, "value": None},
     "get_trial": _TRIAL
     | {
         "reports": [
@@ -349,6 +349,22 @@ REPLIES: dict[str, Any] = {
     },
     "register_worker": {"worker_id": WORKER, "lease_s": 30.0, "heartbeat_s": 10.0},
     "list_workers": {"items": [_WORKER]},
+    "drain_worker": _WORKER | {"drained_by": "ann"},
+    "undrain_worker": _WORKER,
+    "list_attempts": {
+        "studies": {"1": "digits"},
+        "columns": {
+            "study_id": [1],
+            "number": [3],
+            "attempt": [1],
+            "worker_id": [WORKER],
+            "started": [1767603600.0],
+            "ended": [None],
+            "end": [None],
+            "outcome": [None],
+        },
+        "next_cursor": None,
+    },
     "acquire_leases": _LEASES,
     "ask_trial": _LEASES,
     "report": _DECIDED,

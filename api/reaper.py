@@ -79,6 +79,7 @@ def _lose(tx: Transaction, services: Services, lease: Lease) -> None:
     lost = lifecycle.requeue(tx, trial, AttemptEnd.LOST, now, reason=reason, data=data)
     if lost.state is TrialState.WAITING and lost.failures > study.spec.retry.max:
         why = f"lost or failed {lost.failures} times, at last: {reason}"
+        why = why if lost.failures > 1 else reason
         lifecycle.end_trial(tx, study, lost, Outcome.FAILED, now, reason=why, data=data)
 
 
@@ -90,6 +91,7 @@ async def _forget_workers(services: Services) -> None:
                 await services.ledger.write(methodcaller("drop_worker", worker.worker_id))
             services.deadlines.forget(worker.worker_id)
             services.troubles.forget(worker.worker_id)
+            services.cordons.forget(worker.worker_id)
 
 
 async def _end_by_hours(services: Services, now: datetime) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from api import lifecycle
+from api import by_hand, lifecycle
 from api.fence import held_trial, last_held
 from api.problems import problem_of
 from api.services import Services
@@ -153,6 +153,8 @@ def _late(tx: Transaction, item: ReportItem, value: float, who: Identity) -> Dec
         _check_same(stored, value)
         if item.step == trial.last_step:
             return _final(trial)
+    if by_hand.was_stopped(trial):
+        return _final(trial)
     raise TrialEnded(f"the trial has ended as {trial.outcome}", outcome=trial.outcome)
 
 

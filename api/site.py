@@ -30,7 +30,17 @@ _MODULES = {
     "js-yaml": "vendor/js-yaml.js",
 }
 """What modules import by name, and the file it is."""
-_LATER = ("vendor/echarts.js", "analysis/", "vendor/js-yaml.js", "submit/", "pages/submit.js")
+_LATER = (
+    "vendor/echarts.js",
+    "vendor/js-yaml.js",
+    "analysis/",
+    "fleet/",
+    "pages/fleet.js",
+    "pages/submit.js",
+    "pages/trial.js",
+    "submit/",
+    "trial/",
+)
 """What the first view does without."""
 
 

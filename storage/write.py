@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from storage import optuna_rows, rows, tables
 from storage.access_rows import write_access
+from storage.arrays import execute
 from storage.artifact_rows import write_files
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.environments import write_environments
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
+from storage.remark_rows import write_remarks
 from storage.rows import Row
 from storage.spec_versions import write_specs
 from storage.webhook_rows import write_webhooks
@@ -22,7 +24,7 @@ from tuner.study import Study
 
 _STORED = attrgetter(
     "state", "outcome", "value", "reason", "attempt", "failures", "lr_factor", "marks",
-    "checkpoint", "share", "started_at", "ended_at",
+    "checkpoint", "share", "started_at", "ended_at", "hand",
 )  # fmt: skip
 """What of a trial, beside its reports, changes in its life and is stored."""
 
@@ -50,6 +52,8 @@ def write(connection: Connection, changes: Changes) -> None:
     write_access(connection, changes.tokens, changes.audit)
     if changes.webhooks or changes.deliveries:
         write_webhooks(connection, changes)
+    if changes.remarks or changes.views:
+        write_remarks(connection, changes)
 
 
 def _advance_sequences(connection: Connection, changes: Changes) -> None:
@@ -63,13 +67,11 @@ def _advance_sequences(connection: Connection, changes: Changes) -> None:
     for table, column, ids in (("studies", "study_id", studies), ("trials", "trial_id", trials)):
         if ids:
             sequence = f"{table}_{column}_seq"
-            connection.execute(
-                text(
-                    f"SELECT setval('{sequence}', "  # noqa: S608
-                    f"GREATEST(CAST(:id AS bigint), (SELECT last_value FROM {sequence})))"
-                ),
-                {"id": max(ids)},
+            statement = (
+                f"SELECT setval('{sequence}', "  # noqa: S608
+                f"GREATEST($1::bigint, (SELECT last_value FROM {sequence})))"
             )
+            execute(connection, statement.encode(), [str(max(ids))])
 
 
 def _write_studies(connection: Connection, changes: Changes) -> None:

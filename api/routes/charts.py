@@ -101,7 +101,8 @@ async def get_columns(request: Request, services: ServicesDep, study: StudyRef) 
     memory = services.ledger.memory
     found = studies.find(memory, study)
     trials = memory.trials(found.study_id)
-    return await packed(request, await asyncio.to_thread(columns, found, trials))
+    tags = memory.tags_of_trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(columns, found, trials, tags))
 
 
 @router.get(

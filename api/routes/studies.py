@@ -111,12 +111,17 @@ async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     owner: Annotated[
         str | None, Query(description="Only studies submitted by this user", max_length=100)
     ] = None,
+    tag: Annotated[
+        str | None, Query(description="Only studies with this tag", max_length=40)
+    ] = None,
     sort: Annotated[
         study_lists.Sort,
         Query(description="`-` turns the order round; studies without a best value come last"),
     ] = "-created",
 ) -> StudyPage:
-    wanted = study_lists.Wanted(state=state, project=project, name=name, owner=owner, sort=sort)
+    wanted = study_lists.Wanted(
+        state=state, project=project, name=name, owner=owner, sort=sort, tag=tag
+    )
     memory = services.ledger.memory
     return study_lists.page(memory, services, wanted, who, limit=limit, cursor=cursor)
 

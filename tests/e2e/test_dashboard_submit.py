@@ -105,7 +105,7 @@ def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_p
             trial.checkpoint(2, weights)
         params = study.trial(trial.number).params
     log_in(page, server, f"?study={study.id}")
-    page.get_by_role("link", name="Clone").click()
+    page.get_by_role("link", name="Clone", exact=True).click()
     expect(yaml(page)).to_have_value(
         f"name: {STRANGE}-2\n"
         "objective: {metric: loss, mode: min, value: best}\n"
@@ -123,7 +123,7 @@ def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_p
     assert server.call("GET", f"/studies/{study.id + 1}")["state"] == "paused"
 
     page.goto(f"{server.url}/?study={study.id}&trial={trial.number}")
-    page.get_by_role("link", name="Run again with changes").click()
+    page.get_by_role("link", name="Clone with changes").click()
     page.get_by_label("width").fill("5" if params["width"] != 5 else "6")
     page.get_by_label("from its checkpoint").check()
     page.get_by_role("button", name="Enqueue it").click()

@@ -44,7 +44,7 @@ _ENDS_AGAIN = """\
     tx._put(trial, ended)
 """
 _PLANNED_AGAIN = """\
-        picks = plan(tx, caller, services.settings.limits).picks
+        picks = _plan(services, tx, caller).picks
         leases: list[LeaseGrant] = []
 """
 _PLANNED_ON_MEMORY = """\
@@ -216,8 +216,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         TWO,
         "storage/epoch.py",
-        "(SELECT (epoch = %s)::int FROM",
-        "(SELECT (epoch >= %s)::int FROM",
+        "(SELECT (epoch = $1::int)::int FROM",
+        "(SELECT (epoch >= $1::int)::int FROM",
         "../contract/test_ledger_owner.py",
     ),
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.unit.test_worker_handle import FakeParent, handle_of, silent
-from tuner.decision import Decision
+from tuner.decision import Action, Decision
 from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train.local import LocalTrial
@@ -74,6 +74,13 @@ def test_a_file_of_another_format_is_refused_with_its_name(tmp_path: Path) -> No
     trial = LocalTrial(params={}, resume=Resume(step=2, path=tmp_path / "own.pt"))
     with pytest.raises(InvalidInput, match=r"own\.pt"):
         trial.restore(optimizer=sgd())
+
+
+def test_a_decision_to_stop_shows_as_such() -> None:
+    trial = LocalTrial(params={}, decide=lambda _: Decision(action=Action.STOP))
+    assert not trial.should_stop
+    trial.report(1, 1.0)
+    assert trial.should_stop
 
 
 def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_path: Path) -> None:

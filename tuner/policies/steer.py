@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from tuner.decision import Action, Decision, Outcome
-from tuner.policies import divergence, halving, pruning, schedule
-from tuner.policies.base import Data, Judgement, Peers, Verdict
+from tuner.policies import by_hand, divergence, halving, pruning, schedule
+from tuner.policies.base import Data, Judgement, Peers, Record, Verdict
 from tuner.spec import Divergence, HalveOnPlateau, RateSchedule
 from tuner.study import Study
 from tuner.trial import Origin, Trial
 
 P = TypeVar("P", Divergence, HalveOnPlateau, RateSchedule)
+_SAME_LEVEL = 1 - 1e-9
 _SPARED: Mapping[Origin, str] = {Origin.FOLK: "rule-of-thumb trial", Origin.FINALIST: "finalist"}
 
 
@@ -60,32 +62,60 @@ def level_after(study: Study, trial: Trial, step: int) -> float:
     """Return the level with which an attempt starts that resumes after `step` finished steps.
 
     It is what the lineage up to that step decided; cuts that later reports brought are forgotten,
-    and decided anew.
+    and decided anew. Cuts by hand hold from the step on at which they were made.
     """
     given = _policy(study, RateSchedule)
     if given is not None:
-        return schedule.level(given, step)
+        return schedule.level(given, step) * by_hand.level(trial.hand, step)
     policy = _policy(study, HalveOnPlateau)
     if policy is None:
-        return 1.0
+        return by_hand.level(trial.hand, step)
     rule = halving.Halving(
         policy=policy,
         mode=study.spec.objective.mode,
         base_rate=_base_rate(policy, trial),
         given=trial.lr_factor,
+        hand=trial.hand,
     )
-    return rule.fold([r for r in trial.reports if r.step <= step]).level
+    return rule.fold([r for r in trial.reports if r.step <= step], step).level
 
 
 def _steer_rate(study: Study, trial: Trial) -> Verdict:
     given = _policy(study, RateSchedule)
     if given is not None:
-        return schedule.judge(given, trial.reports, trial.lr_factor)
+        return _by_hand(trial, lambda old: schedule.judge(given, trial.reports, old))
     policy = _policy(study, HalveOnPlateau)
     if policy is None:
-        return Verdict(lr_factor=trial.lr_factor)
+        return _by_hand(trial, lambda old: Verdict(lr_factor=old))
     rate, mode = _base_rate(policy, trial), study.spec.objective.mode
-    return halving.judge(policy, mode, rate, trial.reports, trial.lr_factor, memo=trial.memo)
+    return halving.judge(
+        policy, mode, rate, trial.reports, trial.lr_factor, hand=trial.hand, memo=trial.memo
+    )
+
+
+def _by_hand(trial: Trial, rule: Callable[[float], Verdict]) -> Verdict:
+    """Judge by a rule that knows nothing of cuts by hand, on the level that they leave of it.
+
+    Args:
+        trial: as for `judge`.
+        rule: takes the level decided so far, without the cuts by hand.
+    """
+    if not trial.hand:
+        return rule(trial.lr_factor)
+    newest = trial.last_step
+    done = trial.reports[-2].step if len(trial.reports) > 1 else 0
+    before, after = by_hand.level(trial.hand, done), by_hand.level(trial.hand, newest)
+    verdict = rule(trial.lr_factor / before)
+    known = verdict.lr_factor * before > trial.lr_factor * _SAME_LEVEL
+    records = () if known else tuple(_relevelled(r, before) for r in verdict.records)
+    met = by_hand.between(trial.hand, done, newest)
+    records += by_hand.again(met, newest, verdict.lr_factor * before, verdict.lr_factor * after)
+    return replace(verdict, lr_factor=verdict.lr_factor * after, records=records)
+
+
+def _relevelled(record: Record, hand: float) -> Record:
+    factors = {k: float(record.data[k] or 0.0) * hand for k in ("old_factor", "new_factor")}
+    return replace(record, data={**record.data, **factors})
 
 
 def _base_rate(policy: HalveOnPlateau, trial: Trial) -> float | None:

@@ -117,6 +117,8 @@ class BoardRow(Reply):
     best: float | None
     spark: Staircase
     eta_s: tuple[float, float] | None
+    tags: list[str] = Field(default_factory=list)
+    pinned: bool = False
 
 
 class Board(Reply):

@@ -4,7 +4,8 @@ import { html } from "../lib/html.js";
 import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
-import { Actions, Extend } from "../ui/actions.js";
+import { Actions } from "../ui/actions.js";
+import { Remarks } from "../ui/remarks.js";
 import { CloneStudy } from "../ui/clone.js";
 import { Compare } from "../study/compare.js";
 import { Overview } from "../study/overview.js";
@@ -33,7 +34,8 @@ export function Study({ id }) {
   return html`
     <div class="row"><h1>${study.name}</h1><${State} study=${study} />
       <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span><${CloneStudy} study=${study} />
-      <${Extend} study=${study} path=${data.path} done=${again} /><${Actions} study=${study} path=${data.path} done=${again} /></div>
+      <${Actions} study=${study} path=${data.path} done=${again} /></div>
+    <${Remarks} of=${study} path=${data.path} done=${again} pin />
     ${study.note && html`<div class="notice"><p>${study.note}</p></div>`}
     ${error && html`<${Failure} error=${error} again=${again} />`}
     <nav class="tabs" aria-label="Parts of the study">${Object.entries(TABS).map(([name, { word }]) => html`

@@ -51,7 +51,7 @@ async function load(clone, number, abort) {
   const about = await api("schema", { signal: abort });
   if (!clone) return { about, text: null };
   const path = `studies/${encodeURIComponent(clone)}`;
-  const reply = await api(path, { signal: abort, raw: true });
+  const { text: reply } = await api(path, { signal: abort, raw: true });
   const study = JSON.parse(reply);
   const spec = specIn(reply);
   if (number === undefined) {

@@ -71,7 +71,7 @@ export function useCheck(draft) {
     const timer = setTimeout(async () => {
       const set = (more) => !control.signal.aborted && setState({ of: draft.text, checked: null, faults: [], away: "", ...more });
       try {
-        const reply = await api("studies?dry_run=true", { method: "POST", yaml: draft.text, signal: control.signal, raw: true });
+        const { text: reply } = await api("studies?dry_run=true", { method: "POST", yaml: draft.text, signal: control.signal, raw: true });
         set({ checked: { spec: tidy(specIn(reply)), warnings: JSON.parse(reply).warnings } });
       } catch (problem) {
         if (!(problem instanceof Problem)) return;

@@ -119,11 +119,3 @@ export function calm(run, ms) {
     }, Math.max(0, wait));
   };
 }
-
-/** A page whose files are fetched when it is opened.
- * @param {{load: () => Promise<any>}} props */
-export function Later({ load }) {
-  const { found, error, again } = useRead(async () => ({ Page: await load() }), []);
-  if (found) return html`<${found.Page} />`;
-  return error ? html`<${Failure} error=${error} again=${again} />` : html`<p class="boot">Loading…</p>`;
-}

@@ -11,5 +11,5 @@ export function CloneStudy({ study }) {
 /** @param {{study: any, trial: any}} props */
 export function CloneTrial({ study, trial }) {
   return maySubmit() && html`<a class="button" href=${href({ page: "submit", clone: study.id, trial: trial.number }, true)}
-    title="these parameters again, changed, from scratch or from its checkpoint">Run again with changes</a>`;
+    title="these parameters again, changed, from scratch or from its checkpoint">Clone with changes</a>`;
 }
