@@ -42,6 +42,7 @@ def browser_page() -> Iterator[Page]:
 def page(browser_page: Page, server: ServerProcess) -> Iterator[Page]:
     complaints: list[str] = []
     browser_page.on("pageerror", lambda error: complaints.append(str(error)))
+    browser_page.goto("about:blank")
     browser_page.context.clear_cookies()
     yield browser_page
     assert complaints == []
@@ -137,13 +138,15 @@ def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_p
     page.get_by_label("in a new study with these values fixed").check()
     page.get_by_label("from its checkpoint").check()
     page.get_by_label("steps").select_option("anew")
+    other = 8 if params["width"] != 8 else 9
+    page.get_by_label("width").fill(str(other))
     page.get_by_role("button", name="Fill in the new study").click()
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("heading", name=f"{STRANGE}-t{trial.number}-2")).to_be_visible()
     with Client(server.url, TOKEN) as client, client.ask(study.id + 2) as again:
         assert again.resume is not None
         assert (again.resume.step, again.resume.path.read_bytes()) == (0, b"weights")
-        assert dict(again.params) == params
+        assert dict(again.params) == {**params, "width": other}
         again.report(1, 0.125)
 
 

@@ -90,7 +90,7 @@ function Page({ about, begin }) {
     <${Panel} title="What it would run"><${Summary} given=${draft.doc} checked=${check.checked} waiting=${check.waiting} wrong=${check.faults.length} />
       ${check.away && html`<div class="notice error"><p>${check.away} The document could not be checked.</p></div>`}
       <${Send} draft=${draft} check=${check} from=${begin.from} forget=${forget} /><//>
-    <section class="panel"><${Same} text=${draft.text} doc=${draft.doc} /></section></div></div>`;
+    <section class="panel"><${Same} text=${draft.text} doc=${draft.doc} start=${begin.from} params=${begin.from ? fixed(draft.doc) : {}} /></section></div></div>`;
 }
 
 function Send({ draft, check, from, forget }) {
@@ -105,7 +105,7 @@ function Send({ draft, check, from, forget }) {
       const study = made ?? (await api(`studies${paused || from ? "?paused=true" : ""}`, { method: "POST", yaml: draft.text, headers: once() }));
       if (from) {
         setMade(study);
-        await begin(study, from, paused);
+        await begin(study, from, draft.doc, paused);
       }
       forget();
       go(href({ study: study.id }, true));
@@ -123,10 +123,15 @@ function Send({ draft, check, from, forget }) {
 }
 
 /** Enqueue a trial that starts from a checkpoint in a study that is paused, and set it going. */
-async function begin(study, { study: source, trial, from }, paused) {
-  const body = { params: {}, source: { study: String(source.id), trial: trial.number, step: from.step, steps: from.steps } };
+async function begin(study, { study: source, trial, from }, doc, paused) {
+  const body = { params: fixed(doc), source: { study: String(source.id), trial: trial.number, step: from.step, steps: from.steps } };
   await api(`studies/${study.id}/trials`, { method: "POST", body, headers: once() });
   if (!paused) await api(`studies/${study.id}`, { method: "PATCH", body: { state: "running" }, headers: once() });
+}
+
+/** Return the parameters that a document fixes. */
+function fixed(doc) {
+  return Object.fromEntries(Object.entries(doc.space ?? {}).filter(([, p]) => p?.value !== undefined).map(([name, p]) => [name, p.value]));
 }
 
 const once = () => ({ "Idempotency-Key": crypto.randomUUID() });

@@ -2,7 +2,7 @@
 import { html } from "../lib/html.js";
 import { Copy } from "../ui/bits.js";
 
-/** @typedef {{study: string, trial: number, step: number, steps: string}} Start the checkpoint a trial starts from */
+/** @typedef {{study: any, trial: any, from: import("./trial.js").From}} Start the checkpoint a trial starts from */
 
 const TRUE = "True";
 
@@ -26,13 +26,44 @@ function mark(text) {
   return word;
 }
 
-/** @param {{text: string, doc: any}} props */
-export function Same({ text, doc }) {
+/** Write a word for a shell.
+ * @param {any} word
+ * @returns {string} */
+export function quoted(word) {
+  const text = typeof word === "string" ? word : JSON.stringify(word);
+  return /^[\w./=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** @param {string} text
+ * @param {Start | null} start
+ * @param {Record<string, any>} params of the trial that starts from a checkpoint */
+function shell(text, start, params) {
   const end = mark(text);
-  const shell = `cat > study.yaml <<'${end}'\n${text.trimEnd()}\n${end}\ntuner submit study.yaml`;
+  const file = `cat > study.yaml <<'${end}'\n${text.trimEnd()}\n${end}\n`;
+  if (!start) return `${file}tuner submit study.yaml`;
+  const { study, trial, from } = start;
+  const given = Object.entries(params).map(([name, value]) => ` ${quoted(`${name}=${value}`)}`).join("");
+  return `${file}study=$(tuner submit study.yaml --paused)
+tuner enqueue "$study"${given} --from ${study.id}/${trial.number} --step ${from.step} --${from.steps}
+tuner resume "$study"`;
+}
+
+/** @param {any} doc
+ * @param {Start | null} start
+ * @param {Record<string, any>} params */
+function code(doc, start, params) {
   const pairs = Object.entries(doc).map(([key, value]) => `    ${JSON.stringify(key)}: ${python(value)},\n`).join("");
-  const code = `import tuner\n\nclient = tuner.Client()\nstudy = client.submit({\n${pairs}})`;
+  const submit = `import tuner\n\nclient = tuner.Client()\nstudy = client.submit({\n${pairs}}${start ? ", paused=True" : ""})`;
+  if (!start) return submit;
+  const { study, trial, from } = start;
+  const source = { study: String(study.id), trial: trial.number, step: from.step, steps: from.steps };
+  return `${submit}\nstudy.enqueue(${python(params)}, source=${python(source)})\nstudy.resume()`;
+}
+
+/** @param {{text: string, doc: any, start: Start | null, params: Record<string, any>}} props */
+export function Same({ text, doc, start, params }) {
+  const [terminal, program] = [shell(text, start, params), code(doc, start, params)];
   return html`<details><summary>The same from a terminal or from Python</summary>
-    <div class="row"><b class="small">Terminal</b><${Copy} text=${shell} /></div><pre class="code">${shell}</pre>
-    <div class="row"><b class="small">Python</b><${Copy} text=${code} /></div><pre class="code">${code}</pre></details>`;
+    <div class="row"><b class="small">Terminal</b><${Copy} text=${terminal} /></div><pre class="code">${terminal}</pre>
+    <div class="row"><b class="small">Python</b><${Copy} text=${program} /></div><pre class="code">${program}</pre></details>`;
 }

@@ -53,5 +53,5 @@ export function Summary({ given, checked, waiting, wrong }) {
   const defaults = filled(given, checked.spec);
   return html`<div role="status" class=${waiting ? "dim" : ""}><ul class="plainly">${sentences(checked.spec).map((s) => html`<li>${s}</li>`)}</ul>
     ${checked.warnings.map((w) => html`<p class="warn small">Note: ${w}</p>`)}
-    <details><summary>${defaults.length} defaults filled in</summary><dl class="defaults small">${defaults.map(([k, v]) => html`<dt>${k}</dt><dd><code>${words(v)}</code></dd>`)}</dl></details></div>`;
+    <details><summary>${defaults.length} ${defaults.length === 1 ? "default" : "defaults"} filled in</summary><dl class="defaults small">${defaults.map(([k, v]) => html`<dt>${k}</dt><dd><code>${words(v)}</code></dd>`)}</dl></details></div>`;
 }

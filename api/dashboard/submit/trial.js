@@ -33,7 +33,7 @@ export function CloneTrial({ study, trial, kept, fill }) {
   };
   const radio = (name, word, checked, take, off = "") => html`<label class="nowrap"><input type="radio" name=${name} checked=${checked} disabled=${Boolean(off)} onChange=${take} /> ${word}${off && html` <span class="dim small">(${off})</span>`}</label>`;
   const none = kept.length ? "" : "it keeps none";
-  return html`<form class="panel clone" onSubmit=${run}><h2>Trial ${trial.number} of <bdi>${study.name}</bdi> again, with changes</h2>
+  return html`<form class="panel clone" onSubmit=${run}><h1>Trial ${trial.number} of <bdi>${study.name}</bdi> again, with changes</h1>
     <div class="form-fields">${Object.keys(trial.params).map((name) => html`<div class="field" key=${name}><label for=${`p-${name}`}>${name}${changed.includes(name) && html` <span class="warn small">was ${words(trial.params[name])}</span>`}</label>
       <${Typed} id=${`p-${name}`} shown=${words(params[name])} take=${(t) => setParams({ ...params, [name]: value(t) ?? trial.params[name] })} /></div>`)}</div>
     <fieldset><legend>Where</legend>${radio("where", "next in the same study", where === "same", () => setWhere("same"), over ? "it is over: extend it first" : "")}
