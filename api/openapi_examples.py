@@ -326,6 +326,41 @@ REPLIES: dict[str, Any] = {
         "columns": {"number": [3], "outcome": ["complete"], "value": [0.31]},
         "params": {"lr": [0.05], "width": [64]},
     },
+    "get_importance": {
+        "state": "ready",
+        "why": "",
+        "n": 40,
+        "at": _AT,
+        "behind": 2,
+        "items": [{"name": "lr", "share": 0.8}, {"name": "width", "share": 0.2}],
+    },
+    "get_endings": {
+        "trials": 9,
+        "trained": 120,
+        "full": 27,
+        "saved": {"pruned": 96},
+        "rungs": [
+            {
+                "bracket": 0,
+                "rung": 0,
+                "step": 3,
+                "reached": 9,
+                "pruned": 4,
+                "cutoff": 0.42,
+                "saved": 96,
+            }
+        ],
+        "causes": [
+            {
+                "outcome": "failed",
+                "cause": "ValueError: width … is odd",
+                "n": 1,
+                "numbers": [5],
+                "reason": "ValueError: width 7 is odd",
+                "steps": 0,
+            }
+        ],
+    },
     "list_decisions": {"items": [_EVENT], "next_cursor": None},
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},

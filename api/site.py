@@ -27,6 +27,7 @@ _MODULES = {
     "@preact/signals": "vendor/signals.js",
     "htm": "vendor/htm.js",
     "uplot": "vendor/uplot.js",
+    "echarts": "vendor/echarts.js",
     "js-yaml": "vendor/js-yaml.js",
 }
 """What modules import by name, and the file it is."""

@@ -11,9 +11,17 @@ import { Compare } from "../study/compare.js";
 import { Overview } from "../study/overview.js";
 import { Trials } from "../study/trials.js";
 import { StudyData } from "../study/data.js";
+import { later } from "../ui/later.js";
 
 /** @type {Record<string, {word: string, part: any}>} */
-const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: Trials }, compare: { word: "Compare", part: Compare } };
+const TABS = {
+  overview: { word: "Overview", part: Overview },
+  analysis: { word: "Analysis", part: later(() => import("../analysis/tab.js"), "Analysis") },
+  rungs: { word: "Rungs", part: later(() => import("../analysis/rungs.js"), "Rungs") },
+  trials: { word: "Trials", part: Trials },
+  compare: { word: "Compare", part: Compare },
+  config: { word: "Config", part: later(() => import("../analysis/config.js"), "Config") },
+};
 
 /** @param {{id: string}} props */
 export function Study({ id }) {
