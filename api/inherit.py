@@ -188,5 +188,4 @@ def _with_curve(trial: Trial, source: Trial, step: int) -> Trial:
         marks=tuple(m for m in source.marks if m.step <= step),
         hand=tuple(c for c in source.hand if c.step < step),
         lr_factor=next(later, source.lr_factor),
-        hand=tuple(c for c in source.hand if c.step < step),
     )
