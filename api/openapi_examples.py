@@ -427,6 +427,17 @@ REPLIES: dict[str, Any] = {
         "next_cursor": None,
     },
     "list_all_events": {"items": [_EVENT], "next_cursor": None},
+    "get_schema": {
+        "document": {"title": "StudySpec", "type": "object", "properties": {}},
+        "tasks": [
+            {
+                "name": "digits-mlp",
+                "description": "Handwritten digits",
+                "steps": 27,
+                "objectives": {"val_loss": "min", "val_accuracy": "max"},
+            }
+        ],
+    },
     "list_projects": {"items": [_PROJECT], "next_cursor": None},
     "list_tokens": {"items": [_TOKEN], "next_cursor": None},
     "create_token": _TOKEN | {"secret": TOKEN},

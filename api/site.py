@@ -30,6 +30,7 @@ _MODULES = {
     "htm": "vendor/htm.js",
     "uplot": "vendor/uplot.js",
     "echarts": "vendor/echarts.js",
+    "js-yaml": "vendor/js-yaml.js",
 }
 """What modules import by name, and the file it is."""
 _FIRST = "main.js"

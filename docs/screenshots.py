@@ -2,7 +2,6 @@
 
     make screenshots                                 # or: python docs/screenshots.py
     python docs/screenshots.py --only trials trial   # some pages
-    python docs/screenshots.py --skip-missing        # go on where a page is not there yet
 
 A real server, two workers that train the example study, and studies that wait; WebP, as small as
 Chromium makes it. The list of pages is `tests/pages.py`.
@@ -22,10 +21,9 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from playwright.sync_api import Browser, Page
-from playwright.sync_api import TimeoutError as TooLate
 
 from tests.e2e.browser import launched
-from tests.pages import LATER, LIVELY, PAGES, Shown
+from tests.pages import LIVELY, PAGES, Shown
 from tests.scenes import document, search
 from tests.serving import TOKEN, ServerProcess
 from tuner import Client
@@ -39,7 +37,6 @@ MID_STUDY = 30
 QUALITY = 60
 TALLEST = 1700
 PATIENCE_MS = 15_000
-MISSING_MS = 4_000
 
 
 @contextmanager
@@ -72,18 +69,17 @@ def main() -> None:
     """Take what the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], help="names of pages")
-    parser.add_argument("--skip-missing", action="store_true")
     options = parser.parse_args()
-    pages = [p for p in (*PAGES, *LATER) if not options.only or p.name in options.only]
+    pages = [p for p in PAGES if not options.only or p.name in options.only]
     FOLDER.mkdir(parents=True, exist_ok=True)
     with service() as url, launched() as browser:
         for look in LOOKS:
-            take(browser, url, pages, look, skip=options.skip_missing)
+            take(browser, url, pages, look)
     size = sum(f.stat().st_size for f in FOLDER.iterdir())
     print(f"{len(list(FOLDER.iterdir()))} pictures, {size / 1e6:.1f} MB")
 
 
-def take(browser: Browser, url: str, pages: Sequence[Shown], look: str, *, skip: bool) -> None:
+def take(browser: Browser, url: str, pages: Sequence[Shown], look: str) -> None:
     """Take the pages in one look."""
     theme, width, height = LOOKS[look]
     context = browser.new_context(
@@ -98,13 +94,7 @@ def take(browser: Browser, url: str, pages: Sequence[Shown], look: str, *, skip:
     for shown in pages:
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{url}/{shown.target}")
-        try:
-            page.wait_for_selector(shown.has, timeout=MISSING_MS if skip else PATIENCE_MS)
-        except TooLate:
-            if not skip:
-                raise SystemExit(f"the page {shown.name} is not there: {shown.has}") from None
-            print(f"skipped: {shown.name} ({look})")
-            continue
+        page.wait_for_selector(shown.has, timeout=PATIENCE_MS)
         page.wait_for_timeout(800)
         (FOLDER / f"{shown.name}-{look}.webp").write_bytes(picture(page, shown, width, height))
     context.close()

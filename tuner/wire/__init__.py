@@ -45,6 +45,7 @@ from tuner.wire.files import (
     RejectCheckpoint,
     UploadPlace,
 )
+from tuner.wire.form import DocumentSchema, TaskView
 from tuner.wire.leases import (
     AcquireLeases,
     AskTrial,
@@ -140,6 +141,7 @@ __all__ = [
     "DecisionView",
     "DeliveryPage",
     "DeliveryView",
+    "DocumentSchema",
     "Dryrun",
     "Enqueue",
     "EnvironmentPage",
@@ -204,6 +206,7 @@ __all__ = [
     "StudyPatch",
     "StudyShare",
     "StudyView",
+    "TaskView",
     "Text",
     "Token",
     "TokenList",

@@ -50,7 +50,7 @@ export function Studies() {
   if (!found.length) return html`<${Nothing} />`;
   return html`
     <div class="row"><h1>Studies</h1><span class="grow"></span>
-      ${maySubmit() && html`<a class="button" href=${href({ page: "submit" }, true)}>Submit a study</a>`}</div>
+      ${maySubmit() ? html`<a class="button" href=${href({ page: "submit" }, true)}>Submit a study</a>` : html`<button disabled title="a submitter's or an admin's token may">Submit a study</button>`}</div>
     <${Filters} rows=${found} shown=${rows.length} />
     <section class="panel table" aria-label="Studies"><table class="studies">
       <thead><tr>

@@ -6,6 +6,7 @@ import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
 import { Actions } from "../ui/actions.js";
 import { Remarks } from "../ui/remarks.js";
+import { CloneStudy } from "../ui/clone.js";
 import { Overview } from "../study/overview.js";
 import { StudyData } from "../study/data.js";
 import { later } from "../ui/later.js";
@@ -38,7 +39,7 @@ export function Study({ id }) {
   const tab = TABS[query.value.tab] ? query.value.tab : "overview";
   return html`
     <div class="row"><h1>${study.name}</h1><${State} study=${study} />
-      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span>
+      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span><${CloneStudy} study=${study} />
       <${Actions} study=${study} path=${data.path} done=${again} /></div>
     <${Remarks} of=${study} path=${data.path} done=${again} pin />
     ${study.note && html`<div class="notice"><p>${study.note}</p></div>`}
