@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -77,7 +77,6 @@ def _view(decision: Decision) -> DecisionView:
 
 def _report(tx: Transaction, services: Services, item: ReportItem, who: Identity) -> Decision:
     value = math.nan if item.value is None or item.status == "diverged" else item.value
-    new = Report(item.step, value, item.lr_factor)
     try:
         trial = held_trial(tx, item.lease, item.attempt, who)
     except StaleAttempt:
@@ -91,9 +90,17 @@ def _report(tx: Transaction, services: Services, item: ReportItem, who: Identity
         return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
     study = tx.study(trial.study_id)
     now = services.clock()
+    new = Report(item.step, value, item.lr_factor, _read(study, item.metrics))
     tx.add_report(trial, item.attempt, new, item.metrics, now)
     trial = trial.evolve(reports=_insert(trial.reports, new))
     return _judge(tx, study, trial, item.step, now)
+
+
+def _read(study: Study, metrics: Mapping[str, float]) -> Mapping[str, float] | None:
+    """Return the metrics that the study's policies read."""
+    if not study.watched:
+        return None
+    return {name: metrics[name] for name in study.watched & metrics.keys()} or None
 
 
 def _judge(tx: Transaction, study: Study, trial: Trial, step: int, now: datetime) -> Decision:

@@ -10,17 +10,19 @@ from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Parameter, Space
 from tuner.spec import (
+    SETS_RATE,
     AshaPruner,
     Divergence,
+    EarlyStopping,
     HalveOnPlateau,
     HyperbandPruner,
     MedianPruner,
     Policy,
     Pruner,
-    RateSchedule,
     RunCommand,
     RunTask,
     StudySpec,
+    watched,
 )
 from tuner.spec.space import space_document
 from tuner.train import KNOWN_PARAMS, TASKS, refusal
@@ -127,6 +129,9 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
         yield Fault(where="objective.metric", message=message)
     elif modes[metric] != mode:
         yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
+    for name in sorted(watched(spec.policies or ()) - set(TASKS[task].metrics)):
+        message = f"{task} reports no {name!r}; it reports {', '.join(TASKS[task].metrics)}"
+        yield Fault(where="policies", message=message)
     for name, parameter in spec.build_space().parameters.items():
         if name not in KNOWN_PARAMS:
             message = f"{task} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
@@ -155,8 +160,19 @@ def _warn_threshold(spec: StudySpec, full: StudySpec) -> Iterator[str]:
             )
 
 
+def _warn_hasty(_: StudySpec, full: StudySpec) -> Iterator[str]:
+    policies = full.policies or ()
+    cut = next((p.patience for p in policies if isinstance(p, HalveOnPlateau)), None)
+    stop = next((p.patience for p in policies if isinstance(p, EarlyStopping)), None)
+    if cut is not None and stop is not None and stop <= cut:
+        yield (
+            f"early_stopping (patience {stop}) may end trials before halve_on_plateau "
+            f"(patience {cut}) cuts their rate; give it more patience"
+        )
+
+
 def _warn_deaf(spec: StudySpec, full: StudySpec) -> Iterator[str]:
-    steers = [p.name for p in full.policies or () if isinstance(p, HalveOnPlateau | RateSchedule)]
+    steers = [p.name for p in full.policies or () if isinstance(p, SETS_RATE)]
     if _is_deaf(spec) and steers:
         yield (
             f"{steers[0]} changes a rate that the program is not told of, unless it reads "
@@ -177,4 +193,5 @@ _WARNINGS: tuple[Callable[[StudySpec, StudySpec], Iterator[str]], ...] = (
     _warn_threshold,
     _warn_sampler,
     _warn_deaf,
+    _warn_hasty,
 )

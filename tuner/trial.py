@@ -80,6 +80,7 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"
     MISSING = "missing"
     HALVED = "halved"
+    SCALED = "scaled"
     RUNG = "rung"
     ENDED = "ended"
     RESTORED = "restored"
@@ -90,11 +91,13 @@ class Report(NamedTuple):
     """An intermediate value of the objective after `step` finished steps.
 
     `lr_factor` is the level that was in force while this step trained. `value` may be non-finite.
+    `metrics` are those of its metrics that the study's policies read; None without any.
     """
 
     step: int
     value: float
     lr_factor: float
+    metrics: Mapping[str, float] | None = None
 
 
 class RungMark(NamedTuple):

@@ -105,6 +105,11 @@ def test_normalising_twice_changes_nothing() -> None:
         (TASK, {"space": {"optimizer": {"value": "lion"}}}, "must be one of sgd, momentum"),
         (OWN, {"pruner": {"name": "asha"}}, "asha needs budget.steps, or max"),
         (
+            TASK,
+            {"policies": [{"name": "update_ratio", "metric": "ratio"}]},
+            "digits-mlp reports no 'ratio'; it reports val_loss",
+        ),
+        (
             OWN,
             {
                 "space": {"a": {"value": 1}},
@@ -129,6 +134,12 @@ def test_what_can_not_be_is_refused(base: Any, more: Any, words: str) -> None:
         (TASK, {"sampler": {"name": "random", "startup": 3}}, "means nothing to random"),
         (TASK, {"sampler": {"name": "gp"}}, "learns from complete trials only"),
         (PRINTS, {"policies": [HALVING]}, "a rate that the program is not told of"),
+        (PRINTS, {"policies": [{"name": "warm_restarts"}]}, "warm_restarts changes a rate"),
+        (
+            TASK,
+            {"policies": [HALVING | {"patience": 5}, {"name": "early_stopping", "patience": 5}]},
+            "before halve_on_plateau (patience 5) cuts their rate",
+        ),
     ],
 )
 def test_warnings(base: Any, more: Any, words: str) -> None:
