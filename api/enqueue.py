@@ -12,11 +12,11 @@ from api.services import Services
 from api.studies import find
 from storage.artifacts import kept_checkpoints
 from storage.transaction import Transaction
-from tuner.errors import Conflict, InvalidInput, NotFound, StudyState
+from tuner.errors import Conflict, InvalidInput, NotFound, StudyState, TunerError
 from tuner.handle import ParamValue
 from tuner.space import Params, middle
 from tuner.study import Study
-from tuner.trial import Checkpoint, Event, EventKind, Origin, Trial
+from tuner.trial import Checkpoint, Event, EventKind, Origin, Trial, TrialState
 from tuner.wire import Enqueue
 
 INHERITED = 0
@@ -39,8 +39,17 @@ async def keep(services: Services, ref: str, wish: Enqueue) -> Checkpoint | None
         raise InvalidInput("from_checkpoint needs `like`, the trial whose checkpoint it is")
     memory = services.ledger.memory
     source = memory.trial(find(memory, ref).study_id, wish.like)
+    return await keep_of(services, source, wish.step)
+
+
+async def keep_of(services: Services, source: Trial, step: int | None) -> Checkpoint:
+    """Keep a trial's checkpoint, the newest if no step is named, for another trial.
+
+    Raises:
+        Conflict: the trial has no such checkpoint, or its file is gone.
+    """
     async with services.locks.of(source):
-        held = await _chosen(services, source, wish.step)
+        held = await _chosen(services, source, step)
         path = f"{source.study_id}/kept/{secrets.token_hex(8)}{SUFFIX}"
         try:
             await asyncio.to_thread(services.store.copy, held.path, path)
@@ -83,7 +92,7 @@ def enqueue(
     seed = study.trial_seed(number)
     trial = tx.new_trial(study.study_id, params, Origin.ENQUEUED, seed, now, note=note)
     if kept is not None and source is not None:
-        trial = _inherit(tx, trial, source, kept, now)
+        trial = inherit(tx, trial, source, kept, now)
     data = {
         "origin": trial.origin.value,
         "like": wish.like,
@@ -123,7 +132,7 @@ def point(study: Study, given: Params, base: Params) -> dict[str, ParamValue]:
     return found
 
 
-def _inherit(
+def inherit(
     tx: Transaction, trial: Trial, source: Trial, checkpoint: Checkpoint, now: datetime
 ) -> Trial:
     """Give a trial a checkpoint of another, with the curve and the rate level up to it."""
@@ -136,7 +145,24 @@ def _inherit(
         lr_factor=next(later, source.lr_factor),
     )
     for report in reports:
-        tx.add_report(trial, INHERITED, report, {}, now)
+        tx.add_report(trial, INHERITED, report, report.metrics or {}, now)
     tx.put_trial(trial)
     tx.add_checkpoint(trial, checkpoint, now)
     return trial
+
+
+async def shorten(services: Services, made: Trial, source: Trial) -> None:
+    """Let a waiting control go on from a checkpoint of before the halving, where that is there."""
+    if source.checkpoint is None:
+        return
+    try:
+        kept = await keep_of(services, source, source.checkpoint.step)
+        await services.ledger.write(lambda tx: _take(tx, made, source, kept, services.clock()))
+    except TunerError:
+        return  # it trains from its start
+
+
+def _take(tx: Transaction, made: Trial, source: Trial, kept: Checkpoint, now: datetime) -> None:
+    waiting = tx.trial(made.study_id, made.number)
+    if waiting.state is TrialState.WAITING and waiting.attempt == 0:
+        inherit(tx, waiting, source, kept, now)

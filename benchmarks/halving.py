@@ -5,8 +5,8 @@
 
 `train` trains 8 rates with 10 seeds each, on three small tasks, under each scheme at equal epochs,
 and writes `benchmarks/halvings/runs.csv`, a line a training. `show` reads it, and the tables of
-real curves in `benchmarks/data/`, and writes the plots in `docs/why/`. docs/why/halving.md is what
-came out.
+real curves in `benchmarks/data/`, and writes the plots in `docs/images/`. docs/why/halving.md says
+what came out.
 """
 
 from __future__ import annotations
@@ -22,13 +22,22 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from benchmarks.halvings.schemes import SCHEMES
+from benchmarks.halvings.figures import dots
+from benchmarks.halvings.schemes import LONG, SCHEMES
 from benchmarks.halvings.stack import TASKS, Curves, Task, train
+from benchmarks.halvings.worth import Compared, compare, real_curves
 
+DATA = Path(__file__).parent / "data"
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+PLOTS = {
+    "typical": "Change of the typical training's loss (median), beside a constant rate",
+    "best": "Change of the best loss over all rates, beside the best constant rate",
+}
 RUNS = Path(__file__).parent / "halvings" / "runs.csv"
 RATES = [10 ** (-3 + 3 * i / 7) for i in range(8)]
 SEEDS = 10
-LENGTHS = {"digits-mlp": (27, 81), "cancer-deep": (27, 81), "adding-lstm": (27,)}
+SHORT = 27
+LENGTHS = {"digits-mlp": (27, 81), "teacher-deep": (27, 81), "adding-lstm": (27,)}
 COLUMNS = (
     "task", "epochs", "scheme", "rate", "seed",
     "best", "best_epoch", "last", "test_at_best", "cuts", "first_cut", "last_level",
@@ -59,28 +68,74 @@ def _summary(curves: Curves, slot: int) -> list[str]:
     ]
 
 
-def train_all(schemes: Sequence[str]) -> None:
+def train_all(schemes: Sequence[str], lengths: Sequence[int], runs: Path) -> None:
     """Train under the schemes and put their rows in place of those there were."""
-    kept = [row for row in read() if row["scheme"] not in schemes]
-    with RUNS.open("w", newline="", encoding="utf-8") as file:
+    again = {(scheme, str(epochs)) for scheme in schemes for epochs in lengths}
+    kept = [row for row in read(runs) if (row["scheme"], row["epochs"]) not in again]
+    with runs.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([row[name] for name in COLUMNS] for row in kept)
         for scheme in schemes:
             for task in TASKS:
                 for epochs in LENGTHS[task.name]:
+                    if epochs not in lengths or (epochs > SHORT and scheme not in LONG):
+                        continue
                     since = time.monotonic()
                     writer.writerows(measure(task, epochs, scheme))
                     file.flush()
                     print(f"{scheme}, {task.name}, {epochs}: {time.monotonic() - since:.0f} s")
 
 
-def read() -> list[dict[str, str]]:
+def read(runs: Path) -> list[dict[str, str]]:
     """Return the rows that are there."""
-    if not RUNS.exists():
+    if not runs.exists():
         return []
-    with RUNS.open(newline="", encoding="utf-8") as file:
+    with runs.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def compared(runs: Path) -> dict[str, dict[str, Compared]]:
+    """Return each scheme beside the constant rate, by task and length."""
+    groups: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = {}
+    for row in read(runs):
+        schemes = groups.setdefault((row["task"], row["epochs"]), {})
+        schemes.setdefault(row["scheme"], []).append(row)
+    return {
+        f"{task}, {epochs}": {
+            name: compare(schemes["constant"], rows)
+            for name, rows in schemes.items()
+            if name != "constant"
+        }
+        for (task, epochs), schemes in groups.items()
+    }
+
+
+def show(runs: Path) -> None:
+    """Print the tables of the page, and write its plots."""
+    found = compared(runs)
+    names = [name for name in SCHEMES if name != "constant"]
+    for what in ("typical", "good", "best", "best_tested"):
+        print(f"\n### {what}\n\n| scheme | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
+        for name in names:
+            cells = [str(getattr(of[name], what)) if name in of else "" for of in found.values()]
+            print(f"| {name} | {' | '.join(cells)} |")
+    print(f"\n### helped / hurt by over 1 %\n\n| scheme | {' | '.join(found)} |")
+    for name in names:
+        cells = [
+            f"{of[name].helped:.0%} / {of[name].hurt:.0%}" if name in of else ""
+            for of in found.values()
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+    for path in sorted(DATA.glob("*.npz")):
+        print(f"\n{path.stem}: {real_curves(path)}")
+    for what, title in PLOTS.items():
+        panels = {
+            task: {name: getattr(c, what) for name, c in of.items()} for task, of in found.items()
+        }
+        (IMAGES / f"halving-{what}.svg").write_text(
+            dots(title, panels, names, (-0.5, 0.5)), encoding="utf-8"
+        )
 
 
 def main() -> None:
@@ -88,9 +143,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("command", choices=("train", "show"))
     parser.add_argument("--scheme", action="append", choices=list(SCHEMES))
+    parser.add_argument("--epochs", action="append", type=int)
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the file of the trainings")
     arguments = parser.parse_args()
     if arguments.command == "train":
-        train_all(arguments.scheme or list(SCHEMES))
+        train_all(arguments.scheme or list(SCHEMES), arguments.epochs or [27, 81], arguments.runs)
+    else:
+        show(arguments.runs)
 
 
 if __name__ == "__main__":

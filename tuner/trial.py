@@ -48,6 +48,7 @@ class Origin(StrEnum):
     SAMPLED = "sampled"
     ENQUEUED = "enqueued"
     FINALIST = "finalist"
+    CONTROL = "control"
     ADOPTED = "adopted"
 
 
@@ -81,6 +82,7 @@ class EventKind(StrEnum):
     MISSING = "missing"
     HALVED = "halved"
     SCALED = "scaled"
+    COMPARED = "compared"
     RUNG = "rung"
     ENDED = "ended"
     RESTORED = "restored"
@@ -198,6 +200,11 @@ class Trial:
     def never_pruned(self) -> bool:
         """Whether pruning spares this trial: the rules of thumb and the finalists."""
         return self.origin in (Origin.FOLK, Origin.FINALIST)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is part of the search: no run of a finalist, and no control of halving."""
+        return self.origin not in (Origin.FINALIST, Origin.CONTROL)
 
     @property
     def last_step(self) -> int:

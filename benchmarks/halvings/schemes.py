@@ -9,12 +9,39 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from benchmarks.halvings.stack import Levels
-from tuner.policies import schedule
+from tuner.policies import ratio as update_ratio
+from tuner.policies import restarts, schedule
 from tuner.policies.halving import Halving
-from tuner.spec import HalveOnPlateau, RateChange, RateSchedule
+from tuner.spec import (
+    HalveOnPlateau,
+    RateChange,
+    RateSchedule,
+    UpdateRatio,
+    WarmRestarts,
+)
 from tuner.trial import Report
 
 Make = Callable[[Sequence[float], int], Levels]
+
+
+def _restarts(rates: Sequence[float], epochs: int) -> Levels:
+    # Two cycles, the second twice as long, which end with the training.
+    policy = WarmRestarts(name="warm_restarts", period=epochs // 3, growth=2, floor=1e-4)
+    return lambda epoch, val, ratio: [restarts.level(policy, epoch)] * len(rates)
+
+
+def _ratio(rates: Sequence[float], epochs: int) -> Levels:
+    policy = UpdateRatio(name="update_ratio", until=epochs // 2)
+    reports: list[list[Report]] = [[] for _ in rates]
+    levels = [1.0 for _ in rates]
+
+    def decide(epoch: int, val: Tensor, ratio: Tensor) -> Sequence[float]:
+        for i, (value, found) in enumerate(zip(val.tolist(), ratio.tolist(), strict=True)):
+            reports[i].append(Report(epoch, value, levels[i], {"update_ratio": found}))
+            levels[i] = update_ratio.judge(policy, None, reports[i], levels[i]).lr_factor
+        return levels
+
+    return decide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +89,20 @@ def _cosine(done: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-PATIENCES = (1, 2, 3, 5, 8, 12)
 SCHEMES: Mapping[str, Make] = {
     "constant": _constant,
     "linear": _in_advance(lambda done: 1 - done),
     "cosine": _in_advance(_cosine),
-    **{f"÷2 patience {p}": _halve(factor=0.5, patience=p) for p in PATIENCES},
-    **{f"÷5 patience {p}": _halve(factor=0.2, patience=p) for p in PATIENCES},
-    **{f"÷2 patience {p} warmup 9": _halve(factor=0.5, patience=p, warmup=9) for p in (1, 3, 5)},
-    **{
-        f"÷2 patience {p} threshold .01": _halve(factor=0.5, patience=p, threshold=0.01)
-        for p in (3, 5)
-    },
-    "÷2 patience 3 threshold 0": _halve(factor=0.5, patience=3, threshold=0.0),
-    "÷2 patience 3 cooldown 3": _halve(factor=0.5, patience=3, cooldown=3),
+    **{f"÷2 patience {p}": _halve(factor=0.5, patience=p) for p in (1, 2, 3, 5, 8, 12)},
+    **{f"÷5 patience {p}": _halve(factor=0.2, patience=p) for p in (1, 3, 5, 8)},
+    **{f"÷2 patience {p} warmup 9": _halve(factor=0.5, patience=p, warmup=9) for p in (3, 5)},
+    "÷2 patience 5 threshold .01": _halve(factor=0.5, patience=5, threshold=0.01),
+    "÷2 patience 5 cooldown 3": _halve(factor=0.5, patience=5, cooldown=3),
+    "warm restarts": _restarts,
+    "update ratio": _ratio,
 }
+LONG = {
+    *("constant", "linear", "cosine", "÷2 patience 1", "÷2 patience 3", "÷2 patience 5"),
+    *("÷2 patience 8", "÷2 patience 12", "÷5 patience 5", "÷5 patience 8"),
+}
+"""The schemes that are compared over longer trainings, too."""

@@ -37,7 +37,8 @@ def judge(study: Study, trial: Trial, peers: Peers, step: int | None = None) -> 
 
     The rules speak in the order divergence, the one that sets the rate, early stopping, the end of
     the budget, pruning; the first that stops decides. Judging the same lineage again, with the
-    marks and the level of the first time, gives the same level and no further record.
+    marks and the level of the first time, gives the same level and no further record. A control of
+    halving keeps its rate and is not pruned.
     """
     if not trial.reports or (step is not None and step < trial.last_step):
         return Judgement(decision=Decision(lr_factor=trial.lr_factor))
@@ -51,23 +52,10 @@ def judge(study: Study, trial: Trial, peers: Peers, step: int | None = None) -> 
     early = stopping.judge(
         _policy(study, EarlyStopping), mode, trial.reports, memo=_memo(trial, "early_stopping")
     )
-    if early.stop is not None:
-        return _judgement(rated.lr_factor, rated, early)
-    done = _budget(study, trial)
+    done = early if early.stop is not None else _budget(study, trial)
     if done.stop is not None:
         return _judgement(rated.lr_factor, rated, done)
-    contest = pruning.Contest(
-        mode=mode,
-        study_name=study.name,
-        number=trial.number,
-        reports=trial.reports,
-        marks=trial.marks,
-        peers=peers,
-        cuts=rated.cuts,
-        spared=_SPARED.get(trial.origin, "spared") if trial.never_pruned else "",
-    )
-    pruned = pruning.judge(study.spec.pruner, contest)
-    return _judgement(rated.lr_factor, rated, early, pruned)
+    return _judgement(rated.lr_factor, rated, early, _prune(study, trial, peers, rated.cuts))
 
 
 def level_after(study: Study, trial: Trial, step: int) -> float:
@@ -77,6 +65,8 @@ def level_after(study: Study, trial: Trial, step: int) -> float:
     and decided anew.
     """
     policy = _sets_rate(study)
+    if policy is None or trial.origin is Origin.CONTROL:
+        return 1.0
     if isinstance(policy, RateSchedule):
         return schedule.level(policy, step)
     if isinstance(policy, WarmRestarts):
@@ -84,8 +74,6 @@ def level_after(study: Study, trial: Trial, step: int) -> float:
     reports = [r for r in trial.reports if r.step <= step]
     if isinstance(policy, UpdateRatio):
         return ratio.level_after(policy, reports)
-    if policy is None:
-        return 1.0
     rule = halving.Halving(
         policy=policy,
         mode=study.spec.objective.mode,
@@ -97,6 +85,8 @@ def level_after(study: Study, trial: Trial, step: int) -> float:
 
 def _steer_rate(study: Study, trial: Trial) -> Verdict:
     policy, given = _sets_rate(study), trial.lr_factor
+    if trial.origin is Origin.CONTROL:
+        return Verdict(lr_factor=given)
     if isinstance(policy, RateSchedule):
         return schedule.judge(policy, trial.reports, given)
     if isinstance(policy, WarmRestarts):
@@ -108,6 +98,22 @@ def _steer_rate(study: Study, trial: Trial) -> Verdict:
     rate, mode = _base_rate(policy.rate, trial), study.spec.objective.mode
     memo = _memo(trial, policy.name)
     return halving.judge(policy, mode, rate, trial.reports, given, memo=memo)
+
+
+def _prune(study: Study, trial: Trial, peers: Peers, cuts: tuple[int, ...]) -> Verdict:
+    if trial.origin is Origin.CONTROL:
+        return Verdict()
+    contest = pruning.Contest(
+        mode=study.spec.objective.mode,
+        study_name=study.name,
+        number=trial.number,
+        reports=trial.reports,
+        marks=trial.marks,
+        peers=peers,
+        cuts=cuts,
+        spared=_SPARED.get(trial.origin, "spared") if trial.never_pruned else "",
+    )
+    return pruning.judge(study.spec.pruner, contest)
 
 
 def _base_rate(name: str, trial: Trial) -> float | None:

@@ -107,6 +107,8 @@ class HalveOnPlateau(Document):
     """A cut that changes the rate by less is left out."""
     rate: Identifier = "lr"
     """The parameter that holds the starting rate."""
+    control: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the halved trials that run a second time without, to show what halving is worth."""
 
 
 class WarmRestarts(Document):
