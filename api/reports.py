@@ -149,7 +149,11 @@ def _judge(
         reason=decision.reason if step == trial.last_step else trial.reason,
     )
     halved = any(r.kind is EventKind.HALVED for r in judgement.records)
-    if halved and (made := controls.branch(tx, study, trial, now)) is not None:
+    if (
+        halved
+        and not decision.stop
+        and (made := controls.branch(tx, study, trial, now)) is not None
+    ):
         branched.append(Branch(made, trial))
     if decision.outcome is None:
         tx.put_trial(trial)

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 _NORMAL = 1.959963984540054
-_EXACT = {1: 12.706204736432095, 2: 4.302652729696142}
+_EXACT = {1: 12.706204736432095, 2: 4.302652729696142, 3: 3.182446305284263}
 
 
 class Mean(NamedTuple):
