@@ -115,7 +115,7 @@ def show(runs: Path) -> None:
     """Print the tables of the page, and write its plots."""
     found = compared(runs)
     names = [name for name in SCHEMES if name != "constant"]
-    for what in ("typical", "good", "best", "best_tested"):
+    for what in ("typical", "good", "best", "best_tested", "last"):
         print(f"\n### {what}\n\n| scheme | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
         for name in names:
             cells = [str(getattr(of[name], what)) if name in of else "" for of in found.values()]

@@ -46,6 +46,7 @@ class Compared:
         best: the change of the best loss over all rates, as a search would pick it; geometric
             mean over seeds, interval by Student's t.
         best_tested: the same for the test loss of the picked training.
+        last: the change of the best last loss over all rates, the objective being `value: last`.
         helped, hurt: shares of trainings whose loss fell, or rose, by more than 1 %.
     """
 
@@ -53,6 +54,7 @@ class Compared:
     good: Worth
     best: Worth
     best_tested: Worth
+    last: Worth
     helped: float
     hurt: float
 
@@ -69,6 +71,7 @@ def compare(constant: Sequence[Row], scheme: Sequence[Row]) -> Compared:
     before, after = grid(constant, "best"), grid(scheme, "best")
     logs = np.log(np.maximum(after, SMALLEST) / np.maximum(before, SMALLEST))
     good = np.argsort(np.median(before, axis=1))[:GOOD]
+    lasts = [np.minimum(grid(rows, "last"), 1e9) for rows in (constant, scheme)]
     return Compared(
         typical=_median(logs),
         good=_median(logs[good]),
@@ -77,6 +80,7 @@ def compare(constant: Sequence[Row], scheme: Sequence[Row]) -> Compared:
             _picked(after, grid(scheme, "test_at_best"))
             - _picked(before, grid(constant, "test_at_best"))
         ),
+        last=_mean(_picked(lasts[1], lasts[1]) - _picked(lasts[0], lasts[0])),
         helped=float((logs < -0.01).mean()),
         hurt=float((logs > 0.01).mean()),
     )
@@ -126,24 +130,29 @@ def waits(losses: Floats) -> npt.NDArray[np.int_]:
 
 
 def real_curves(path: Path) -> dict[str, Any]:
-    """Return what a table of real curves says of a patience of 1, and of longer ones."""
+    """Return what a table of real curves says of a patience of 1, and of longer ones.
+
+    `best` and `best_last` compare the best configurations by the mean of their two seeds.
+    """
     with np.load(path) as table:
-        plain, halved = (
-            table[name].astype(np.float64).reshape(-1, 27)
-            for name in ("val_loss", "halve_val_loss")
-        )
-    ends = ~np.isnan(plain[:, -1]) & ~np.isnan(halved[:, -1])
-    plain, halved = plain[ends], halved[ends]
-    before, after = plain.min(1), halved.min(1)
-    logs = np.log(np.maximum(after, SMALLEST) / np.maximum(before, SMALLEST))
-    good = before <= np.quantile(before, 0.25)
-    waited = waits(plain[good])
+        names = ("val_loss", "halve_val_loss")
+        plain, halved = (np.nan_to_num(table[n].astype(np.float64), nan=np.inf) for n in names)
+    before, after = (np.maximum(x.min(2), SMALLEST).ravel() for x in (plain, halved))
+    ends = np.isfinite(plain[:, :, -1] + halved[:, :, -1]).ravel()
+    logs = np.log(after / before)
+    good = ends & (before <= np.quantile(before, 0.25))
+    waited = waits(plain.reshape(-1, plain.shape[2])[good])
+    best, best_last = (
+        f(halved).mean(1).min() / max(f(plain).mean(1).min(), SMALLEST) - 1
+        for f in (lambda x: x.min(2), lambda x: x[:, :, -1])
+    )
     return {
-        "trainings": len(plain),
-        "typical": math.expm1(float(np.median(logs))),
+        "trainings": int(ends.sum()),
+        "typical": math.expm1(float(np.median(logs[ends]))),
         "good": math.expm1(float(np.median(logs[good]))),
         "good_hurt": float((logs[good] > 0.01).mean()),
         "good_helped": float((logs[good] < -0.01).mean()),
-        "best": after.min() / before.min() - 1,
-        "cut_too_soon": {p: float((waited > p).mean()) for p in (1, 2, 3, 5, 8, 12)},
+        "best": float(best),
+        "best_last": float(best_last),
+        "cut_too_soon": {p: round(float((waited > p).mean()), 3) for p in (1, 2, 3, 5, 8, 12)},
     }
