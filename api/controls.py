@@ -14,7 +14,7 @@ def branch(tx: Transaction, study: Study, trial: Trial, now: datetime) -> Trial 
     """Create the control of a trial that is halved for the first time, if it is drawn.
 
     It has the trial's parameters and seed, and waits to be trained from its start, or, after
-    `enqueue.shorten`, from the trial's checkpoint on. Where a new attempt is halved for the first
+    `branching.shorten`, from the trial's checkpoint on. Where a new attempt is halved for the first
     time again, there is one already.
     """
     if not control.is_drawn(study, trial) or trial.halvings > 1 or study.stopping is not None:

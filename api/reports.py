@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from api import controls, enqueue, lifecycle
+from api import branching, controls, lifecycle
 from api.fence import held_trial, last_held
 from api.problems import problem_of
 from api.services import Services
@@ -68,7 +68,7 @@ async def report(services: Services, items: Sequence[ReportItem], who: Identity)
     found = await asyncio.gather(*writes, return_exceptions=True)
     services.metrics.reported(found)
     for branch in branched:
-        await enqueue.shorten(services, branch.control, branch.halved)
+        await branching.shorten(services, branch.control, branch.halved)
     return ReportResults(results=[_result(x) for x in found])
 
 

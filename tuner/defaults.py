@@ -22,6 +22,7 @@ from tuner.spec import (
     RunCommand,
     RunTask,
     StudySpec,
+    patience_of,
     watched,
 )
 from tuner.spec.space import space_document
@@ -53,7 +54,7 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
             "space": spec.space if spec.space is not None else space_document(space),
             "budget": spec.budget.model_copy(update={"steps": steps}),
             "pruner": _fill_pruner(spec.pruner, steps),
-            "policies": policies,
+            "policies": [_fill_policy(policy, steps) for policy in policies],
         }
     )
     return full, [w for check in _WARNINGS for w in check(spec, full)]
@@ -69,6 +70,12 @@ def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
         return [Divergence(name="divergence")]
     halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
     return [halving, Divergence(name="divergence")]
+
+
+def _fill_policy(policy: Policy, steps: int | None) -> Policy:
+    if not isinstance(policy, HalveOnPlateau):
+        return policy
+    return policy.model_copy(update={"patience": patience_of(policy, steps)})
 
 
 def _is_deaf(spec: StudySpec) -> bool:

@@ -81,6 +81,27 @@ def test_a_program_that_is_told_of_no_rate_is_not_halved(run: dict[str, Any], ha
     assert warnings == []
 
 
+@pytest.mark.parametrize(
+    ("steps", "given", "patience"),
+    [
+        (27, None, 5),
+        (81, None, 8),
+        (10, None, 5),
+        (1000, None, 10),
+        (None, None, 10),  # as torch has it
+        (27, 0, 0),
+    ],
+)
+def test_patience_grows_with_the_length_of_a_training(
+    steps: int | None, given: int | None, patience: int
+) -> None:
+    halving = {"name": "halve_on_plateau"} | ({} if given is None else {"patience": given})
+    spec, _ = full(OWN, policies=[halving], pruner={"name": "none"}, budget={"steps": steps})
+    (policy,) = spec.policies or ()
+    assert isinstance(policy, HalveOnPlateau)
+    assert policy.patience == patience
+
+
 def test_no_policies_are_kept_as_none() -> None:
     assert full(TASK, policies=[])[0].policies == []
 

@@ -74,3 +74,21 @@ def test_a_file_of_another_format_is_refused_with_its_name(tmp_path: Path) -> No
     trial = LocalTrial(params={}, resume=Resume(step=2, path=tmp_path / "own.pt"))
     with pytest.raises(InvalidInput, match=r"own\.pt"):
         trial.restore(optimizer=sgd())
+
+
+def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_path: Path) -> None:
+    first = LocalTrial(params={})
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    Decision(lr_factor=0.5).apply(optimizer)
+    first.checkpoint(7, optimizer=optimizer)
+    resume = Resume(step=0, path=first.checkpoints[-1].path, inherited=True)
+    own = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.4, momentum=0.5)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert LocalTrial(params={}, resume=resume).restore(optimizer=own) == 0
+    (group,) = own.param_groups
+    assert (group["lr"], group["momentum"]) == (0.4, 0.5)
+    assert torch.equal(own.state[group["params"][0]]["momentum_buffer"], torch.ones(2))
+    assert torch.equal(torch.get_rng_state(), before)

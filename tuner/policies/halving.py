@@ -6,11 +6,12 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from tuner.decision import Outcome
 from tuner.policies.base import Folded, Record, Verdict, storable
-from tuner.spec import HalveOnPlateau
+from tuner.spec import HalveOnPlateau, patience_of
 from tuner.trial import EventKind, Report
 
 _SMALLEST = sys.float_info.min
@@ -84,7 +85,7 @@ class Halving:
             cooldown -= 1
             bad = 0
         state = Plateau(best, rate, level, bad, cooldown, cuts)
-        return state if bad <= self.policy.patience else self._cut(state, report.step)
+        return state if bad <= self.patience else self._cut(state, report.step)
 
     def _cut(self, state: Plateau, step: int) -> Plateau:
         rate, level = state.rate * self.policy.factor, state.level * self.policy.factor
@@ -100,6 +101,11 @@ class Halving:
         rate = self.start().rate * report.lr_factor
         cooldown, cuts = self.policy.cooldown, (*state.cuts, report.step)
         return Plateau(state.best, rate, report.lr_factor, 0, cooldown, cuts)
+
+    @cached_property
+    def patience(self) -> int:
+        """Reports without improvement that are let pass."""
+        return patience_of(self.policy, None)
 
     @property
     def lowest(self) -> float:
@@ -184,7 +190,7 @@ def _numbers(
         "value": storable(newest.value),
         "best": storable(after.best),
         "bad": before.bad + 1,
-        "patience": rule.policy.patience,
+        "patience": rule.patience,
     }
 
 

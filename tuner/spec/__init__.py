@@ -30,6 +30,7 @@ from tuner.spec.steering import (
     RateSchedule,
     UpdateRatio,
     WarmRestarts,
+    patience_of,
     watched,
 )
 
@@ -64,5 +65,6 @@ __all__ = [
     "load",
     "parse_json",
     "parse_yaml",
+    "patience_of",
     "watched",
 ]

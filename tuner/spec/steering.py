@@ -91,8 +91,8 @@ class HalveOnPlateau(Document):
     """Which one."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """The rate is multiplied by this: 0.5 halves it, 0.2 divides it by 5."""
-    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 3
-    """Reports without improvement that are let pass."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Reports without improvement that are let pass. If absent a tenth of the steps, 5 to 10."""
     threshold: Annotated[float, Field(ge=0)] = 1e-4
     """What counts as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
@@ -161,7 +161,7 @@ class EarlyStopping(Document):
 
     name: Literal["early_stopping"]
     """Which one."""
-    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 12
     """Reports of over-fitting since the best one that are let pass."""
     threshold: Annotated[float, Field(ge=0)] = 0.0
     """A report is worse if it is by this share of the best value's size."""
@@ -215,6 +215,16 @@ Policy = Annotated[
 ]
 SETS_RATE = (HalveOnPlateau, RateSchedule, WarmRestarts, UpdateRatio)
 """The policies that set the rate. A study has at most one of them."""
+
+
+def patience_of(policy: HalveOnPlateau, steps: int | None) -> int:
+    """Return a policy's patience, by the longest training in steps where it names none.
+
+    docs/why/halving.md shows what it was measured on.
+    """
+    if policy.patience is not None:
+        return policy.patience
+    return 10 if steps is None else min(max(round(steps / 10), 5), 10)
 
 
 def watched(policies: Sequence[Policy]) -> frozenset[str]:

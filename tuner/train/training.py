@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -98,6 +99,9 @@ class Training:
             InvalidInput: the file can't be read, or is of another training or step.
         """
         tree = state.load(resume.path)
+        if resume.inherited:
+            self._inherit(tree, resume)
+            return
         if tree.get("training") != self.identity or tree.get("epoch") != resume.step:
             raise InvalidInput(
                 f"the checkpoint {resume.path.name} is not of this training at step {resume.step}"
@@ -108,6 +112,29 @@ class Training:
             raise InvalidInput(
                 f"the checkpoint {resume.path.name} does not fit this training: {problem}"
             ) from problem
+
+    def _inherit(self, tree: state.Tree, resume: Resume) -> None:
+        """Take another trial's weights, and its optimizer's memory if it has the same rule.
+
+        The epoch that the checkpoint was written in begins again, with this trial's own order.
+
+        Raises:
+            InvalidInput: it is of another task, or the weights do not fit.
+        """
+        of = tree.get("training")
+        if not isinstance(of, Mapping) or of.get("task") != self.task.info.name:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} is not of the task {self.task.info.name}"
+            )
+        try:
+            self.model.load_state_dict(tree["model"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} does not fit this network: {problem}"
+            ) from problem
+        with suppress(TypeError, ValueError, AttributeError):
+            _fill(self.optimizer, tree.get("optimizer", {}))
+        self.epoch = resume.step
 
     def _take(self, tree: state.Tree) -> None:
         self.model.load_state_dict(tree["model"])

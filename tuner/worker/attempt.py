@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
 from tuner.problems import error_of
+from tuner.trial import INHERITED
 from tuner.wire import (
     DecisionView,
     FinishTrial,
@@ -211,7 +212,7 @@ class Attempt:
             return None
         path = self._work / f"resume-{held.step}.ckpt"
         await self._tools.api.download(self.grant, held, path)
-        return ResumeFrom(step=held.step, path=str(path))
+        return ResumeFrom(step=held.step, path=str(path), inherited=held.attempt == INHERITED)
 
     async def _without_checkpoint(self, problem: TunerError) -> Ending:
         """Tell the server that what came can't be used; it says where the trial goes on."""
