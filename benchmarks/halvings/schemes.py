@@ -18,6 +18,7 @@ from tuner.spec import (
     RateSchedule,
     UpdateRatio,
     WarmRestarts,
+    patience_of,
 )
 from tuner.trial import Report
 
@@ -85,6 +86,12 @@ def _halve(**settings: float) -> Plateaus:
     return Plateaus(policy=HalveOnPlateau.model_validate(document))
 
 
+def _default(rates: Sequence[float], epochs: int) -> Levels:
+    policy = HalveOnPlateau(name="halve_on_plateau")
+    patience = patience_of(policy, epochs)
+    return Plateaus(policy=policy.model_copy(update={"patience": patience}))(rates, epochs)
+
+
 def _cosine(done: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
@@ -98,11 +105,12 @@ SCHEMES: Mapping[str, Make] = {
     **{f"÷2 patience {p} warmup 9": _halve(factor=0.5, patience=p, warmup=9) for p in (3, 5)},
     "÷2 patience 5 threshold .01": _halve(factor=0.5, patience=5, threshold=0.01),
     "÷2 patience 5 cooldown 3": _halve(factor=0.5, patience=5, cooldown=3),
+    "default": _default,
     "warm restarts": _restarts,
     "update ratio": _ratio,
 }
 LONG = {
-    *("constant", "linear", "cosine", "÷2 patience 1", "÷2 patience 3", "÷2 patience 5"),
+    *("constant", "default", "linear", "cosine", "÷2 patience 1", "÷2 patience 3", "÷2 patience 5"),
     *("÷2 patience 8", "÷2 patience 12", "÷5 patience 5", "÷5 patience 8"),
 }
 """The schemes that are compared over longer trainings, too."""

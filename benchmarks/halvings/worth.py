@@ -21,7 +21,7 @@ Row = Mapping[str, str]
 DRAWS = 2000
 GOOD = 3
 """How many rates, the best of the task at the constant rate, count as good."""
-SMALLEST = 1e-9
+SMALLEST, DIVERGED = 1e-9, 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def compare(constant: Sequence[Row], scheme: Sequence[Row]) -> Compared:
     before, after = grid(constant, "best"), grid(scheme, "best")
     logs = np.log(np.maximum(after, SMALLEST) / np.maximum(before, SMALLEST))
     good = np.argsort(np.median(before, axis=1))[:GOOD]
-    lasts = [np.minimum(grid(rows, "last"), 1e9) for rows in (constant, scheme)]
+    lasts = [np.minimum(grid(rows, "last"), DIVERGED) for rows in (constant, scheme)]
     return Compared(
         typical=_median(logs),
         good=_median(logs[good]),
@@ -136,23 +136,21 @@ def real_curves(path: Path) -> dict[str, Any]:
     """
     with np.load(path) as table:
         names = ("val_loss", "halve_val_loss")
-        plain, halved = (np.nan_to_num(table[n].astype(np.float64), nan=np.inf) for n in names)
+        plain, halved = (np.nan_to_num(table[n].astype(np.float64), nan=DIVERGED) for n in names)
     before, after = (np.maximum(x.min(2), SMALLEST).ravel() for x in (plain, halved))
-    ends = np.isfinite(plain[:, :, -1] + halved[:, :, -1]).ravel()
+    ends = np.maximum(plain[:, :, -1], halved[:, :, -1]).ravel() < DIVERGED
     logs = np.log(after / before)
     good = ends & (before <= np.quantile(before, 0.25))
     waited = waits(plain.reshape(-1, plain.shape[2])[good])
-    best, best_last = (
-        f(halved).mean(1).min() / max(f(plain).mean(1).min(), SMALLEST) - 1
-        for f in (lambda x: x.min(2), lambda x: x[:, :, -1])
-    )
+    lasts = [x[:, :, -1].mean(1).min() for x in (plain, halved)]
+    bests = [np.maximum(x.min(2), SMALLEST).mean(1).min() for x in (plain, halved)]
     return {
         "trainings": int(ends.sum()),
         "typical": math.expm1(float(np.median(logs[ends]))),
         "good": math.expm1(float(np.median(logs[good]))),
         "good_hurt": float((logs[good] > 0.01).mean()),
         "good_helped": float((logs[good] < -0.01).mean()),
-        "best": float(best),
-        "best_last": float(best_last),
+        "best": float(bests[1] / bests[0] - 1),
+        "best_last": float(lasts[1] / lasts[0] - 1),
         "cut_too_soon": {p: round(float((waited > p).mean()), 3) for p in (1, 2, 3, 5, 8, 12)},
     }
