@@ -21,6 +21,7 @@ from api.direct import Shortcut
 from api.drains import Drains
 from api.files import orphans
 from api.files.locks import TrialLocks
+from api.head import HeadAsGet
 from api.limits.places import Places
 from api.limits.rate import RateLimit
 from api.live.hub import Hub
@@ -123,6 +124,7 @@ def create_app(
     app.add_middleware(Shortcut, routers=routers)
     app.add_middleware(RateLimit, limits=settings.limits, monotonic=time.monotonic)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Boundary)
     app.add_middleware(Observed, metrics=counted, tracing=tracing)
     problems.install(app, routers)

@@ -78,7 +78,7 @@ def _fail(tx: Transaction, study: Study, trial: Trial, body: FinishTrial, now: d
             trial = trial.evolve(failed_on=trial.lease.worker_id)
         return lifecycle.requeue(tx, trial, AttemptEnd.FAILED, now, reason=reason, data=data)
     if body.retry:
-        reason = f"failed {failures} times, at last: {reason}"
+        reason = f"failed {failures} times, at last: {reason}" if failures > 1 else reason
     trial = trial.evolve(failures=failures)
     return lifecycle.end_trial(tx, study, trial, Outcome.FAILED, now, reason=reason, data=data)
 

@@ -24,6 +24,15 @@ _DOCUMENT = {
     "run": "external",
 }
 
+_NODE = {
+    "name": "gpu-box",
+    "host": "gpu-box.example",
+    "slots": 2,
+    "gpus": ["NVIDIA H100"],
+    "labels": {"room": "3"},
+    "allow": ["mypackage.train:*"],
+}
+
 REQUESTS: dict[str, dict[str, Any]] = {
     **openapi_examples_of_files.REQUESTS,
     "submit_study": _DOCUMENT,
@@ -62,15 +71,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "clone_study": {"name": "digits-wide", "changes": {"space": {"width": {"values": [256]}}}},
     "enqueue_trial": {"params": _PARAMS},
     "ask_trial": {"wait_s": 0.0},
-    "register_worker": {
-        "name": "gpu-box",
-        "host": "gpu-box.example",
-        "slots": 2,
-        "gpus": ["NVIDIA H100"],
-        "labels": {"room": "3"},
-        "allow": ["mypackage.train:*"],
-        "tasks": ["digits-mlp"],
-    },
+    "register_worker": {**_NODE, "tasks": ["digits-mlp"]},
     "acquire_leases": {"worker_id": WORKER, "n": 2, "wait_s": 0.0},
     "report": {
         "reports": [_HELD | {"step": 1, "value": 0.42, "metrics": {"accuracy": 0.87}}],
@@ -180,12 +181,7 @@ _DECIDED = {
 }
 _WORKER = {
     "worker_id": WORKER,
-    "name": "gpu-box",
-    "host": "gpu-box.example",
-    "slots": 2,
-    "gpus": ["NVIDIA H100"],
-    "labels": {"room": "3"},
-    "allow": ["mypackage.train:*"],
+    **_NODE,
     "alive": True,
     "seen_at": _LATER,
     "running": ["digits#3"],

@@ -141,6 +141,8 @@ def _methods(request: Request) -> str:
                 and route.path_regex.match(path[len(prefix) :])
             ):
                 found |= set(route.methods or ())
+    if "GET" in found:
+        found.add("HEAD")
     return ", ".join(sorted(found))
 
 

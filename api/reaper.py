@@ -79,6 +79,7 @@ def _lose(tx: Transaction, services: Services, lease: Lease) -> None:
     lost = lifecycle.requeue(tx, trial, AttemptEnd.LOST, now, reason=reason, data=data)
     if lost.state is TrialState.WAITING and lost.failures > study.spec.retry.max:
         why = f"lost or failed {lost.failures} times, at last: {reason}"
+        why = why if lost.failures > 1 else reason
         lifecycle.end_trial(tx, study, lost, Outcome.FAILED, now, reason=why, data=data)
 
 

@@ -14,6 +14,8 @@ import psycopg
 from sqlalchemy import Column, Connection, String, Table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from storage.batch import waiting
+
 Names = tuple[str, ...]
 _DIALECT: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _quoted = _DIALECT.identifier_preparer.quote_identifier
@@ -51,7 +53,7 @@ class Bulk:
         self._processors = [c.type.dialect_impl(_DIALECT).bind_processor(_DIALECT) for c in columns]
         self._names = names
         here, listed = _quoted(table.name), ", ".join(map(_quoted, names))
-        arrays = ", ".join(f"%s::{_type(c)}[]" for c in columns)
+        arrays = ", ".join(f"${i}::{_type(c)}[]" for i, c in enumerate(columns, 1))
         given = f"unnest({arrays}) AS given({listed})"
         matching = " AND ".join(f"{here}.{_quoted(k)} = given.{_quoted(k)}" for k in key)
         kept = [_quoted(name) for name in names if name not in key]
@@ -70,9 +72,17 @@ class Bulk:
         for name, process in zip(self._names, self._processors, strict=True):
             values = (row[name] for row in found)
             arrays.append(literal(values if process is None else map(process, values)))
-        driver: Any = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        driver.cursor().execute(statement.encode(), arrays)
+        execute(connection, statement.encode(), arrays)
+
+
+def execute(connection: Connection, statement: bytes, values: Sequence[str]) -> None:
+    """Execute a statement with `$1`, … for values in text form: with the others of its commit."""
+    if (batch := waiting(connection)) is not None:
+        batch.add(statement, [value.encode() for value in values])
+        return
+    driver: Any = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    psycopg.RawCursor(driver).execute(statement, values)
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import StaticPool
 
+from storage.batch import keep_order
 from storage.store import OutcomeUnknown, RowRefused
 from tuner.errors import InvalidInput, StorageFull, TunerError, Unavailable
 
@@ -59,9 +60,15 @@ def writing_engine(url: URL) -> Engine:
         )
         _set_up_sqlite(engine, begin="BEGIN IMMEDIATE")
         return engine
-    return create_engine(
-        url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=_postgres_args()
+    engine = create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args=_postgres_args() | {"prepare_threshold": None},
     )
+    keep_order(engine)
+    return engine
 
 
 def reading_engine(url: URL) -> Engine:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from storage.batch import Batch, gathering
 from storage.engine import translate
 from storage.tables import owner
 from tuner.errors import OwnerLost
@@ -27,9 +28,9 @@ TERM_S = 5.0
 _MINE = owner.c.id == 1
 LOCKED = (
     b"SELECT 1 / coalesce("
-    b"(SELECT (epoch = %s)::int FROM tuner_owner WHERE id = 1 FOR KEY SHARE), 0)"
+    b"(SELECT (epoch = $1::int)::int FROM tuner_owner WHERE id = 1 FOR KEY SHARE), 0)"
 )
-"""Locks the row, or fails: what follows in the pipeline is then skipped by the database."""
+"""Locks the row, or fails: what follows in the batch is then skipped by the database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +94,15 @@ def committed(connection: Connection, epoch: int) -> Iterator[None]:
         yield
         _commit(connection)
         return
-    sent = False
+    sent, batch = False, Batch(driver, connection.info)
     try:
-        with driver.pipeline(), driver.cursor() as cursor:
-            cursor.execute(LOCKED, (epoch,))
+        batch.add(b"BEGIN")
+        batch.add(LOCKED, [b"%d" % epoch])
+        with gathering(connection, batch):
             yield
-            sent = True
-            cursor.execute(b"COMMIT")
+        batch.add(b"COMMIT")
+        sent = True
+        batch.run()
     except (psycopg.DatabaseError, DBAPIError) as exc:
         if sent and driver.closed:
             raise translate(exc, committing=True) from exc

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from optuna.storages import RDBStorage, _rdb
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, NullPool
 from sqlalchemy.exc import DBAPIError
 
 from storage import migrations
@@ -166,7 +166,10 @@ def _prepare_optuna(url: str, *, upgrade: bool) -> None:
     """Let Optuna create its tables and check their version."""
     template = url.replace("{", "{{").replace("}", "}}")
     try:
-        storage = RDBStorage(template, skip_compatibility_check=upgrade)
+        # Without a pool: where this raises, nobody could close what the pool holds.
+        storage = RDBStorage(
+            template, engine_kwargs={"poolclass": NullPool}, skip_compatibility_check=upgrade
+        )
     except RuntimeError as exc:
         raise SchemaMismatch(f"Optuna's tables do not fit this version of Optuna: {exc}") from exc
     try:

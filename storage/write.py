@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from storage import optuna_rows, rows, tables
 from storage.access_rows import write_access
+from storage.arrays import execute
 from storage.artifact_rows import write_files
 from storage.bulk import delete_rows, insert_rows, update_rows, upsert_rows
 from storage.changes import Changes, ReportKey, StoredReport, TrialChange
@@ -63,13 +64,11 @@ def _advance_sequences(connection: Connection, changes: Changes) -> None:
     for table, column, ids in (("studies", "study_id", studies), ("trials", "trial_id", trials)):
         if ids:
             sequence = f"{table}_{column}_seq"
-            connection.execute(
-                text(
-                    f"SELECT setval('{sequence}', "  # noqa: S608
-                    f"GREATEST(CAST(:id AS bigint), (SELECT last_value FROM {sequence})))"
-                ),
-                {"id": max(ids)},
+            statement = (
+                f"SELECT setval('{sequence}', "  # noqa: S608
+                f"GREATEST($1::bigint, (SELECT last_value FROM {sequence})))"
             )
+            execute(connection, statement.encode(), [str(max(ids))])
 
 
 def _write_studies(connection: Connection, changes: Changes) -> None:

@@ -75,7 +75,10 @@ class TrialHandle(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to leave: checkpoint, then return."""
+        """Whether to end: the decision was to stop, or the trial was asked to leave.
+
+        Code that leaves hands over a checkpoint before it returns; after a stop none is needed.
+        """
 
     def report(
         self, step: int, value: float, metrics: Mapping[str, float] | None = None

@@ -64,7 +64,7 @@ class Limits:
     idle_s: float = 30.0
     connections: int = 4_000
     polls: int = 3_000
-    polls_each: int = 3_000
+    polls_each: int = 2_000
     streams: int = 1_000
     streams_each: int = 250
     stream_heartbeat_s: float = 15.0

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.observe.metrics import Metrics
 from api.observe.refusals import noted
 from api.observe.request_id import CURRENT, HEADER, TRACE, id_of
+from api.observe.sparing import Sparing
 from api.observe.tracing import Tracing
 
 UNMATCHED = "unmatched"
@@ -18,6 +19,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _SHOWN = ("study", "number", "worker")
 _CLIENT_LEFT = 499
 _OF_WHO = frozenset({401, 403, 421, 429})
+_OF_STRANGERS = frozenset({401, 429})
+"""Refusals of which anybody can cause any number."""
+_LINES, _LINE_S = 20, 1.0
+"""Lines on those at once, and seconds until one more."""
 _log = logging.getLogger("api.requests")
 
 
@@ -32,6 +37,7 @@ class Observed:
         self.app = app
         self._metrics = metrics
         self._tracing = tracing
+        self._sparing = Sparing(_LINES, _LINE_S, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -66,9 +72,19 @@ class Observed:
                 self._metrics.refused(limit)
             if span is not None:
                 span.end(route_of(scope), method, status)
-            level = _level(route, status)
-            if _log.isEnabledFor(level):
-                _log.log(level, "request", extra={"fields": _fields(scope, status, seconds)})
+            self._tell(scope, route, status, seconds)
+
+    def _tell(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        level = _level(route, status)
+        if not _log.isEnabledFor(level):
+            return
+        left_out = self._sparing.take() if status in _OF_STRANGERS else 0
+        if left_out is None:
+            return
+        fields = _fields(scope, status, seconds)
+        if left_out:
+            fields["left_out"] = left_out
+        _log.log(level, "request", extra={"fields": fields})
 
 
 def route_of(scope: Scope) -> str:

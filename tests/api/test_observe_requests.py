@@ -174,3 +174,15 @@ def test_a_servers_log_has_no_token_and_one_form(tmp_path: Path, options: tuple[
         records = [json.loads(line) for line in lines if line.startswith("{")]
         assert len(records) == len(lines) - 3
         assert {"uvicorn.error", "api.requests"} <= {record["logger"] for record in records}
+
+
+async def test_a_flood_of_wrong_tokens_writes_few_lines(api: Api, json_log: io.StringIO) -> None:
+    bare = httpx.Request(
+        "GET", f"{api.http.base_url}{API}/studies", headers={"Authorization": "Bearer wrong"}
+    )
+    for _ in range(200):
+        assert (await api.http.send(bare)).status_code in (401, 429)
+    lines = json_log.getvalue().count('"status"')
+    assert 0 < lines < 100
+    await api.http.get("/login")  # what is not refused is told of as ever
+    assert json_log.getvalue().count('"status"') == lines + 1

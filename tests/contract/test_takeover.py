@@ -19,7 +19,7 @@ from tests.contract.ledger_database import sql, wait_until
 from tuner.errors import OwnerLost
 
 SLOW = "id = 1 AND pg_sleep(1) IS NOT NULL"
-SLOW_CHECK = epochs.LOCKED.decode().replace("%s", "2").replace("id = 1", SLOW)
+SLOW_CHECK = epochs.LOCKED.decode().replace("$1", "2").replace("id = 1", SLOW)
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND (wait_event = 'PgSleep' OR wait_event_type = 'Lock')"

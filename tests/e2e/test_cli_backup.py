@@ -73,7 +73,10 @@ def report(server: ServerProcess, lease: dict[str, Any], step: int) -> dict[str,
 
 
 def train(server: ServerProcess, study: str) -> None:
-    lease = ask(server, study)
+    finish(server, ask(server, study))
+
+
+def finish(server: ServerProcess, lease: dict[str, Any]) -> None:
     report(server, lease, 1)
     server.call("POST", f"/leases/{lease['lease']}/finish", {"attempt": lease["attempt"]})
 
@@ -124,22 +127,22 @@ def test_a_server_goes_back_to_its_backup(server: ServerProcess, url: str) -> No
     assert before <= len([t for t in trials(server, "s") if t["outcome"]]) - 1 <= after + 1
     for lease in (old, new):
         assert report(server, lease, 2)["problem"]["type"] == "/problems/stale-attempt"
-        finish = httpx.post(
+        late = httpx.post(
             f"{server.url}/api/v1/leases/{lease['lease']}/finish",
             json={"attempt": lease["attempt"], "outcome": "complete", "value": 0.0},
             headers={"Authorization": f"Bearer {server.token}"},
             trust_env=False,
         )
-        assert finish.status_code == 409
+        assert late.status_code == 409
     events = server.call("GET", f"/studies/s/events?after={last_seen}")["items"]
     assert events[0]["kind"] == "restored"
     again = ask(server, "s")
     while again["number"] != old["number"]:
-        again = ask(server, "s")
+        finish(server, again)
         time.sleep(0.1)
+        again = ask(server, "s")
     assert again["attempt"] == old["attempt"] + 1
-    report(server, again, 1)
-    server.call("POST", f"/leases/{again['lease']}/finish", {"attempt": again["attempt"]})
+    finish(server, again)
     assert "sound" in db(server, "check", url=url)
 
 

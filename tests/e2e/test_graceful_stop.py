@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,21 +28,29 @@ def _refused(port: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_half_sent_is_answered_and_stored(tmp_path: Path, sig: signal.Signals) -> None:
-    body = json.dumps(external()).encode()
+@contextlib.contextmanager
+def _half_sent(server: ServerProcess, body: bytes) -> Iterator[socket.socket]:
+    """Give a connection on which a study's first bytes were sent, and are being read."""
+    port = int(server.url.rpartition(":")[2])
     head = (
         f"POST /api/v1/studies HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         "Expect: 100-continue\r\n\r\n"
     )
+    with socket.create_connection(("127.0.0.1", port), timeout=LONG_S) as connection:
+        connection.sendall(head.encode())
+        # Sent once the application reads the body: the request is under way.
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+        connection.sendall(body[:10])
+        yield connection
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_half_sent_is_answered_and_stored(tmp_path: Path, sig: signal.Signals) -> None:
+    body = json.dumps(external()).encode()
     with ServerProcess(tmp_path) as server:
-        port = int(server.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=LONG_S) as connection:
-            connection.sendall(head.encode())
-            # Sent once the application reads the body: the request is under way.
-            assert connection.recv(1000).startswith(b"HTTP/1.1 100")
-            connection.sendall(body[:10])
+        with _half_sent(server, body) as connection:
+            port = connection.getpeername()[1]
             server.send(sig)
             deadline = time.monotonic() + LONG_S
             while not _refused(port):
@@ -58,13 +68,5 @@ def test_a_request_half_sent_is_answered_and_stored(tmp_path: Path, sig: signal.
 
 
 def test_a_request_that_never_ends_does_not_hold_the_server(tmp_path: Path) -> None:
-    head = (
-        f"POST /api/v1/studies HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
-    )
-    with ServerProcess(tmp_path) as server:
-        port = int(server.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=LONG_S) as connection:
-            connection.sendall(head.encode())
-            assert connection.recv(1000).startswith(b"HTTP/1.1 100")
-            assert server.stop() == 0
+    with ServerProcess(tmp_path) as server, _half_sent(server, b" " * 100):
+        assert server.stop() == 0

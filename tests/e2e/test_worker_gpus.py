@@ -40,6 +40,9 @@ def main(trial):
             time.sleep(0.005)
         return 1.0
     raise torch.OutOfMemoryError("CUDA out of memory")
+if __name__ == "__main__":
+    import tuner
+    main(tuner.current_trial())
 """
 
 
@@ -65,7 +68,8 @@ def worker(server: ServerProcess, folder: Path, **config: Any) -> WorkerProcess:
 
 
 def submit(server: ServerProcess, name: str, trials: int, **more: Any) -> int:
-    run = {"entrypoint": "code_main:main"} | more.pop("run", {})
+    run = more.pop("run", {})
+    run = run if "command" in run else {"entrypoint": "code_main:main"} | run
     spec = {
         "name": name,
         "objective": {"metric": "val_loss"},
@@ -159,14 +163,18 @@ def test_a_worker_that_names_no_gpus_hides_them_from_what_asks_for_none(
     assert {one["study"]: one["seen"] for one in told(folder)} == {"none": "", "plain": "7"}
 
 
+@pytest.mark.parametrize(
+    "run", [{"entrypoint": "code_main:main"}, {"command": ["python", "code_main.py"]}]
+)
 def test_an_oom_beside_others_is_tried_again_with_more_room(
-    server: ServerProcess, folder: Path
+    server: ServerProcess, folder: Path, run: dict[str, Any]
 ) -> None:
     (folder / "code_main.py").write_text(FULL)
     more = {"retry": {"max": 0}, "budget": {"trials": 1}}
-    tight = submit(server, "tight", 1, run={"gpus": 0.5}, **more)
+    tight = submit(server, "tight", 1, run={**run, "gpus": 0.5}, **more)
     submit(server, "beside", 1, run={"gpus": 0.5}, **more)
-    with worker(server, folder, gpus=["0"], slots=2) as process:
+    allow = ["python code_main.py"]
+    with worker(server, folder, gpus=["0"], slots=2, allow_commands=allow) as process:
         wait_until(lambda: "tight #0 given back" in process.log, "it is given back")
         (folder / "on").touch()
         assert process.wait() == 0

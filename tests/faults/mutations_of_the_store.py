@@ -216,8 +216,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         TWO,
         "storage/epoch.py",
-        "(SELECT (epoch = %s)::int FROM",
-        "(SELECT (epoch >= %s)::int FROM",
+        "(SELECT (epoch = $1::int)::int FROM",
+        "(SELECT (epoch >= $1::int)::int FROM",
         "../contract/test_ledger_owner.py",
     ),
 ]

@@ -242,7 +242,8 @@ def test_an_experiment() -> None:
     ]
     left = why(found.left)
     container = "spec.trialTemplate.trialSpec.spec.template.spec.containers[0]"
-    assert {f"{container}.image", f"{container}.resources"} <= left.keys()
+    assert {f"{container}.image", f"{container}.resources.limits.cpu"} <= left.keys()
+    assert found.document["run"]["memory"] == "1GiB"
     assert "spec.objective.goal" in left
     assert "spec.trialTemplate.trialSpec.spec.template.spec.restartPolicy" in left
 
@@ -293,6 +294,18 @@ def test_hyperbands_resource_becomes_the_budget() -> None:
     assert found.document["budget"]["steps"] == 9
     assert found.document["space"]["num_epochs"] == {"value": 9}
     assert "report" not in found.document["run"]
+
+
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+def test_the_gpus_of_an_experiments_container_are_the_trials(kind: str) -> None:
+    document = parsed(FILES / "katib/random.yaml")
+    (container,) = document["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    container["resources"] = {kind: {"nvidia.com/gpu": "2"}}
+    found = convert(document)
+    assert found.document["run"]["gpus"] == 2
+    assert not any("resources" in where for where in why(found.left))
 
 
 def test_an_image_without_a_command_is_external() -> None:

@@ -109,7 +109,7 @@ def test_secrets_in_a_diff_are_masked(repository: Path, monkeypatch: pytest.Monk
     assert found.masked == 2
     (repository / "train.py").write_text("print('hello')\n")
     git(repository, "remote", "add", "origin", f"https://ann:{HIDDEN}@git.example/x.git")
-    assert state(command(repository)).remote == "https://***@git.example/x.git"
+    assert state(command(repository)).remote == "https://ann:***@git.example/x.git"
 
 
 def test_a_long_diff_is_cut_and_says_so(repository: Path) -> None:

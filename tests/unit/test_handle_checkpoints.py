@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.unit.test_worker_handle import FakeParent, handle_of, silent
-from tuner.decision import Decision
+from tuner.decision import Action, Decision
 from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train.local import LocalTrial
@@ -92,3 +92,10 @@ def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_
     assert (group["lr"], group["momentum"]) == (0.4, 0.5)
     assert torch.equal(own.state[group["params"][0]]["momentum_buffer"], torch.ones(2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_decision_to_stop_shows_as_such() -> None:
+    trial = LocalTrial(params={}, decide=lambda _: Decision(action=Action.STOP))
+    assert not trial.should_stop
+    trial.report(1, 1.0)
+    assert trial.should_stop

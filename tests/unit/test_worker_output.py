@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
 from tests.unit.plain_clock import PlainClock
+from tuner.secrets import MASK, Masker, is_secret
 from tuner.terminal import plain
 from tuner.worker.lines import BAR_S, BURST, LONGEST, RATE, Lines
-from tuner.worker.masking import MASK, Masker, is_secret
 
 SECRET = "pa55-wörd/with+signs=="
 PRIVATE = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nkLp09aaaaaaaaaaaa\n-----END KEY-----"
@@ -35,6 +36,9 @@ def lines_of(*written: bytes, secrets: tuple[str, ...] = (SECRET,)) -> list[str]
         ("AWS_ACCESS_KEY_ID", "abcdefgh", True),
         ("AWS_SESSION_TOKEN", "abcdefgh", True),
         ("db_password", "abcdefgh", True),
+        ("PGPASSWORD", "abcdefgh", True),
+        ("MYSQL_PWD", "abcdefgh", True),
+        ("AWS_SECRET_ACCESS_KEY", "/" + "abcd1234" * 4, True),
         ("CLIENT_SECRET_PROD", "abcdefgh", True),
         ("AWS_REGION", "eu-west-1", False),
         ("TOKENIZERS_PARALLELISM", "false", False),
@@ -82,6 +86,18 @@ def test_the_environments_secrets_are_known() -> None:
     )
     text = f"t0k3n-value the-workers-own s3cr3t-pw {PRIVATE.splitlines()[1]} u h"
     assert masker.mask(text) == f"{MASK} {MASK} {MASK} {MASK} u h"
+
+
+def test_a_secret_that_is_quoted_is_masked() -> None:
+    secret = 'a"b\\c-wörd'
+    masker = Masker([secret])
+    assert masker.mask(json.dumps({"k": secret})) == json.dumps({"k": MASK})
+    assert masker.mask(repr([secret])) == repr([MASK])
+
+
+def test_a_token_in_the_place_of_a_user_is_masked() -> None:
+    token = "ghp_" + "a1" * 18
+    assert Masker().mask(f"https://{token}:{'x' * 4}@host/x.git") == f"https://{MASK}@host/x.git"
 
 
 def test_a_short_value_is_no_secret() -> None:

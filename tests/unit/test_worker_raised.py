@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tuner.errors import InvalidInput
-from tuner.worker.raised import LONGEST_ERROR, raised
+from tuner.worker.raised import LONGEST_ERROR, printed_out_of_memory, raised
 
 SAID = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU {} has a total capacity of 1.00 GiB"
 
@@ -111,3 +111,25 @@ def test_deep_recursion_is_short() -> None:
         done = raised(exc)
     assert "RecursionError" in done.error.splitlines()[-1]
     assert "repeated" in done.error
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("MemoryError", "host"),
+        ("MemoryError: all", "host"),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2 TiB", "host"),
+        ("RuntimeError: DefaultCPUAllocator: can't allocate memory", "host"),
+        (f"torch.OutOfMemoryError: {SAID.format(0)}", "gpu"),
+        (f"torch.cuda.OutOfMemoryError: {SAID.format(0)}", "gpu"),
+        ("torch.AcceleratorError: CUDA error: out of memory", "gpu"),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate", "gpu"),
+        ("jaxlib._jax.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory", "gpu"),
+        ("RuntimeError: CUDA error: an illegal memory access", None),
+        ("warning: CUDA out of memory, going on with less", None),
+        ("ValueError: MemoryError", None),
+        ("", None),
+    ],
+)
+def test_memory_that_ran_out_is_told_by_the_printed_line(line: str, where: str | None) -> None:
+    assert printed_out_of_memory(line) == where

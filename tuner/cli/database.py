@@ -116,7 +116,7 @@ def serve(
     idle_timeout: IdleTimeout = 30.0,
     connections: Connections = 4000,
     polls: Polls = 3000,
-    polls_each: PollsEach = 3000,
+    polls_each: PollsEach = 2000,
     streams: Streams = 1000,
     streams_each: StreamsEach = 250,
     stream_heartbeat: StreamHeartbeat = 15.0,

@@ -20,12 +20,12 @@ _TEMPLATE = {
     "primaryPodLabels": "there are no pods",
     "configMap": "the template stands in a config map; convert it with its trialSpec",
 }
+_MEMORY = re.compile(r"([0-9]+)([KMGT]i|[kMGT])")
 _CONTAINER = {
     "image": "no containers are started: start workers in this image",
     "imagePullPolicy": "no containers are started",
     "env": "set variables where the worker starts, or by run.env",
     "envFrom": "set variables where the worker starts",
-    "resources": "say by `tuner worker --gpus` and queue.labels where trials run",
     "volumeMounts": "mount where the worker runs",
     "workingDir": "commands start in the worker's folder",
 }
@@ -47,6 +47,7 @@ def run_of(source: Source, names: Mapping[str, str]) -> tuple[Any, int | None]:
         source.hint("no command was found: name one by run.command, or take trials with Client.ask")
         source.leave(_COLLECTOR, "there is no program whose output could be read")
         return "external", retries
+    resources = _resources(source, container)
     words = list(_words(source, container, references))
     if not words:
         source.hint(
@@ -54,7 +55,7 @@ def run_of(source: Source, names: Mapping[str, str]) -> tuple[Any, int | None]:
         )
         source.leave(_COLLECTOR, "there is no program whose output could be read")
         return "external", retries
-    run: dict[str, Any] = {"command": words}
+    run: dict[str, Any] = {"command": words} | resources
     source.hint(
         "steps are counted by lines: let the program print or report a step with each value"
     )
@@ -113,6 +114,24 @@ def _containers(node: Any, path: Path) -> Iterator[Path]:
     elif isinstance(node, list):
         for i, inner in enumerate(node):
             yield from _containers(inner, (*path, i))
+
+
+def _resources(source: Source, container: Path) -> dict[str, Any]:
+    """Return the GPUs and the memory that a trial gets; the container's other limits are left."""
+    found: dict[str, Any] = {}
+    at = (*container, "resources")
+    for kind in ("requests", "limits"):
+        for name in source.mapping(*at, kind) if source.mapping(*at) else ():
+            path = (*at, kind, name)
+            size = _MEMORY.fullmatch(str(source.peek(*path)))
+            if name.endswith(".com/gpu"):
+                found["gpus"] = source.whole(*path)
+            elif name == "memory" and kind == "limits" and size is not None:
+                source.use(*path)
+                found["memory"] = f"{size[1]}{size[2].upper().replace('I', 'i')}B"
+            else:
+                source.leave(path, "a worker does not set it: say by queue.labels where trials run")
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _words(source: Source, at: Path, references: Mapping[str, str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tuner.environment import git
 from tuner.environment.git import GitFailed, Status
 from tuner.environment.program import What
-from tuner.secrets import mask, secret_values
+from tuner.secrets import Masker
 from tuner.wire.environments import LONGEST_DIFF, MOST_FILES, GivenCode
 
 _LARGEST = 10 * 1024 * 1024
@@ -77,8 +77,9 @@ def _look(what: What, root: Path | None, before: _Seen | None) -> tuple[object, 
 
 def _git_state(what: What, root: Path, status: Status) -> GivenCode:
     whole = git.diff(root) if status.changed and status.commit else ""
-    text, masked = mask(line(whole, len(whole)), secret_values(os.environ))
-    remote, _ = mask(git.remote_url(root) or "")
+    masker = Masker.of(os.environ)
+    text, masked = masker.mask_code(line(whole, len(whole)))
+    remote, _ = masker.mask_code(git.remote_url(root) or "")
     files, note = hashes(root, _python(status.untracked))
     if len(text) > LONGEST_DIFF:
         note = _also(note, f"the diff is cut: the first {LONGEST_DIFF} of {len(text)} characters")
@@ -101,7 +102,7 @@ def _files_state(what: What, before: _Seen | None) -> tuple[object, GivenCode]:
     places = what.places()
     if not places:
         why = f"no code was found for {' '.join(what.words) or 'this program'}"
-        return None, GivenCode(kind="none", note=line(mask(why)[0]))
+        return None, GivenCode(kind="none", note=line(Masker.of(os.environ).mask_code(why)[0]))
     root = Path(os.path.commonpath([p if p.is_dir() else p.parent for p in places]))
     names = sorted({_below(file, root) for place in places for file in _sources(place)})
     signs = (root, tuple(names), _times(root, names))

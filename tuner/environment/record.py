@@ -16,7 +16,7 @@ from tuner.environment import machine as machines
 from tuner.environment import packages
 from tuner.environment.code import CodeWatcher, line
 from tuner.environment.program import What
-from tuner.secrets import mask, secret_values
+from tuner.secrets import Masker
 from tuner.wire.environments import GivenCode, GivenMachine, Part, RecordEnvironment
 
 _MOST_WORDS, _LONGEST_WORD = 500, 2000
@@ -100,8 +100,8 @@ def digest_of(part: Mapping[str, Any]) -> str:
 
 
 def _program(what: What) -> list[str]:
-    known = secret_values(os.environ)
-    words = [mask(word, known)[0] for word in what.words]
+    masker = Masker.of(os.environ)
+    words = [masker.mask_code(word)[0] for word in what.words]
     if what.kind == "loop":
         words = [Path(word).name for word in words]
     return [line(word, longest=_LONGEST_WORD) for word in words[:_MOST_WORDS]]

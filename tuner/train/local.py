@@ -51,11 +51,12 @@ class LocalTrial(Checkpointing):
     checkpoints: list[Resume] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     artifacts: dict[str, Path] = field(default_factory=dict)
+    _stopped: bool = field(default=False, init=False, repr=False)
 
     @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to leave."""
-        return self.leave()
+        """Whether to end: the last decision was to stop, or the trial was asked to leave."""
+        return self._stopped or self.leave()
 
     def report(
         self, step: int, value: float, metrics: Mapping[str, float] | None = None
@@ -64,6 +65,7 @@ class LocalTrial(Checkpointing):
         self.reports.append(LocalReport(step=step, value=value, metrics=dict(metrics or {})))
         decision = self.decide(self.reports)
         self.lr_factor = decision.lr_factor
+        self._stopped = decision.stop
         return decision
 
     def _hand_over(self, step: int, path: Path) -> None:

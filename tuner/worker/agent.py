@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tuner.errors import InvalidInput, TunerError
 from tuner.packing import homes
+from tuner.secrets import Masker
 from tuner.wire import Heartbeat, HeartbeatReply, HeldLease, RegisterWorker
 from tuner.worker import linux, process
 from tuner.worker.api import WorkerApi
@@ -38,7 +39,6 @@ from tuner.worker.leasing import (
 from tuner.worker.link import Link
 from tuner.worker.log_sender import LogSender
 from tuner.worker.looking import look
-from tuner.worker.masking import Masker
 from tuner.worker.output import prune_logs
 from tuner.worker.program import tasks
 from tuner.worker.recording import Recording

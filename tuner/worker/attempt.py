@@ -269,7 +269,10 @@ class Attempt:
         forks = await child.forks()
         if forks or not done.clean:
             if forks:
-                _LOG.info("%s left %d processes behind; killed", self.name, len(forks))
+                # A shell that was ended leaves what it waited for: nothing to wonder about.
+                level = logging.DEBUG if self._stopped or self._watch.leaves else logging.INFO
+                said = "%s left processes behind, which were killed: %d"
+                _LOG.log(level, said, self.name, len(forks))
             await child.end()
         if done.vanished:
             return vanished(done.error, oom_kills() > kills, self._printed)

@@ -6,8 +6,8 @@ import codecs
 import time
 from collections.abc import Callable
 
+from tuner.secrets import Masker
 from tuner.terminal import plain
-from tuner.worker.masking import Masker
 
 LONGEST = 8 << 10
 """Bytes of a line; the rest of a longer one makes further lines."""

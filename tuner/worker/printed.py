@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tuner.secrets import Masker
 from tuner.worker.lines import Lines
 from tuner.worker.log_sender import LogStream
-from tuner.worker.masking import Masker
 from tuner.worker.output import Output
 
 

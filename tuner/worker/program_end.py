@@ -8,15 +8,9 @@ from tuner.errors import TunerError
 from tuner.text import headline
 from tuner.worker.handle import ChildHandle
 from tuner.worker.messages import Done
+from tuner.worker.raised import printed_out_of_memory
 
 _TAIL = 4096
-_OUT_OF_MEMORY = (
-    "MemoryError",
-    "numpy._core._exceptions._ArrayMemoryError",
-    "numpy.core._exceptions._ArrayMemoryError",
-    "torch.OutOfMemoryError",
-    "torch.cuda.OutOfMemoryError",
-)
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """As a program's own status, and as a shell tells it of what it ran."""
 
@@ -80,8 +74,12 @@ def _failed(status: int, tail: str, oom_killed: bool) -> Done:
     if status in _KILLED and oom_killed:
         why = "the program was killed by the kernel: the host's memory ran out"
         return Done(outcome="oom", error=_with(tail, why))
-    out_of_memory = headline(tail).startswith(_OUT_OF_MEMORY)
-    return Done(outcome="oom" if out_of_memory else "failed", error=_with(tail, _how(status)))
+    where = printed_out_of_memory(headline(tail))
+    return Done(
+        outcome="failed" if where is None else "oom",
+        error=_with(tail, _how(status)),
+        gpu_full=where == "gpu",
+    )
 
 
 def _how(status: int) -> str:

@@ -9,7 +9,7 @@ import traceback
 from typing import Literal
 
 from tuner.errors import InvalidInput
-from tuner.worker.masking import Masker
+from tuner.secrets import Masker
 from tuner.worker.messages import Done
 
 LONGEST_ERROR = 8192
@@ -18,6 +18,17 @@ _HALF_MESSAGE = 1000
 _GPU = re.compile(r"\bGPU (\d+)\b")
 _NODE = (ImportError, OSError)
 """Errors that may be the node's: a library, a driver, a disk, a folder that is missing here."""
+
+_HOST_FULL = "can't allocate memory"
+_GPU_FULL = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "RESOURCE_EXHAUSTED",
+)
+_CALLED = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*(?:Error|Exception))")
+_OF_HOST = ("MemoryError", "_ArrayMemoryError")
+_OF_GPU = ("OutOfMemoryError", "ResourceExhaustedError")
 
 Where = Literal["host", "gpu"]
 
@@ -47,15 +58,24 @@ def out_of_memory(exc: BaseException) -> Where | None:
         # TensorFlow's error has a class of its own.
         return "gpu" if type(exc).__name__ == "ResourceExhaustedError" else None
     # torch's CPU allocator, CUDA's libraries, and XLA raise plain or derived RuntimeErrors.
-    if "can't allocate memory" in said:
+    return _whose(said)
+
+
+def printed_out_of_memory(line: str) -> Where | None:
+    """Tell whose memory ran out by the line that names an error, as Python prints it."""
+    called, _, said = line.partition(": ")
+    name = _CALLED.fullmatch(called)
+    if name is None:
+        return None
+    if name[1] in _OF_HOST:
         return "host"
-    exhausted = (
-        "CUDA out of memory",
-        "CUDA error: out of memory",
-        "_STATUS_ALLOC_FAILED",
-        "RESOURCE_EXHAUSTED",
-    )
-    return "gpu" if any(words in said for words in exhausted) else None
+    return "gpu" if name[1] in _OF_GPU else _whose(said)
+
+
+def _whose(said: str) -> Where | None:
+    if _HOST_FULL in said:
+        return "host"
+    return "gpu" if any(words in said for words in _GPU_FULL) else None
 
 
 def _is_accelerators(exc: BaseException) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuner.errors import NotAllowed
+from tuner.secrets import Masker
 from tuner.wire import LeaseGrant
 from tuner.worker.api import WorkerApi
 from tuner.worker.batcher import Batcher
@@ -13,7 +14,6 @@ from tuner.worker.conduct import Conduct
 from tuner.worker.config import WorkerConfig
 from tuner.worker.link import Link
 from tuner.worker.log_sender import LogSender
-from tuner.worker.masking import Masker
 from tuner.worker.messages import ResumeFrom, Start
 from tuner.worker.process import Orphans
 from tuner.worker.program import Program, refused_command
