@@ -34,7 +34,7 @@ function Facts({ study, progress }) {
     <${Fact} name="Last gain" more=${gainNote(progress)}>${gain}<//>
     <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
     <${Fact} name="Time left" more=${study.started_at ? `runs for ${duration(elapsed(study))}` : "not started"}>${left}<//>
-    <${Fact} name="Halvings">${count(study.halvings)}<//>
+    <${Fact} name="Halvings" more=${study.halving_worth?.text ?? ""}>${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
 }
