@@ -145,13 +145,17 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, help="the file of the trainings")
     arguments = parser.parse_args()
     if arguments.command == "train":
-        schemes, lengths = arguments.scheme or list(SCHEMES), arguments.epochs or LENGTHS
+        schemes = arguments.scheme or [name for name in SCHEMES if name != "default"]
+        lengths = arguments.epochs or LENGTHS
         train_all(schemes, lengths, arguments.runs, first_seed=0)
     elif arguments.command == "check":
         train_all(["constant", "default"], [27, 54, 81], CHECK, first_seed=100)
     else:
         show(arguments.runs)
-        print(f"\nFresh seeds: {compared(CHECK)}")
+        for task, of in compared(CHECK).items():
+            worth = of["default"]
+            cells = (worth.typical, worth.best, worth.best_tested, worth.last)
+            print(f"| fresh seeds | {task} | {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":
