@@ -33,7 +33,14 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
         return waits(ranks[study.study_id] - 1)
 
     rows = [
-        row(s, memory.trials(s.study_id), rank=ranks[s.study_id], note=note(s), now=now)
+        row(
+            s,
+            memory.trials(s.study_id),
+            memory.remark(s.study_id),
+            rank=ranks[s.study_id],
+            note=note(s),
+            now=now,
+        )
         for s in items
     ]
     return Board(items=rows, next_cursor=more)

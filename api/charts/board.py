@@ -8,6 +8,7 @@ from datetime import datetime
 from api.charts.numbers import spread
 from api.charts.progress import eta, improvements, in_order, staircase
 from tuner.decision import Outcome
+from tuner.remark import Remark
 from tuner.study import Study
 from tuner.trial import StudyState, Trial, TrialState
 from tuner.wire.charts import BoardRow
@@ -30,7 +31,15 @@ def waits(ahead: int) -> str:
     return f"waits behind {ahead} {'study' if ahead == 1 else 'studies'}" if ahead else ""
 
 
-def row(study: Study, trials: Sequence[Trial], *, rank: int, note: str, now: datetime) -> BoardRow:
+def row(
+    study: Study,
+    trials: Sequence[Trial],
+    remark: Remark,
+    *,
+    rank: int,
+    note: str,
+    now: datetime,
+) -> BoardRow:
     """Show one study; `rank` is its place on the board."""
     search = [t for t in trials if t.searches]
     spark = staircase(spread(improvements(study, in_order(search)), MOST_STEPS))
@@ -56,4 +65,6 @@ def row(study: Study, trials: Sequence[Trial], *, rank: int, note: str, now: dat
         best=spark.value[-1] if spark.value else None,
         spark=spark,
         eta_s=eta(study, search, now),
+        tags=list(remark.tags),
+        pinned=remark.pinned,
     )

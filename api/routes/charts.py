@@ -12,6 +12,7 @@ from api import board, studies
 from api.access import needs
 from api.charts.columns import columns
 from api.charts.curves import curves
+from api.charts.endings import endings
 from api.charts.packed import packed
 from api.charts.progress import progress
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
@@ -20,7 +21,7 @@ from storage import queries
 from tuner.access import Role
 from tuner.trial import EventKind
 from tuner.wire import EventPage
-from tuner.wire.charts import Board, Columns, Curves, Progress
+from tuner.wire.charts import Board, Columns, Curves, Endings, Importance, Progress
 
 router = APIRouter(prefix="/studies/{study}", tags=["charts"])
 above = APIRouter(tags=["charts"])
@@ -101,7 +102,34 @@ async def get_columns(request: Request, services: ServicesDep, study: StudyRef) 
     memory = services.ledger.memory
     found = studies.find(memory, study)
     trials = memory.trials(found.study_id)
-    return await packed(request, await asyncio.to_thread(columns, found, trials))
+    tags = memory.tags_of_trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(columns, found, trials, tags))
+
+
+@router.get(
+    "/importance",
+    operation_id="get_importance",
+    summary="Which parameters matter, as far as it is computed",
+)
+@needs(Role.VIEWER)
+async def get_importance(services: ServicesDep, study: StudyRef) -> Importance:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    return services.importances.of(found, memory.trials(found.study_id), services.clock())
+
+
+@router.get(
+    "/endings",
+    operation_id="get_endings",
+    summary="How trials ended: the funnel of rungs, steps saved, failures by cause",
+    response_model=Endings,
+)
+@needs(Role.VIEWER)
+async def get_endings(request: Request, services: ServicesDep, study: StudyRef) -> Response:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    trials = memory.trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(endings, found, trials))
 
 
 @router.get(

@@ -14,6 +14,7 @@ from api import (
     export,
     history,
     respace,
+    sources,
     studies,
     study_lists,
     submit,
@@ -74,6 +75,7 @@ async def submit_study(
 ) -> Response:
     spec = own_project(spec, actor.identity)
     check_name(services.ledger.memory, spec.name, actor.identity)
+    spec = sources.settled(services.ledger.memory, spec, actor.identity)
     submission = await asyncio.to_thread(submit.prepare, spec)
     if dry_run:
         submit.free_name(services.ledger.memory, spec.name)
@@ -107,12 +109,17 @@ async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     owner: Annotated[
         str | None, Query(description="Only studies submitted by this user", max_length=100)
     ] = None,
+    tag: Annotated[
+        str | None, Query(description="Only studies with this tag", max_length=40)
+    ] = None,
     sort: Annotated[
         study_lists.Sort,
         Query(description="`-` turns the order round; studies without a best value come last"),
     ] = "-created",
 ) -> StudyPage:
-    wanted = study_lists.Wanted(state=state, project=project, name=name, owner=owner, sort=sort)
+    wanted = study_lists.Wanted(
+        state=state, project=project, name=name, owner=owner, sort=sort, tag=tag
+    )
     memory = services.ledger.memory
     return study_lists.page(memory, services, wanted, who, limit=limit, cursor=cursor)
 
@@ -233,6 +240,8 @@ async def clone_study(
 ) -> Response:
     source = studies.find(services.ledger.memory, study)
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
+    spec = sources.settled(services.ledger.memory, submission.spec, actor.identity)
+    submission = submission._replace(spec=spec)
     require_project(submission.spec, actor.identity)
     check_name(services.ledger.memory, submission.spec.name, actor.identity)
 

@@ -76,6 +76,13 @@ def test_a_file_of_another_format_is_refused_with_its_name(tmp_path: Path) -> No
         trial.restore(optimizer=sgd())
 
 
+def test_a_decision_to_stop_shows_as_such() -> None:
+    trial = LocalTrial(params={}, decide=lambda _: Decision(action=Action.STOP))
+    assert not trial.should_stop
+    trial.report(1, 1.0)
+    assert trial.should_stop
+
+
 def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_path: Path) -> None:
     first = LocalTrial(params={})
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
@@ -92,10 +99,3 @@ def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_
     assert (group["lr"], group["momentum"]) == (0.4, 0.5)
     assert torch.equal(own.state[group["params"][0]]["momentum_buffer"], torch.ones(2))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_decision_to_stop_shows_as_such() -> None:
-    trial = LocalTrial(params={}, decide=lambda _: Decision(action=Action.STOP))
-    assert not trial.should_stop
-    trial.report(1, 1.0)
-    assert trial.should_stop

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from tuner.cli.context import JsonOption, client, session
 from tuner.cli.output import print_json, print_table
+from tuner.wire import WorkerView
 
 IDLE_S = "10"
 UNTIL_IDLE = "--until-idle"
@@ -72,11 +73,17 @@ def workers(ctx: typer.Context, as_json: JsonOption = False) -> None:
                 "yes" if w.alive else "no",
                 len(w.running),
                 w.seen_at,
-                f"out of service: {w.trouble}" if w.trouble else None,
+                _trouble(w),
             )
             for w in views
         ],
     )
+
+
+def _trouble(worker: WorkerView) -> str | None:
+    if worker.trouble:
+        return f"out of service: {worker.trouble}"
+    return f"drained by {worker.drained_by}" if worker.drained_by else None
 
 
 def worker(

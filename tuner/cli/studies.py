@@ -80,6 +80,7 @@ def ls(
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     begins: Annotated[str | None, typer.Option("--name", help="How the name begins.")] = None,
     sort: Annotated[
         str | None,
@@ -89,7 +90,9 @@ def ls(
 ) -> None:
     """List the studies, newest first."""
     with client(ctx) as found:
-        handles = found.studies(state=state, project=project, owner=owner, name=begins, sort=sort)
+        handles = found.studies(
+            state=state, project=project, owner=owner, tag=tag, name=begins, sort=sort
+        )
         views = [handle.view for handle in handles]
     if as_json:
         print_json(views)

@@ -159,8 +159,8 @@ class Client:
         """Iterate over studies, newest first.
 
         Args:
-            query: `state`, `project`, `owner`, `name` (how it begins) choose; `sort` is `created`,
-                `name`, `priority` or `best`, with `-` in front the other way round.
+            query: `state`, `project`, `owner`, `tag`, `name` (how it begins) choose; `sort` is
+                `created`, `name`, `priority` or `best`, with `-` in front the other way round.
 
         Raises:
             InvalidInput: there is no such filter or order.

@@ -7,6 +7,7 @@ import { listen } from "../lib/live.js";
 import { now } from "../lib/now.js";
 import { href, query, set } from "../lib/route.js";
 import { calm, Failure, State, useRead } from "../ui/bits.js";
+import { Tags } from "../ui/remarks.js";
 import { Spark } from "../ui/spark.js";
 
 /** Return the rows that a query asks for, in its order. Pure.
@@ -20,12 +21,14 @@ export function chosen(rows, asked) {
       (!asked.state || r.state === asked.state) &&
       (!asked.project || r.project === asked.project) &&
       (!asked.owner || r.owner === asked.owner) &&
+      (!asked.tag || (r.tags ?? []).includes(asked.tag)) &&
       (!text || r.name.toLowerCase().includes(text)),
   );
   const name = (asked.sort ?? "queue").replace(/^-/, "");
   const sign = (asked.sort ?? "").startsWith("-") ? -1 : 1;
   const key = (r) => (name === "done" ? r.ended / r.budget : name === "queue" ? r.rank : r[name]);
   return [...kept].sort((a, b) => {
+    if (!asked.sort && a.pinned !== b.pinned) return a.pinned ? -1 : 1;
     const [x, y] = [key(a), key(b)];
     if (x === y) return b.id - a.id;
     if (x === null || x === undefined) return 1;
@@ -71,13 +74,15 @@ function Head({ name, num: right, children }) {
 
 function Filters({ rows, shown }) {
   const asked = query.value;
-  const values = (key) => [...new Set(rows.map((r) => r[key]))].sort();
+  const values = (key) => [...new Set(rows.flatMap((r) => r[key]))].sort();
   const pick = (key, label) => html`<label>${label} <select value=${asked[key] ?? ""} onChange=${(e) => set({ [key]: e.target.value })}>
     <option value="">all</option>${values(key).map((v) => html`<option value=${v}>${v}</option>`)}</select></label>`;
   return html`<div class="row">
     <label class="visually-hidden" for="find">Find by name</label>
     <input id="find" type="search" placeholder="Find by name" value=${asked.q ?? ""} onInput=${(e) => set({ q: e.target.value })} />
     ${pick("state", "State")} ${pick("project", "Project")} ${pick("owner", "Owner")}
+    ${rows.some((r) => r.tags.length) && html`<label>Tag <select value=${asked.tag ?? ""} onChange=${(e) => set({ tag: e.target.value })}>
+      <option value="">all</option>${values("tags").map((v) => html`<option value=${v}>${v}</option>`)}</select></label>`}
     <span class="dim small">${shown === rows.length ? `${rows.length} studies` : `${shown} of ${rows.length} studies`}</span>
   </div>`;
 }
@@ -86,7 +91,8 @@ function Row({ row }) {
   const share = (n) => `${(100 * n) / Math.max(row.budget, row.started, 1)}%`;
   const arrow = row.mode === "min" ? "lower is better" : "higher is better";
   return html`<tr>
-    <td><a href=${href({ study: row.id }, true)}><b>${row.name}</b></a></td>
+    <td><a href=${href({ study: row.id }, true)}><b>${row.name}</b></a>${row.pinned && html` <span title="pinned" aria-label="pinned">★</span>`}
+      <div class="row"><${Tags} tags=${row.tags} /></div></td>
     <td><${State} study=${row} />${row.note && html`<div class="dim small">${row.note}</div>`}</td>
     <td><div class="nowrap">${count(row.ended)} of ${count(row.budget)}${row.running ? html` <span class="dim">· ${row.running} running</span>` : ""}</div>
       <div class="bar" aria-hidden="true"><span style=${{ width: share(row.ended - row.failed), background: "var(--s-complete)" }}></span>

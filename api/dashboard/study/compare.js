@@ -8,7 +8,7 @@ import { href, query, set } from "../lib/route.js";
 import { align } from "../lib/series.js";
 import { axis, Chart } from "../ui/chart.js";
 import { Failure, Outcome, Panel, useRead } from "../ui/bits.js";
-import { lineage } from "../pages/trial.js";
+import { lineage } from "../lib/lineage.js";
 
 const MOST = 6;
 
@@ -45,7 +45,7 @@ function Differences({ study, trials }) {
 }
 
 function Together({ study, trials }) {
-  const curves = useMemo(() => trials.map((t) => ({ number: t.number, reports: lineage(t.reports) })), [trials]);
+  const curves = useMemo(() => trials.map((t) => ({ number: t.number, reports: lineage(t) })), [trials]);
   const data = useMemo(() => align(curves.map((c) => ({ x: c.reports.map((r) => r.step), y: c.reports.map((r) => r.value) }))), [curves]);
   const log = query.value.clog === "1";
   const canLog = curves.every((c) => c.reports.every((r) => r.value === null || r.value > 0));

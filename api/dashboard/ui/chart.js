@@ -26,7 +26,8 @@ export function Chart({ title, note, make, data, height = 280, behind, tools, le
   </section>`;
 }
 
-function Rows({ head, rows, height }) {
+/** A table of numbers. */
+export function Rows({ head, rows, height }) {
   return html`<div class="table" style=${{ maxHeight: height }} tabindex="0">
     <table><thead><tr>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
     <tbody>${rows().map((r) => html`<tr>${r.map((c) => html`<td class="num">${typeof c === "number" ? num(c) : c}</td>`)}</tr>`)}</tbody></table>
