@@ -26,7 +26,7 @@ from tuner.wire.charts import Board, Columns, Curves, Endings, Importance, Progr
 
 router = APIRouter(prefix="/studies/{study}", tags=["charts"])
 above = APIRouter(tags=["charts"])
-_DECISIONS = (EventKind.HALVED, EventKind.ENDED)
+_DECISIONS = (EventKind.HALVED, EventKind.SCALED, EventKind.ENDED)
 
 
 @above.get(

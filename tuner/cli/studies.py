@@ -252,6 +252,7 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         ("steps done", view.steps_done),
         ("steps saved", view.steps_saved),
         ("rate cuts", view.halvings),
+        ("controls", view.halving_worth.text if view.halving_worth is not None else None),
     ]
     if view.best is not None:
         facts += _best_facts("best", view.best)

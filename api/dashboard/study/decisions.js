@@ -8,10 +8,13 @@ import { Failure, Outcome, Panel } from "../ui/bits.js";
 
 const PAGE = 100;
 
+/** @type {Record<string, string>} */
+const RATES = { halved: "⤓ rate halved", scaled: "⇅ rate scaled" };
+
 /** @type {Record<string, {word: string, has: (event: any) => boolean}>} */
 const KINDS = {
   all: { word: "all", has: () => true },
-  halved: { word: "halvings", has: (e) => e.kind === "halved" },
+  halved: { word: "rates", has: (e) => e.kind in RATES },
   pruned: { word: "prunings", has: (e) => e.data.outcome === "pruned" },
   trouble: { word: "failures", has: (e) => ["failed", "oom", "diverged"].includes(e.data.outcome) },
 };
@@ -57,7 +60,7 @@ export function Decisions({ study, path, newest }) {
 function Decision({ study, event }) {
   const at = new Date(event.at);
   const link = html`<a href=${href({ study: study.id, trial: event.number }, true)}>trial ${event.number}</a>`;
-  const what = event.kind === "halved" ? html`<b>⤓ rate halved</b>` : html`<${Outcome} name=${event.data.outcome} />`;
+  const what = event.kind in RATES ? html`<b>${RATES[event.kind]}</b>` : html`<${Outcome} name=${event.data.outcome} />`;
   const step = event.step === null ? "" : ` at step ${event.step}`;
   const why = event.data.reason || OUTCOMES[event.data.outcome]?.word || "";
   return html`<li><time class="dim" datetime=${event.at} title=${at.toLocaleString()}>${at.toLocaleTimeString(undefined, { hour12: false })}</time><span class="nowrap">${link}</span><p>${what}${step}: ${why}</p></li>`;

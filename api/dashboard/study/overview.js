@@ -37,7 +37,7 @@ function Facts({ study, progress }) {
     <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
     <${Fact} name="Time left" more=${ends}>${left}<//>
     <${Fact} name=${study.spec.run === "external" ? "In training" : "Workers"} more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
-    <${Fact} name="Halvings" more="of the rate, by policy">${count(study.halvings)}<//>
+    <${Fact} name="Halvings" more=${study.halving_worth?.text ?? "of the rate, by policy"}>${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
 }
