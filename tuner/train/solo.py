@@ -237,7 +237,7 @@ def evaluate(training: Training, rows: Split, chunk: int = 8192) -> Tensor:
 
 def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
     """Return predictions, or the mean of those of a chunk's augmented copies and its own."""
-    found = []
+    found: list[Tensor] = []
     for copy in range(training.recipe.test_augment + 1):
         training.augment.at("test", chunk, copy)
         seen = x if copy == 0 else training.augment(x)
@@ -248,5 +248,5 @@ def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
     stacked = torch.stack(found)
     if not training.classes:
         return stacked.mean(0)
-    summed: Tensor = stacked.log_softmax(-1).logsumexp(0)
-    return summed - math.log(len(found))
+    mean: Tensor = stacked.log_softmax(-1).logsumexp(0) - math.log(len(found))
+    return mean

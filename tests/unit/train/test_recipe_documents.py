@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +11,14 @@ import pytest
 from tuner.defaults import normalise, optimizer_of
 from tuner.errors import InvalidInput
 from tuner.folk import rules_of_thumb
-from tuner.spec import RunTask, StudySpec, check
+from tuner.spec import RunTask, StudySpec, check, parse_yaml
 from tuner.spec.recipe import GROUPS, RecipeSpec, searchable_fields
 from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS
 from tuner.train.presets import PRESETS, spread
 from tuner.worker.program import read_program
 
+GUIDE = Path(__file__).parents[3] / "docs/guides/recipe.md"
+BORING = ("momentum", "beta2", "eps", "lr_floor", "norm_groups", "pseudo_weight")  # the reference's
 FIVE = {"lr", "batch_size", "init_scale", "dropout", "clip_norm"}
 
 
@@ -36,6 +40,17 @@ def test_the_document_and_the_trainer_know_the_same_fields() -> None:
     assert {name for group in GROUPS.values() for name in group.model_fields} == set(KNOWN_FIELDS)
     assert set(KNOWN_PARAMS) == searchable_fields()
     assert set(KNOWN_FIELDS) - searchable_fields() == {"teacher", "start_from", "cache_frozen"}
+
+
+def test_the_guide_names_every_field_and_its_study_is_valid() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    named = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`]+)`", prose))))
+    assert set(KNOWN_FIELDS) <= named | set(BORING)
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    spec, warnings = normalise(check(parse_yaml(example)))
+    assert warnings == []
+    assert _recipe(spec)["average"] == 0.99
 
 
 def test_what_is_searched_joins_the_space_and_what_is_fixed_leaves_it() -> None:
