@@ -52,7 +52,12 @@ def row_loss(recipe: Recipe, own: PerRow, *, classes: bool) -> PerRow:
     if name is None:
         return own
     chosen = LOSSES[name]
-    return lambda predicted, target: chosen(recipe, predicted, target)
+    return lambda predicted, target: of_row(chosen(recipe, predicted, target))
+
+
+def of_row(losses: Tensor) -> Tensor:
+    """Return the mean over the places of each row, [rows], of losses [rows] or [rows, places]."""
+    return losses if losses.ndim == 1 else losses.flatten(1).mean(1)
 
 
 def flooded(mean: Tensor, level: float) -> Tensor:
@@ -71,4 +76,4 @@ def taught(predicted: Tensor, teacher: Tensor, temperature: float, *, classes: b
         return (predicted - teacher).square()
     own = F.log_softmax(predicted / temperature, dim=1)
     apart = F.kl_div(own, teacher, reduction="none", log_target=True).sum(1)
-    return apart * temperature**2
+    return of_row(apart) * temperature**2
