@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from tuner.handle import ParamValue
+from tuner.spec.recipe import NetworkFields, ScheduleFields, StepFields
 
 Direction = Literal["min", "max"]
 
@@ -25,6 +26,26 @@ ALWAYS_REPORTED = (
 GPU_REPORTED = ("gpu_util", "gpu_mem_peak_mb")
 OBJECTIVES: Mapping[str, Direction] = MappingProxyType({"val_loss": "min", "val_accuracy": "max"})
 _OF_STEPS = ("train_loss", "lr", "grad_norm", "update_ratio", "epoch_seconds")
+_OF_RARE = tuple(
+    f"{split}_rare_{what}" for split in ("val", "test") for what in ("recall", "precision", "f1")
+)
+_OF_VAE = tuple(
+    f"{split}_{what}"
+    for split in ("val", "test")
+    for what in ("loss", "elbo", "reconstruction", "kl")
+)
+_OF_POLES = (
+    "train_return", "known_return", "gap",
+    *(f"{split}_{what}return" for split in ("val", "test") for what in ("", "mean_", "worst_")),
+)  # fmt: skip
+_OF_CRITIC = (
+    "train_distance", "val_distance", "test_distance", "penalty", "val_loss", "test_loss",
+)  # fmt: skip
+_STEPPED = frozenset(
+    {*StepFields.model_fields, *ScheduleFields.model_fields, *NetworkFields.model_fields}
+    - {"average", "norm", "norm_groups", "forget_bias"}
+)
+"""What each task with steps of its own takes of the recipe."""
 OF_CLASSES = (*ALWAYS_REPORTED, "val_balanced_accuracy", "test_balanced_accuracy")
 OF_AMOUNTS = (*_OF_STEPS, "val_loss", "test_loss", "val_rmse", "test_rmse", "val_r2", "test_r2")
 
@@ -40,6 +61,7 @@ class TaskInfo:
         objectives: the metrics a study may be tuned on. Test metrics are none of them.
         inputs, targets, network: what the task is made of, which says what a recipe may ask of it.
             Targets that are `symbols` are a class at each place of a sequence.
+        needs: a package that is no part of the extra `torch`.
         file: whether its data is a file that the study names, which also settles the targets.
         own: recipe fields that it takes, of a task with an engine of its own; None if supervised.
     """
@@ -54,6 +76,7 @@ class TaskInfo:
     targets: Literal["classes", "symbols", "numbers", "unknown"] = "classes"
     network: Literal["dense", "convolutional", "recurrent"] = "dense"
     own: frozenset[str] | None = None
+    needs: str | None = None
     file: bool = False
 
     @property
@@ -91,6 +114,70 @@ _ALL = (
         defaults=MappingProxyType(
             {"lr": 0.1, "batch_size": 32, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
         ),
+    ),
+    TaskInfo(
+        name="digits-rare",
+        description="Is a digit an 8? 20 of the 989 training rows are; a layer of 64 ReLU",
+        steps=18,
+        defaults=MappingProxyType(
+            {"lr": 0.02, "batch_size": 128, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
+        ),
+        metrics=(*ALWAYS_REPORTED, *_OF_RARE),
+        objectives=MappingProxyType({**OBJECTIVES, "val_rare_f1": "max", "val_rare_recall": "max"}),
+    ),
+    TaskInfo(
+        name="text-lstm",
+        inputs="sequences",
+        targets="symbols",
+        network="recurrent",
+        description="The next character of a page of Alice in Wonderland; an LSTM of 64 units",
+        steps=27,
+        defaults=MappingProxyType(
+            {"lr": 1.0, "batch_size": 32, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
+        ),
+    ),
+    TaskInfo(
+        name="digits-vae",
+        description="A variational autoencoder of the digits; a layer of 64 ReLU each way, 8 codes",
+        steps=27,
+        defaults=MappingProxyType(
+            {"lr": 0.01, "batch_size": 64, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 15.0}
+        ),
+        metrics=(*_OF_STEPS, *_OF_VAE),
+        objectives=MappingProxyType({"val_loss": "min", "val_elbo": "max"}),
+        own=_STEPPED | {"norm", "norm_groups", "latent", "kl_weight"},
+    ),
+    TaskInfo(
+        name="cartpole",
+        description="Balance a pole by policy gradient; each episode has a cart of its own",
+        steps=27,
+        defaults=MappingProxyType(
+            {"lr": 0.1, "batch_size": 16, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
+        ),
+        metrics=(*_OF_STEPS, *_OF_POLES),
+        objectives=MappingProxyType({"val_return": "max"}),
+        own=_STEPPED | {"discount", "reward_scale", "randomise", "aggregate", "aggregate_k"},
+        needs="gymnasium",
+    ),
+    TaskInfo(
+        name="digits-critic",
+        description="Digits made by a generator that a Wasserstein critic teaches; 64 ReLU each",
+        steps=27,
+        defaults=MappingProxyType(
+            {
+                "lr": 0.001,
+                "batch_size": 64,
+                "init_scale": 1.0,
+                "dropout": 0.0,
+                "clip_norm": 100.0,
+                "optimizer": "adam",
+                "momentum": 0.5,
+                "beta2": 0.9,
+            }
+        ),
+        metrics=(*_OF_STEPS, *_OF_CRITIC),
+        objectives=MappingProxyType({"val_loss": "min"}),
+        own=_STEPPED | {"latent", "critic_steps", "penalty"},
     ),
     TaskInfo(
         name="table",

@@ -83,7 +83,13 @@ class Engine(Protocol):
 
 Start = Callable[[Setting], Engine]
 
-ENGINES: Mapping[str, str] = MappingProxyType({})
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "digits-vae": "tuner.train.vae:start",
+        "digits-critic": "tuner.train.critic:start",
+        "cartpole": "tuner.train.cartpole:start",
+    }
+)
 """Tasks with an engine of their own: `module:function`, a `Start`, loaded when it is needed."""
 
 _SUPERVISED = "tuner.train.solo:start"

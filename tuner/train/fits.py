@@ -7,11 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from tuner.errors import Fault, InvalidInput
+from tuner.spec.recipe import OwnFields
 from tuner.train.catalog import TaskInfo
 from tuner.train.recipe import Recipe
 
 _IMAGES = ("flip", "crop", "shift", "rotate", "contrast", "brightness")
 AUGMENTATIONS = (*_IMAGES, "noise", "mix_noise")
+OWN = frozenset(OwnFields.model_fields)
 _UNKNOWN = "unknown"  # until the data is read
 
 _WANTS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
@@ -60,6 +62,7 @@ _NEEDS: Mapping[str, tuple[str, tuple[Any, ...]]] = MappingProxyType(
         "cycle": ("schedule", ("cyclic",)),
         "cycle_growth": ("schedule", ("cyclic",)),
         "lr_floor": ("schedule", ("linear", "cosine", "cyclic")),
+        "aggregate_k": ("aggregate", ("mean_minus_std",)),
     }
 )
 _GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -88,6 +91,8 @@ def misfit(info: TaskInfo, name: str, value: Any) -> str | None:
     """Say why a task can't use a field with this value, None if it can."""
     if info.own is not None:
         return None if name in info.own else f"{info.name} has no use for it"
+    if name in OWN:
+        return f"{info.name} has no use for it"
     if name in _WANTS:
         what, wanted = _WANTS[name]
         found = getattr(info, what)

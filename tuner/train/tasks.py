@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.train import data, models
+from tuner.train import characters, data, imbalance, models, scores
 from tuner.train.catalog import TASKS, TaskInfo
 from tuner.train.layers import PLAIN, Network
 from tuner.train.models import Staged
@@ -92,6 +92,21 @@ _ALL: Mapping[str, Task] = {
         model=models.Lstm,
         loss=squared_error,
         accuracy=close,
+    ),
+    "digits-rare": Task(
+        info=TASKS["digits-rare"],
+        data=imbalance.rare_digits,
+        model=imbalance.RareMlp,
+        loss=cross_entropy,
+        accuracy=right_class,
+        scores=scores.rare(1),
+    ),
+    "text-lstm": Task(
+        info=TASKS["text-lstm"],
+        data=characters.characters,
+        model=characters.CharacterLstm,
+        loss=characters.cross_entropy,
+        accuracy=characters.right,
     ),
 }
 

@@ -129,7 +129,18 @@ def has_torch() -> bool:
 def tasks(config: WorkerConfig | None = None) -> tuple[str, ...]:
     """Return the built-in tasks this node can train: none without torch.
 
-    Those that read files are among them only where `config` names folders for them.
+    Those that read files are among them only where `config` names folders for them, those that
+    need a further package only where it is installed.
     """
+    if not has_torch():
+        return ()
     reads = config is None or bool(config.allow_data)
-    return tuple(n for n, info in TASKS.items() if reads or not info.file) if has_torch() else ()
+    return tuple(
+        name
+        for name, info in TASKS.items()
+        if (reads or not info.file) and (info.needs is None or _is_there(info.needs))
+    )
+
+
+def _is_there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
