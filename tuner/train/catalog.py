@@ -141,7 +141,7 @@ _ALL = (
         description="A variational autoencoder of the digits; a layer of 64 ReLU each way, 8 codes",
         steps=27,
         defaults=MappingProxyType(
-            {"lr": 0.01, "batch_size": 64, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 15.0}
+            {"lr": 0.02, "batch_size": 64, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 15.0}
         ),
         metrics=(*_OF_STEPS, *_OF_VAE),
         objectives=MappingProxyType({"val_loss": "min", "val_elbo": "max"}),

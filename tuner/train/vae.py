@@ -38,6 +38,7 @@ class Vae(nn.Module):
         Args:
             x: pixels, [rows, 64].
             noise: standard normal, [rows, latent].
+            drop: applied to the hidden units.
         """
         mean, log_variance = self.encoder(x, drop).chunk(2, dim=1)
         logits = self.decoder(code(mean, log_variance, noise), drop)
