@@ -47,8 +47,10 @@ def test_a_table_is_learned_below_an_allowed_folder_only(
     study = server.call("POST", "/studies", document)["id"]
     outside = {**document["run"], "data": "../secret.csv"}
     refused = server.call("POST", "/studies", {**document, "run": outside})["id"]
-    config = {"allow_data": [str(allowed)], "until_idle": 0.5, "max_quick_failures": 0}
-    with WorkerProcess(tmp_path, server.url, server.token, **config) as worker:
+    allow, url, token = [str(allowed)], server.url, server.token
+    with WorkerProcess(
+        tmp_path, url, token, allow_data=allow, until_idle=0.5, max_quick_failures=0
+    ) as worker:
         assert worker.wait() == 0, worker.log
     view = server.call("GET", f"/studies/{study}")
     assert (view["state"], view["counts"]["complete"]) == ("finished", 2), worker.log

@@ -146,7 +146,9 @@ class PoleEngine(OwnEngine):
         """
         states: list[Any] = [pole.reset(seed=start + i)[0] for i, pole in enumerate(poles)]
         on = np.ones(len(poles), dtype=bool)
-        seen, actions, alive = [], [], []
+        seen: list[Tensor] = []
+        actions: list[Tensor] = []
+        alive: list[Tensor] = []
         while on.any() and len(alive) < LONGEST:
             now = torch.tensor(np.stack(states))
             logits = self._logits(now).cpu()
@@ -158,7 +160,7 @@ class PoleEngine(OwnEngine):
             seen.append(now)
             actions.append(choice)
             alive.append(torch.tensor(on, dtype=torch.float32))
-            for i in np.flatnonzero(on):
+            for i in np.flatnonzero(on).tolist():
                 states[i], _, fallen, _, _ = poles[i].step(int(choice[i]))
                 on[i] = not fallen
         return torch.cat(seen), torch.cat(actions), torch.stack(alive)

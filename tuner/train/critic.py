@@ -36,7 +36,8 @@ def slope_penalty(
     """
     between = torch.lerp(real, fake, share).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (slope.norm(dim=1) - 1).square()
+    found: Tensor = (slope.norm(dim=1) - 1).square()
+    return found
 
 
 def sliced_distance(one: Tensor, other: Tensor, directions: Tensor) -> Tensor:
