@@ -14,7 +14,7 @@ from storage.memory import Reader
 from tuner.command import without
 from tuner.decision import Outcome
 from tuner.errors import NotFound
-from tuner.spec import HalveOnPlateau, RateSchedule, RunCommand, StudySpec
+from tuner.spec import SETS_RATE, HalveOnPlateau, RunCommand, StudySpec
 from tuner.study import Study
 from tuner.trial import Report, Trial
 from tuner.wire import TrialExport
@@ -95,7 +95,7 @@ def _policies(spec: StudySpec, trial: Trial) -> list[dict[str, Any]]:
     kept = [
         p.model_dump(mode="json", exclude_none=True)
         for p in spec.policies or ()
-        if not isinstance(p, HalveOnPlateau | RateSchedule)
+        if not isinstance(p, SETS_RATE)
     ]
     return [*([{"name": "rate_schedule", "points": points}] if points else []), *kept]
 
@@ -119,7 +119,7 @@ async def everything(reader: Reader, services: Services, study: Study) -> AsyncI
     head = studies.show(reader, services, study).model_dump_json()
     yield f'{{"study":{head},"trials":['
     for i, trial in enumerate(reader.trials(study.study_id)):
-        yield ("," if i else "") + _export(trial).model_dump_json()
+        yield ("," if i else "") + _export(reader, trial).model_dump_json()
     yield '],"events":['
     after, first = 0, True
     while True:
@@ -133,9 +133,9 @@ async def everything(reader: Reader, services: Services, study: Study) -> AsyncI
     yield "]}"
 
 
-def _export(trial: Trial) -> TrialExport:
+def _export(reader: Reader, trial: Trial) -> TrialExport:
     return TrialExport(
-        **views.trial_fields(trial),
+        **views.trial_fields(trial, reader.remark(trial.study_id, trial.number)),
         schedule=views.schedule(trial.reports),
         curve=[_point(r) for r in trial.reports],
     )

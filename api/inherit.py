@@ -167,7 +167,7 @@ def take_over(
     if start.steps == "on":
         trial = _with_curve(trial, _current(tx, start), start.held.step)
     for report in trial.reports:
-        tx.add_report(trial, INHERITED, report, {}, now)
+        tx.add_report(trial, INHERITED, report, report.metrics or {}, now)
     tx.put_trial(trial)
     tx.add_checkpoint(trial, start.copy, now)
     return trial
@@ -186,5 +186,6 @@ def _with_curve(trial: Trial, source: Trial, step: int) -> Trial:
     return trial.evolve(
         reports=tuple(r for r in source.reports if r.step <= step),
         marks=tuple(m for m in source.marks if m.step <= step),
+        hand=tuple(c for c in source.hand if c.step < step),
         lr_factor=next(later, source.lr_factor),
     )

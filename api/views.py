@@ -10,10 +10,12 @@ from typing import Any
 
 from api import finalists, versions
 from tuner.decision import Outcome
+from tuner.policies import control
+from tuner.remark import Remark
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
-from tuner.wire import BestView, EventView, RatePoint, StudyView, TrialView
+from tuner.wire import BestView, EventView, HalvingWorth, RatePoint, StudyView, TrialView
 
 MEASURED = frozenset({Outcome.COMPLETE, Outcome.CONVERGED})
 _CUT_SHORT = frozenset({Outcome.PRUNED, Outcome.CONVERGED, Outcome.DIVERGED})
@@ -25,9 +27,14 @@ def document(spec: StudySpec) -> dict[str, Any]:
 
 
 def study_view(
-    study: Study, trials: Sequence[Trial], *, note: str, warnings: Sequence[str] = ()
+    study: Study,
+    trials: Sequence[Trial],
+    remark: Remark,
+    *,
+    note: str,
+    warnings: Sequence[str] = (),
 ) -> StudyView:
-    """Show a study with its counts and its best trials."""
+    """Show a study with its counts, its best trials and what people noted on it."""
     return StudyView(
         id=study.study_id,
         name=study.name,
@@ -46,8 +53,28 @@ def study_view(
         steps_done=sum(t.last_step for t in trials),
         steps_saved=steps_saved(study.spec.budget.steps, trials),
         halvings=sum(t.halvings for t in trials),
+        halving_worth=halving_worth(study, trials),
         best=best(study, trials),
         best_folk=best_folk(study, trials),
+        remark=remark.text,
+        tags=list(remark.tags),
+        pinned=remark.pinned,
+    )
+
+
+def halving_worth(study: Study, trials: Sequence[Trial]) -> HalvingWorth | None:
+    """Show what halving was worth, None for a study without controls."""
+    if (found := control.worth(study, trials)) is None:
+        return None
+    mean = found.mean
+    return HalvingWorth(
+        pairs=mean.n if mean else 0,
+        better=found.better,
+        open=found.open,
+        mean=mean.value if mean else None,
+        low=mean.low if mean else None,
+        high=mean.high if mean else None,
+        text=control.sentence(found, study.spec.objective.metric),
     )
 
 
@@ -87,7 +114,7 @@ def best(study: Study, trials: Sequence[Trial]) -> BestView | None:
     for row in finalists.summary(study, trials):
         view = best_view(study, next(t for t in trials if t.number == row.source))
         return view.model_copy(update={"mean": row.mean, "std": row.std, "seeds": row.n})
-    search = [t for t in trials if t.origin is not Origin.FINALIST]
+    search = [t for t in trials if t.searches]
     found = ranked(study, search)
     return best_view(study, found[0]) if found else None
 
@@ -122,12 +149,12 @@ def value_step(study: Study, trial: Trial) -> int:
     return trial.last_step
 
 
-def trial_view(trial: Trial) -> TrialView:
-    """Show a trial without its curve."""
-    return TrialView(**trial_fields(trial))
+def trial_view(trial: Trial, remark: Remark) -> TrialView:
+    """Show a trial without its curve, with what people noted on it."""
+    return TrialView(**trial_fields(trial, remark))
 
 
-def trial_fields(trial: Trial) -> dict[str, Any]:
+def trial_fields(trial: Trial, remark: Remark) -> dict[str, Any]:
     """Return the fields of a `TrialView`."""
     last = trial.reports[-1].value if trial.reports else None
     return {
@@ -148,6 +175,8 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
         "created_at": trial.created_at,
         "started_at": trial.started_at,
         "ended_at": trial.ended_at,
+        "remark": remark.text,
+        "tags": list(remark.tags),
     }
 
 

@@ -51,6 +51,7 @@ class Origin(StrEnum):
     SAMPLED = "sampled"
     ENQUEUED = "enqueued"
     FINALIST = "finalist"
+    CONTROL = "control"
     ADOPTED = "adopted"
 
 
@@ -83,8 +84,11 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"
     MISSING = "missing"
     HALVED = "halved"
+    SCALED = "scaled"
+    COMPARED = "compared"
     RUNG = "rung"
     ENDED = "ended"
+    REMARKED = "remarked"
     RESTORED = "restored"
     UNTOLD = "untold"
 
@@ -93,11 +97,13 @@ class Report(NamedTuple):
     """An intermediate value of the objective after `step` finished steps.
 
     `lr_factor` is the level that was in force while this step trained. `value` may be non-finite.
+    `metrics` are those of its metrics that the study's policies read; None without any.
     """
 
     step: int
     value: float
     lr_factor: float
+    metrics: Mapping[str, float] | None = None
 
 
 class RungMark(NamedTuple):
@@ -107,6 +113,13 @@ class RungMark(NamedTuple):
     rung: int
     step: int
     value: float
+
+
+class HandCut(NamedTuple):
+    """A cut of the rate that a person made after `step` finished steps. It outlives attempts."""
+
+    step: int
+    factor: float
 
 
 class Checkpoint(NamedTuple):
@@ -150,7 +163,8 @@ class Trial:
 
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
-    `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
+    `lr_factor` is the level decided so far; `hand` are the cuts in it that people made, by step.
+    `failures` counts attempts held against `retry.max`.
     `held_by` names the access token of the last attempt's lease. `share` is the least part of a GPU
     it gets, after it ran out of memory on less.
     """
@@ -171,6 +185,7 @@ class Trial:
     lr_factor: float = 1.0
     reports: tuple[Report, ...] = ()
     marks: tuple[RungMark, ...] = ()
+    hand: tuple[HandCut, ...] = ()
     lease: Lease | None = None
     held_by: str | None = None
     checkpoint: Checkpoint | None = None
@@ -198,6 +213,11 @@ class Trial:
     def never_pruned(self) -> bool:
         """Whether pruning spares this trial: the rules of thumb and the finalists."""
         return self.origin in (Origin.FOLK, Origin.FINALIST)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is part of the search: no run of a finalist, and no control of halving."""
+        return self.origin not in (Origin.FINALIST, Origin.CONTROL)
 
     @property
     def last_step(self) -> int:

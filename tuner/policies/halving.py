@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from tuner.decision import Outcome
-from tuner.policies.base import Record, Verdict, storable
-from tuner.spec import HalveOnPlateau
-from tuner.trial import EventKind, Report
+from tuner.policies import by_hand
+from tuner.policies.base import Folded, Record, Verdict, storable
+from tuner.spec import HalveOnPlateau, patience_of
+from tuner.trial import EventKind, HandCut, Report
 
 _SMALLEST = sys.float_info.min
 _SAME_LEVEL = 1e-9
@@ -34,14 +36,6 @@ class Plateau(NamedTuple):
     converged: bool = False
 
 
-class Folded(NamedTuple):
-    """A fold done: over which reports, with which level given, and what came out."""
-
-    reports: Sequence[Report]
-    given: float
-    state: Plateau
-
-
 @dataclass(frozen=True, kw_only=True)
 class Halving:
     """The rule for one trial.
@@ -53,24 +47,33 @@ class Halving:
             `min_lr` does not apply.
         given: the lowest level ever decided for the trial. Reports that ran at a lower level than
             the fold knows, but not below this one, are taken as proof of that decision.
+        hand: cuts that people made, ordered by step. Each is as one of the policy's own: after it
+            patience and cooldown begin anew.
     """
 
     policy: HalveOnPlateau
     mode: str
     base_rate: float | None
     given: float = 1.0
+    hand: Sequence[HandCut] = ()
 
-    def fold(self, reports: Sequence[Report]) -> Plateau:
-        """Return the state after `reports`, ordered by step."""
-        state = self.start()
+    def fold(self, reports: Sequence[Report], upto: int | None = None) -> Plateau:
+        """Return the state after `reports`, ordered by step, and the cuts by hand up to `upto`."""
+        state, done = self.start(), -1
         for report in reports:
+            if self.hand:
+                state = self.cut_by_hand(state, done, report.step - 1)
             state = self.advance(state, report)
-        return state
+            if self.hand:
+                state = self.cut_by_hand(state, report.step - 1, report.step)
+            done = report.step
+        return self.cut_by_hand(state, done, max(done, 0) if upto is None else upto)
 
     def start(self) -> Plateau:
         """Return the state before the first report."""
         rate = 1.0 if self.base_rate is None else self.base_rate
-        return Plateau(best=math.inf if self.mode == "min" else -math.inf, rate=rate)
+        worst = math.inf if self.mode == "min" else -math.inf
+        return Plateau(best=worst, rate=rate, cooldown=self.policy.warmup)
 
     def advance(self, state: Plateau, report: Report) -> Plateau:
         """Return the state after one more report.
@@ -91,7 +94,7 @@ class Halving:
             cooldown -= 1
             bad = 0
         state = Plateau(best, rate, level, bad, cooldown, cuts)
-        return state if bad <= self.policy.patience else self._cut(state, report.step)
+        return state if bad <= self.patience else self._cut(state, report.step)
 
     def _cut(self, state: Plateau, step: int) -> Plateau:
         rate, level = state.rate * self.policy.factor, state.level * self.policy.factor
@@ -102,11 +105,24 @@ class Halving:
             return rested
         return rested._replace(rate=rate, level=level, cuts=(*state.cuts, step))
 
+    def cut_by_hand(self, state: Plateau, after: int, upto: int) -> Plateau:
+        """Return the state with the cuts that people made after `after` and up to `upto`."""
+        for cut in by_hand.between(self.hand, after, upto):
+            rate, level = state.rate * cut.factor, state.level * cut.factor
+            cooldown, cuts = self.policy.cooldown, (*state.cuts, cut.step)
+            state = Plateau(state.best, rate, level, 0, cooldown, cuts)
+        return state
+
     def _adopt(self, state: Plateau, report: Report) -> Plateau:
         # A late report can undo a cut in the fold, but not in the training that ran under it.
         rate = self.start().rate * report.lr_factor
         cooldown, cuts = self.policy.cooldown, (*state.cuts, report.step)
         return Plateau(state.best, rate, report.lr_factor, 0, cooldown, cuts)
+
+    @cached_property
+    def patience(self) -> int:
+        """Reports without improvement that are let pass."""
+        return patience_of(self.policy, None)
 
     @property
     def lowest(self) -> float:
@@ -130,7 +146,8 @@ def judge(
     reports: Sequence[Report],
     given: float = 1.0,
     *,
-    memo: object = None,
+    hand: Sequence[HandCut] = (),
+    memo: Folded | None = None,
 ) -> Verdict:
     """Judge the newest report of a lineage ordered by step.
 
@@ -139,18 +156,26 @@ def judge(
     """
     if not reports:
         return Verdict(lr_factor=given)
-    rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given)
+    rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given, hand=hand)
     earlier, newest = reports[:-1], reports[-1]
-    known = isinstance(memo, Folded) and memo.given == given and memo.reports == earlier
-    before = memo.state if known and isinstance(memo, Folded) else rule.fold(earlier)
+    known = memo is not None and memo.reports == earlier and memo.given == (given, hand)
+    before = memo.state if memo is not None and known else rule.fold(earlier)
+    assert isinstance(before, Plateau)
+    done = earlier[-1].step if earlier else 0
+    if hand:
+        before = rule.cut_by_hand(before, done, newest.step - 1)
     after = rule.advance(before, newest)
-    level = min(after.level, given)
     if after.converged:
         return _converged(rule, before, after, newest)
     new = after.level < min(before.level, given)
-    records = (_halved(rule, before, after, newest),) if new else ()
-    memo = Folded(reports, given, after)
-    return Verdict(lr_factor=level, records=records, cuts=after.cuts, memo=memo)
+    records: tuple[Record, ...] = (_halved(rule, before, after, newest),) if new else ()
+    state = rule.cut_by_hand(after, newest.step - 1, newest.step)
+    level = min(state.level, given)
+    if hand:
+        met = by_hand.between(hand, done, newest.step)
+        records += by_hand.again(met, newest.step, min(after.level, given), level)
+    kept = {str(policy.name): Folded(reports, (given, hand), state)}
+    return Verdict(lr_factor=level, records=records, cuts=state.cuts, memo=kept)
 
 
 def _halved(rule: Halving, before: Plateau, after: Plateau, newest: Report) -> Record:
@@ -190,7 +215,7 @@ def _numbers(
         "value": storable(newest.value),
         "best": storable(after.best),
         "bad": before.bad + 1,
-        "patience": rule.policy.patience,
+        "patience": rule.patience,
     }
 
 

@@ -45,6 +45,7 @@ from tuner.wire.files import (
     RejectCheckpoint,
     UploadPlace,
 )
+from tuner.wire.form import DocumentSchema, TaskView
 from tuner.wire.leases import (
     AcquireLeases,
     AskTrial,
@@ -89,6 +90,7 @@ from tuner.wire.studies import (
     EventPage,
     EventView,
     Extend,
+    HalvingWorth,
     RatePoint,
     ReportView,
     SpecPage,
@@ -140,6 +142,7 @@ __all__ = [
     "DecisionView",
     "DeliveryPage",
     "DeliveryView",
+    "DocumentSchema",
     "Dryrun",
     "Enqueue",
     "EnvironmentPage",
@@ -153,6 +156,7 @@ __all__ = [
     "Free",
     "GivenCode",
     "GivenMachine",
+    "HalvingWorth",
     "Health",
     "Heartbeat",
     "HeartbeatReply",
@@ -204,6 +208,7 @@ __all__ = [
     "StudyPatch",
     "StudyShare",
     "StudyView",
+    "TaskView",
     "Text",
     "Token",
     "TokenList",

@@ -109,11 +109,28 @@ class Dryrun(Reply):
     warnings: list[str]
 
 
+class HalvingWorth(Reply):
+    """What halving was worth beside trials that ran a second time without it.
+
+    `mean` is what it improved the objective by, in its own units, positive if halving was the
+    better; `low` and `high` are the ends of its 95 % interval. All are null before there are pairs
+    to tell from. `open` pairs are under way.
+    """
+
+    pairs: int
+    better: int
+    open: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    text: str
+
+
 class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
     `version` changes when a person changes the study; in quotes it goes into `If-Match`.
-    `adopted` of its trials ran elsewhere before it was taken over.
+    `adopted` of its trials ran elsewhere before it was taken over. `remark` is what people noted.
     """
 
     id: int
@@ -133,8 +150,12 @@ class StudyView(Reply):
     steps_done: int
     steps_saved: int
     halvings: int
+    halving_worth: HalvingWorth | None = None
     best: BestView | None = None
     best_folk: BestView | None = None
+    remark: str = ""
+    tags: list[str] = Field(default_factory=list)
+    pinned: bool = False
 
 
 class SpecView(Reply):
@@ -180,6 +201,8 @@ class TrialView(Reply):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    remark: str = ""
+    tags: list[str] = Field(default_factory=list)
 
 
 class TrialPage(Reply):
