@@ -161,7 +161,7 @@ class PoleEngine(OwnEngine):
             actions.append(choice)
             alive.append(torch.tensor(on, dtype=torch.float32))
             for i in np.flatnonzero(on).tolist():
-                states[i], _, fallen, _, _ = poles[i].step(int(choice[i]))
+                states[i], _, fallen, _, _ = poles[i].step(int(choice[i]))  # type: ignore[no-untyped-call]
                 on[i] = not fallen
         return torch.cat(seen), torch.cat(actions), torch.stack(alive)
 

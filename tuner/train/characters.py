@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train.data import Data, Split
 from tuner.train.layers import PLAIN, Network
+from tuner.train.losses import nats
 from tuner.train.models import Drop, Staged
 
 LENGTH = 32
@@ -56,7 +57,7 @@ def _windows(numbers: Tensor) -> Split:
 
 def cross_entropy(logits: Tensor, numbers: Tensor) -> Tensor:
     """Return each row's mean cross-entropy in nats a character, [rows]."""
-    return F.cross_entropy(logits, numbers, reduction="none").mean(1)
+    return nats(logits, numbers).mean(1)
 
 
 def right(logits: Tensor, numbers: Tensor) -> Tensor:

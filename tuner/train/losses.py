@@ -15,14 +15,28 @@ from tuner.train.recipe import Recipe
 PerRow = Callable[[Tensor, Tensor], Tensor]
 
 
+def nats(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of each row, or of each place of each row, in nats.
+
+    Args:
+        logits: [rows, classes], or [rows, classes, places].
+        labels: [rows], or [rows, places].
+        smoothing: share of the label spread over all classes.
+    """
+    # Places are taken as rows: torch has no deterministic kernel for three dimensions on CUDA.
+    flat = logits if logits.ndim == 2 else logits.transpose(1, 2).flatten(0, 1)
+    found = F.cross_entropy(flat, labels.flatten(), reduction="none", label_smoothing=smoothing)
+    return found.view_as(labels)
+
+
 def _cross_entropy(recipe: Recipe, logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=recipe.label_smoothing)
+    return nats(logits, labels, recipe.label_smoothing)
 
 
 def _focal(recipe: Recipe, logits: Tensor, labels: Tensor) -> Tensor:
     # Lin et al. 2017, equation 4: rows that are right already count less.
-    nats = F.cross_entropy(logits, labels, reduction="none")
-    return (1 - (-nats).exp()).pow(recipe.focal_gamma) * nats
+    lost = nats(logits, labels)
+    return (1 - (-lost).exp()).pow(recipe.focal_gamma) * lost
 
 
 def _squared(recipe: Recipe, predicted: Tensor, target: Tensor) -> Tensor:

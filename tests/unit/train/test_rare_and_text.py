@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tests.unit.train.trainings import curve, saved, trained, training
 from tuner.errors import InvalidInput
@@ -74,6 +75,15 @@ def test_characters_are_learned_from_those_before_them(tmp_path: Path) -> None:
     trial = trained(tmp_path, "text-lstm", steps=10)
     assert trial.reports[-1].metrics["val_loss"] < alone - 0.5
     assert trial.reports[-1].metrics["val_accuracy"] > 0.3
+
+
+def test_losses_of_places_are_those_of_torch() -> None:
+    draw = torch.Generator().manual_seed(1)
+    logits = torch.randn(3, 5, 4, generator=draw)
+    labels = torch.randint(5, (3, 4), generator=draw)
+    for smoothing in (0.0, 0.2):
+        expected = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        torch.testing.assert_close(losses.nats(logits, labels, smoothing), expected)
 
 
 def test_losses_of_places_are_averaged_over_a_row() -> None:
