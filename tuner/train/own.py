@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from tuner.train.engine import Leave, Setting
 from tuner.train.init import initialise, rule_of
 from tuner.train.recipe import Recipe
 from tuner.train.update import Updater
+
+_OTHER = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class OwnEngine(ABC):
@@ -119,7 +122,9 @@ class OwnEngine(ABC):
             self._check(tree, resume)
             for name, network in self.networks.items():
                 network.load_state_dict(tree[name]["model"])
-                self.updaters[name].take(tree[name])
+                # Another trial's update rule may be another: then its memory stays behind.
+                with suppress(*_OTHER) if resume.inherited else nullcontext():
+                    self.updaters[name].take(tree[name])
             if not resume.inherited:
                 self._records = [row.to(self.device) for row in tree.get("records", ())]
                 self._seconds = float(tree["seconds"])

@@ -48,10 +48,13 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]], delimiter: str = ","
 def learned(path: Path, target: str, metric: str = "val_loss", **more: Any) -> LocalTrial:
     """Run a trial that learns a table; `about` is what its study says further of the file."""
     about = {"data": str(path), "target": target, **more.pop("about", {})}
-    recipe = more.pop("recipe", None)
+    recipe, sources = more.pop("recipe", None), more.pop("sources", None)
     options = {"device": "cpu", "checkpoint_every": more.pop("every", 0)}
     folder = more.pop("folder", path.parent)
     folder.mkdir(exist_ok=True)
     trial = LocalTrial(params=more.pop("params", {}), **({"steps": 8, "seed": 3} | more))
-    run(trial, "table", options, metric=metric, table=about, recipe=recipe, folder=folder)
+    run(
+        trial, "table", options, metric=metric, table=about, recipe=recipe, sources=sources,
+        folder=folder,
+    )  # fmt: skip
     return trial

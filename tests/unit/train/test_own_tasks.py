@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def _trained(task: str, folder: Path, recipe: Any = None, **more: Any) -> LocalT
     options = {"device": "cpu", "checkpoint_every": more.pop("every", 0)}
     metric = next(iter(TASKS[task].objectives))
     folder.mkdir(exist_ok=True)
-    trial = LocalTrial(params={}, **({"steps": 2, "seed": 3} | more))
+    trial = LocalTrial(params=more.pop("params", {}), **({"steps": 2, "seed": 3} | more))
     run(trial, task, options, metric=metric, recipe=recipe or QUICK[task], folder=folder)
     return trial
 
@@ -73,6 +74,22 @@ def test_interrupted_in_the_middle_of_an_epoch(task: str, tmp_path: Path) -> Non
             assert all(torch.equal(x, other[name][part][k]) for k, x in one[name][part].items())
     with pytest.raises(InvalidInput, match="not of this training"):
         _trained(task, tmp_path / "other", recipe, seed=4, resume=first.checkpoints[-1])
+
+
+@pytest.mark.parametrize("task", OWN)
+def test_another_trial_s_weights_are_inherited(task: str, tmp_path: Path) -> None:
+    first = _trained(task, tmp_path / "first", steps=1)
+    resume = replace(first.checkpoints[-1], inherited=True)
+    second = _trained(
+        task, tmp_path / "second", seed=5, params={"lr": 1e-9}, resume=resume,
+        recipe=QUICK[task] | {"optimizer": "adagrad", "momentum": 0.9},
+    )  # fmt: skip
+    assert [report.step for report in second.reports] == [2]
+    one, other = saved(first), saved(second)
+    for name in [name for name, part in one.items() if isinstance(part, dict) and "model" in part]:
+        for key, weights in one[name]["model"].items():
+            if weights.is_floating_point() and "running" not in key:
+                torch.testing.assert_close(other[name]["model"][key], weights, atol=1e-5, rtol=0)
 
 
 def test_pixels_are_of_the_same_digits_as_the_other_tasks() -> None:
