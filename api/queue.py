@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tuner.allow import allows_command, allows_entrypoint, allows_variable
 from tuner.command import outline, shown
 from tuner.packing import Need
-from tuner.spec import RunCommand, RunEntrypoint, RunTask
+from tuner.spec import RunCommand, RunEntrypoint, RunTable, RunTask
 from tuner.study import Study
 from tuner.trial import StudyState, Worker
 
@@ -89,6 +89,8 @@ def _why_unable(
     if not near:
         return f"no worker serves the project {project}"
     if isinstance(run, RunTask):
+        if isinstance(run, RunTable):
+            return "no worker lets studies read tables (those with `tuner worker --allow-data`)"
         return f"no worker knows the task {run.task}"
     if isinstance(run, RunEntrypoint):
         return f"no worker allows {run.entrypoint}"

@@ -28,6 +28,7 @@ from tuner.spec import (
 )
 from tuner.spec.space import space_document
 from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS, TaskInfo, refusal
+from tuner.train.catalog import told
 from tuner.train.fits import clashes, misfit
 from tuner.train.presets import PRESETS
 
@@ -132,17 +133,18 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
         known = ", ".join(sorted(TASKS))
         yield Fault(where="run.task", message=f"there is no task {task!r}; there are {known}")
         return
-    modes = TASKS[task].objectives
+    info = told(TASKS[task], getattr(spec.run, "kind", None))
+    modes = info.objectives
     metric, mode = spec.objective.metric, spec.objective.mode
     if metric not in modes:
         message = f"{task} can be tuned on {', '.join(modes)}, not on {metric!r}"
         yield Fault(where="objective.metric", message=message)
     elif modes[metric] != mode:
         yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
-    for name in sorted(watched(spec.policies or ()) - set(TASKS[task].metrics)):
-        message = f"{task} reports no {name!r}; it reports {', '.join(TASKS[task].metrics)}"
+    for name in sorted(watched(spec.policies or ()) - set(info.metrics)):
+        message = f"{task} reports no {name!r}; it reports {', '.join(info.metrics)}"
         yield Fault(where="policies", message=message)
-    yield from _recipe_faults(spec, TASKS[task])
+    yield from _recipe_faults(spec, info)
 
 
 def _recipe_faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:

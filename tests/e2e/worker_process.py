@@ -20,6 +20,7 @@ from tuner.worker.config import WorkerConfig
 given = json.loads(sys.argv[1])
 for key in ("spool", "logs"):
     given[key] = Path(given[key])
+given["allow_data"] = tuple(map(Path, given.get("allow_data", ())))
 for key in ("gpus", "allow"):
     given[key] = tuple(given.get(key, ()))
 import os

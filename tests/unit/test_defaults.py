@@ -113,7 +113,7 @@ def test_normalising_twice_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("base", "more", "words"),
     [
-        (TASK, {"run": {"task": "digits"}}, "there are adding-lstm, digits-cnn, digits-mlp"),
+        (TASK, {"run": {"task": "digits"}}, "there are adding-lstm, cartpole, digits-cnn"),
         (TASK, {"objective": {"metric": "loss"}}, "can be tuned on val_loss, val_accuracy"),
         (TASK, {"objective": {"metric": "test_accuracy"}}, "can be tuned on"),
         (TASK, {"objective": {"metric": "val_accuracy"}}, "the best val_accuracy is its max"),

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from tuner.train import TASKS, data, tasks
+from tuner.train import data, tasks
 
 
 def test_digits_are_split_once_and_for_all() -> None:
@@ -63,7 +63,7 @@ def test_batches_follow_the_order_from_any_batch() -> None:
     assert [y.tolist() for _, y in batches] == [[14, 4, 12, 6], [10, 8]]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_data_is_made_once_and_stays_on_the_cpu_as_it_is(task: str) -> None:
     made = tasks.get(task).data()
     assert tasks.get(task).data() is made

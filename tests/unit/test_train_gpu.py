@@ -27,7 +27,7 @@ def _run(
     return trial
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_cuda_gives_the_curve_of_the_cpu(task: str) -> None:
     for ours, theirs in zip(_run(task, "cuda").reports, _run(task, "cpu").reports, strict=True):
         for name in ("train_loss", "val_loss", "grad_norm", "update_ratio"):
@@ -70,14 +70,14 @@ def test_augmented_and_taught_on_the_gpu(tmp_path: Path) -> None:
     assert all(map(math.isfinite, values[0]))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_data_is_resident(task: str) -> None:
     data = tasks.get(task).data().resident(torch.device("cuda", 0))
     assert {split.x.device.type for split in (data.train, data.val, data.test)} == {"cuda"}
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_autocast_stays_near_float32(task: str, precision: str) -> None:
     rough = _run(task, "cuda", precision=precision).reports[-1].metrics["val_loss"]
     assert rough == pytest.approx(_run(task, "cuda").reports[-1].metrics["val_loss"], rel=0.1)
@@ -90,7 +90,7 @@ def test_a_gpu_reports_its_load_and_memory() -> None:
     assert 0 < metrics["gpu_mem_peak_mb"] < 1000
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_a_deterministic_training_resumes_to_the_bit(task: str, tmp_path: Path) -> None:
     options = {"device": "cuda", "deterministic": True, "checkpoint_every": 0}
     whole = LocalTrial(params={"dropout": 0.2}, steps=3)

@@ -13,7 +13,7 @@ import torch
 from tuner.decision import Decision
 from tuner.errors import InvalidInput
 from tuner.handle import TrialHandle
-from tuner.train import TASKS, run
+from tuner.train import TASKS, run, tasks
 from tuner.train.local import LocalReport, LocalTrial
 from tuner.train.recipe import OPTIMIZERS
 
@@ -39,7 +39,7 @@ def _curve(trial: LocalTrial) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_each_epoch_reports_all_metrics(task: str) -> None:
     trial = _run(task, steps=2)
     assert [report.step for report in trial.reports] == [1, 2]
@@ -67,7 +67,7 @@ def test_a_test_metric_is_no_objective(metric: str) -> None:
         _run(metric=metric)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_a_curve_follows_from_task_parameters_and_seed(task: str) -> None:
     params = {"dropout": 0.2, "batch_size": 500}
     torch.manual_seed(1)

@@ -40,7 +40,7 @@ def _gradient(training: Training, x: Tensor, y: Tensor) -> Tensor:
     return torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters)])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_the_gradient_is_the_mean_over_the_batch(task: str) -> None:
     once, twice = _training(task), _training(task)
     x, y = _batch(task)
@@ -50,7 +50,7 @@ def test_the_gradient_is_the_mean_over_the_batch(task: str) -> None:
     torch.testing.assert_close(second, first * torch.tensor([2.0, 1.0, 1.0]), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_a_plain_step_is_rate_times_gradient(task: str) -> None:
     training = _training(task)
     x, y = _batch(task)

@@ -115,6 +115,12 @@ def worker(
             metavar="PATTERN", help="Variables studies may set for commands: WANDB_*; repeatable."
         ),
     ] = None,
+    allow_data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="Folders with tables that studies may learn; repeatable."
+        ),
+    ] = None,
     until_idle: Annotated[
         float | None,
         typer.Option(
@@ -170,6 +176,7 @@ def worker(
         allow=tuple(allow or ()),
         allow_commands=tuple(allow_command or ()),
         allow_env=tuple(allow_env or ()),
+        allow_data=tuple(allow_data or ()),
         until_idle=until_idle,
     )
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})

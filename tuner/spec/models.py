@@ -89,6 +89,29 @@ class RunTask(Document):
     """A trial's share of a GPU, such as 0.25; 0 for none. What its slot sees if absent."""
 
 
+class RunTable(RunTask):
+    """Learn a table of one's own: predict a column of a file from the others.
+
+    Rows are split 60/20/20 by a seed, in proportion to the classes or the tenths of a number. How
+    columns become numbers follows from the training rows alone.
+    """
+
+    task: Literal["table"]
+    """The task."""
+    data: Annotated[str, Field(max_length=500, pattern=r"(?i)^[^\x00]+\.(csv|tsv|txt|parquet)$")]
+    """CSV or Parquet file, absolute or below a folder that the workers' `--allow-data` names."""
+    target: Annotated[str, Field(min_length=1, max_length=300)]
+    """Column to predict."""
+    kind: Literal["classification", "regression"] | None = None
+    """What the target is. Classes if it is text or up to 20 whole numbers, if absent."""
+    ignore: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=300)]], Field(max_length=1000)
+    ] = Field(default_factory=list)
+    """Columns to leave out, such as a row's number or what is known only after the target."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the split; the same for all trials of the study."""
+
+
 class RunEntrypoint(Document):
     """Call a function of the user's own, `package.module:function`, with the trial."""
 
@@ -116,6 +139,8 @@ class RunEntrypoint(Document):
 
 
 def _run_kind(run: Any) -> str | None:
+    if isinstance(run, RunTable) or (isinstance(run, dict) and run.get("task") == "table"):
+        return "RunTable"
     if isinstance(run, RunTask) or (isinstance(run, dict) and "task" in run):
         return "RunTask"
     if isinstance(run, RunEntrypoint) or (isinstance(run, dict) and "entrypoint" in run):
@@ -127,6 +152,7 @@ def _run_kind(run: Any) -> str | None:
 
 Run = Annotated[
     Annotated[RunTask, Tag("RunTask")]
+    | Annotated[RunTable, Tag("RunTable")]
     | Annotated[RunEntrypoint, Tag("RunEntrypoint")]
     | Annotated[RunCommand, Tag("RunCommand")]
     | Annotated[Literal["external"], Tag("external")],

@@ -213,6 +213,32 @@ class ReuseFields(Document):
     """Noise added to the input that is rebuilt (a denoising autoencoder)."""
 
 
+AggregateName = Literal["mean", "worst", "mean_minus_std"]
+
+
+class OwnFields(Document):
+    """What tasks with steps of their own take: an autoencoder, a critic, a policy."""
+
+    latent: Searchable[Annotated[int, Field(ge=1, le=1024)]] | None = None
+    """Numbers of a code, from which a digit is made (digits-vae, digits-critic). 8 if absent."""
+    kl_weight: Searchable[From0] | None = None
+    """Weight of the codes' divergence in what is minimised (digits-vae). 1 if absent."""
+    critic_steps: Searchable[Annotated[int, Field(ge=1, le=100)]] | None = None
+    """Steps of the critic for one of the generator (digits-critic). 5 if absent."""
+    penalty: Searchable[From0] | None = None
+    """Weight of the penalty on the critic's slope (digits-critic). 10 if absent."""
+    discount: Searchable[Share] | None = None
+    """What a reward is worth a step earlier (cartpole). 0.99 if absent."""
+    reward_scale: Searchable[Above0] | None = None
+    """Factor on each reward, which sets the gradient's size (cartpole). 0.05 if absent."""
+    randomise: Searchable[Annotated[float, Field(ge=0, le=0.5)]] | None = None
+    """How far each episode's environment differs, as a share (cartpole). 0.3 if absent."""
+    aggregate: AggregateName | None = None
+    """How returns in several environments become one (cartpole). `mean` if absent."""
+    aggregate_k: Annotated[float, Field(ge=0, le=100)] | None = None
+    """The k of `mean_minus_std`: mean less k standard deviations (cartpole). 1 if absent."""
+
+
 GROUPS: Mapping[str, type[Document]] = MappingProxyType(
     {
         "steps": StepFields,
@@ -221,11 +247,14 @@ GROUPS: Mapping[str, type[Document]] = MappingProxyType(
         "data": DataFields,
         "losses": LossFields,
         "reuse": ReuseFields,
+        "tasks of their own": OwnFields,
     }
 )
 
 
-class RecipeSpec(ReuseFields, LossFields, DataFields, NetworkFields, ScheduleFields, StepFields):
+class RecipeSpec(
+    OwnFields, ReuseFields, LossFields, DataFields, NetworkFields, ScheduleFields, StepFields
+):
     """How a built-in task's network is made, fed and trained; each field fixed or searched."""
 
     preset: PresetName | None = None

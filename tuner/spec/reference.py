@@ -38,6 +38,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("budget", models.Budget),
     ("repeats", models.Repeats),
     ("run: a built-in task", models.RunTask),
+    ("run: a table", models.RunTable),
     ("run: a built-in task, recipe", recipe.RecipeSpec),
     *((f"run: a built-in task, recipe: {name}", group) for name, group in recipe.GROUPS.items()),
     ("run: a function of one's own", models.RunEntrypoint),

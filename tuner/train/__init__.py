@@ -48,6 +48,7 @@ def run(
     folder: Path | None = None,
     recipe: Mapping[str, Any] | None = None,
     sources: Mapping[str, tuple[Path, ...]] | None = None,
+    table: Mapping[str, Any] | None = None,
 ) -> None:
     """Train `task` as `trial` says, until its steps are done or it is told to stop.
 
@@ -59,13 +60,20 @@ def run(
         folder: where checkpoint files are written; by default a new temporary folder. A file that
             was handed over belongs to the handle and is not touched again.
         recipe: what the study fixes, as in `run.recipe` of its document.
+        table: of the task `table`, what the study says of its file: `data`, `target`, `kind`,
+            `ignore` and `split_seed`.
         sources: files of the checkpoints that `start_from` and `teacher` name, by these fields.
 
     Raises:
         InvalidInput: an unknown task, parameter, option or metric, a value outside its range, or a
             checkpoint that can't be read or belongs to another training.
     """
-    info = task_info(task)
+    info, made = task_info(task), None
+    if info.file:
+        from tuner.train.table.task import of_file
+
+        made = of_file(table or {}, trial.log)
+        info = made.info
     if metric not in info.objectives:
         known = ", ".join(info.objectives)
         raise InvalidInput(f"{task} can't be tuned on {metric!r}; it can on {known}")
@@ -75,12 +83,14 @@ def run(
 
     from tuner.train.loop import train
 
-    train(trial, info, whole, chosen, metric=metric, folder=folder, sources=sources or {})
+    train(
+        trial, info, whole, chosen, metric=metric, folder=folder, sources=sources or {}, task=made
+    )
 
 
 def warm(task: str | None = None) -> None:
     """Load torch, and a task's data if one is named, so that the first trial starts at once."""
     from tuner.train import loop, tasks  # noqa: F401
 
-    if task is not None and task_info(task).supervised:
+    if task is not None and task in tasks.names():
         tasks.get(task).data()

@@ -87,6 +87,17 @@ def digits() -> Data:
 
 
 @cache
+def digit_pixels() -> Data:
+    """Return the same digits, in the same split, with pixels as shares of black, in [0, 1]."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    rows = np.random.RandomState(0).permutation(len(labels))
+    x = torch.tensor(pixels[rows] / 16, dtype=torch.float32)
+    return _split(x, torch.tensor(labels[rows]), (1078, 359, 360))
+
+
+@cache
 def digit_images() -> Data:
     """Return `digits` as images: x [rows, 1, 8, 8]."""
     flat = digits()

@@ -19,6 +19,7 @@ from tuner.handle import Resume
 from tuner.train import state
 from tuner.train.catalog import TaskInfo
 from tuner.train.recipe import Recipe
+from tuner.train.tasks import Task
 
 Leave = Callable[[], bool]
 """Tells whether the trial is asked to leave; asked before each batch."""
@@ -31,6 +32,7 @@ class Setting:
     Args:
         steps: epochs of the whole training; schedules that end somewhere end there.
         sources: checkpoints of other trials by the recipe's field that names them.
+        task: a supervised task that is not in the catalogue as it is, made of a study's file.
         resumed: whether `restore` follows, so that the first weights need no work.
     """
 
@@ -41,6 +43,7 @@ class Setting:
     precision: str
     steps: int
     sources: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    task: Task | None = None
     resumed: bool = False
 
 
@@ -80,7 +83,13 @@ class Engine(Protocol):
 
 Start = Callable[[Setting], Engine]
 
-ENGINES: Mapping[str, str] = MappingProxyType({})
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "digits-vae": "tuner.train.vae:start",
+        "digits-critic": "tuner.train.critic:start",
+        "cartpole": "tuner.train.cartpole:start",
+    }
+)
 """Tasks with an engine of their own: `module:function`, a `Start`, loaded when it is needed."""
 
 _SUPERVISED = "tuner.train.solo:start"

@@ -7,20 +7,23 @@ from types import MappingProxyType
 from typing import Any
 
 from tuner.errors import Fault, InvalidInput
+from tuner.spec.recipe import OwnFields
 from tuner.train.catalog import TaskInfo
 from tuner.train.recipe import Recipe
 
 _IMAGES = ("flip", "crop", "shift", "rotate", "contrast", "brightness")
 AUGMENTATIONS = (*_IMAGES, "noise", "mix_noise")
+OWN = frozenset(OwnFields.model_fields)
+_UNKNOWN = "unknown"  # until the data is read
 
 _WANTS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         **dict.fromkeys(_IMAGES, ("inputs", ("images",))),
         "mix_noise": ("inputs", ("sequences",)),
-        "label_smoothing": ("targets", ("classes",)),
-        "focal_gamma": ("targets", ("classes",)),
+        "label_smoothing": ("targets", ("classes", "symbols")),
+        "focal_gamma": ("targets", ("classes", "symbols")),
         "pseudo_labels": ("targets", ("classes",)),
-        "temperature": ("targets", ("classes",)),
+        "temperature": ("targets", ("classes", "symbols")),
         "activation": ("network", ("dense", "convolutional")),
         "skip": ("network", ("dense", "convolutional")),
         "forget_bias": ("network", ("recurrent",)),
@@ -32,7 +35,11 @@ _VALUES: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
     {
         "loss": (
             "targets",
-            {"classes": ("cross_entropy", "focal"), "numbers": ("squared", "absolute", "huber")},
+            {
+                "classes": ("cross_entropy", "focal"),
+                "symbols": ("cross_entropy", "focal"),
+                "numbers": ("squared", "absolute", "huber"),
+            },
         ),
         "norm": (
             "network",
@@ -55,6 +62,7 @@ _NEEDS: Mapping[str, tuple[str, tuple[Any, ...]]] = MappingProxyType(
         "cycle": ("schedule", ("cyclic",)),
         "cycle_growth": ("schedule", ("cyclic",)),
         "lr_floor": ("schedule", ("linear", "cosine", "cyclic")),
+        "aggregate_k": ("aggregate", ("mean_minus_std",)),
     }
 )
 _GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -83,16 +91,18 @@ def misfit(info: TaskInfo, name: str, value: Any) -> str | None:
     """Say why a task can't use a field with this value, None if it can."""
     if info.own is not None:
         return None if name in info.own else f"{info.name} has no use for it"
+    if name in OWN:
+        return f"{info.name} has no use for it"
     if name in _WANTS:
         what, wanted = _WANTS[name]
         found = getattr(info, what)
-        if found not in wanted:
+        if found not in (*wanted, _UNKNOWN):
             be = "is" if what == "network" else "are"
             return f"is for tasks whose {what} {be} {' or '.join(wanted)}; {info.name}: {found}"
     if name in _VALUES:
         what, suiting = _VALUES[name]
         found = getattr(info, what)
-        if value not in suiting[found]:
+        if found != _UNKNOWN and value not in suiting[found]:
             return f"can't be {value!r} where the {what} is {found}: give {_or(suiting[found])}"
     return None
 

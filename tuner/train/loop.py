@@ -12,6 +12,7 @@ from tuner.train.catalog import TaskInfo
 from tuner.train.engine import Engine, Setting, starter
 from tuner.train.recipe import Options, Recipe
 from tuner.train.saver import Saver
+from tuner.train.tasks import Task
 
 _LOSSES = ("train_loss", "val_loss")
 
@@ -25,6 +26,7 @@ def train(
     metric: str,
     folder: Path | None,
     sources: Mapping[str, tuple[Path, ...]],
+    task: Task | None = None,
 ) -> None:
     """Train until the steps are done, the decision is to stop, or the trial is asked to leave.
 
@@ -35,7 +37,7 @@ def train(
     setting = Setting(
         info=info, recipe=recipe, seed=trial.seed, device=device, precision=options.precision,
         steps=info.steps if trial.steps is None else trial.steps, sources=sources,
-        resumed=trial.resume is not None,
+        task=task, resumed=trial.resume is not None,
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
         engine = starter(info.name)(setting)

@@ -15,14 +15,28 @@ from tuner.train.recipe import Recipe
 PerRow = Callable[[Tensor, Tensor], Tensor]
 
 
+def nats(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of each row, or of each place of each row, in nats.
+
+    Args:
+        logits: [rows, classes], or [rows, classes, places].
+        labels: [rows], or [rows, places].
+        smoothing: share of the label spread over all classes.
+    """
+    # Places are taken as rows: torch has no deterministic kernel for three dimensions on CUDA.
+    flat = logits if logits.ndim == 2 else logits.transpose(1, 2).flatten(0, 1)
+    found = F.cross_entropy(flat, labels.flatten(), reduction="none", label_smoothing=smoothing)
+    return found.view_as(labels)
+
+
 def _cross_entropy(recipe: Recipe, logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=recipe.label_smoothing)
+    return nats(logits, labels, recipe.label_smoothing)
 
 
 def _focal(recipe: Recipe, logits: Tensor, labels: Tensor) -> Tensor:
     # Lin et al. 2017, equation 4: rows that are right already count less.
-    nats = F.cross_entropy(logits, labels, reduction="none")
-    return (1 - (-nats).exp()).pow(recipe.focal_gamma) * nats
+    lost = nats(logits, labels)
+    return (1 - (-lost).exp()).pow(recipe.focal_gamma) * lost
 
 
 def _squared(recipe: Recipe, predicted: Tensor, target: Tensor) -> Tensor:
@@ -52,7 +66,12 @@ def row_loss(recipe: Recipe, own: PerRow, *, classes: bool) -> PerRow:
     if name is None:
         return own
     chosen = LOSSES[name]
-    return lambda predicted, target: chosen(recipe, predicted, target)
+    return lambda predicted, target: of_row(chosen(recipe, predicted, target))
+
+
+def of_row(losses: Tensor) -> Tensor:
+    """Return the mean over the places of each row, [rows], of losses [rows] or [rows, places]."""
+    return losses if losses.ndim == 1 else losses.flatten(1).mean(1)
 
 
 def flooded(mean: Tensor, level: float) -> Tensor:
@@ -71,4 +90,4 @@ def taught(predicted: Tensor, teacher: Tensor, temperature: float, *, classes: b
         return (predicted - teacher).square()
     own = F.log_softmax(predicted / temperature, dim=1)
     apart = F.kl_div(own, teacher, reduction="none", log_target=True).sum(1)
-    return apart * temperature**2
+    return of_row(apart) * temperature**2

@@ -87,6 +87,15 @@ class Recipe:
     cache_frozen: bool = False
     pretrain: int = 0
     pretrain_noise: float = 0.0
+    latent: int = 8
+    kl_weight: float = 1.0
+    critic_steps: int = 5
+    penalty: float = 10.0
+    discount: float = 0.99
+    reward_scale: float = 0.05
+    randomise: float = 0.3
+    aggregate: str = "mean"
+    aggregate_k: float = 1.0
 
     @property
     def decay_of_average(self) -> float:

@@ -17,6 +17,7 @@ from tuner.train.data import Data, Split
 from tuner.train.layers import Network
 from tuner.train.models import Staged, keep, renamed
 from tuner.train.recipe import Recipe
+from tuner.train.table.network import rebuilt
 from tuner.train.tasks import Task, get, names
 from tuner.train.weights import Flat
 
@@ -40,10 +41,11 @@ def load(path: Path) -> Staged:
 
 def _network(tree: Mapping[str, Any]) -> Staged:
     training = tree["training"]
-    if training["task"] not in names():
+    build = rebuilt(training) if "table" in training else None
+    if build is None and training["task"] not in names():
         raise ValueError(f"its task is {training['task']!r}")
     recipe = Recipe.from_document(training["recipe"])
-    model = get(training["task"]).model(Network.of(recipe))
+    model = (build or get(training["task"]).model)(Network.of(recipe))
     hold(model, recipe.freeze)
     model.load_state_dict(renamed(tree["model"]))
     apply_saved(model, Flat(model), tree)
@@ -110,7 +112,7 @@ class Teachers:
     ) -> None:
         self._networks = nn.ModuleList(load(path) for path in paths).to(device)
         self._temperature = temperature
-        self._classes = task.info.targets == "classes"
+        self._classes = task.info.targets in ("classes", "symbols")
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
@@ -118,5 +120,5 @@ class Teachers:
         predictions = torch.stack([network(x, keep).float() for network in self._networks])
         if not self._classes:
             return predictions.mean(0)
-        logs = (predictions / self._temperature).log_softmax(-1)
+        logs = (predictions / self._temperature).log_softmax(2)
         return logs.logsumexp(0) - torch.tensor(float(len(logs)), device=x.device).log()

@@ -28,24 +28,17 @@ from tuner.train.prepare import prepared
 from tuner.train.pretrain import pretrain
 from tuner.train.pseudo import Unlabelled, split_labels, sure_labels
 from tuner.train.reuse import cached, training_mode
-from tuner.train.training import Training
+from tuner.train.tasks import Task
+from tuner.train.training import RECORDED, Training
 
-MEASURED = (
-    "train_loss",
-    "grad_norm",
-    "update_ratio",
-    "val_loss",
-    "val_accuracy",
-    "test_loss",
-    "test_accuracy",
-)
+MEASURED = ("train_loss", "grad_norm", "update_ratio")
 
 
 class Solo:
     """The engine of a supervised task: one network, rows with targets, a loss a row."""
 
     def __init__(self, setting: Setting) -> None:
-        task, recipe = tasks.get(setting.info.name), setting.recipe
+        task, recipe = setting.task or tasks.get(setting.info.name), setting.recipe
         self._training = Training.start(
             task, recipe, setting.seed, setting.device, setting.precision,
             steps=setting.steps, sources=setting.sources, resumed=setting.resumed,
@@ -215,7 +208,10 @@ def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
     batches = len(training.records)
     last = training.epoch - 1 + (batches - 1) / batches
     rate = lr * schedules.factor(training.recipe, last, training.steps)
-    metrics = dict(zip(MEASURED, read, strict=True)) | {"lr": rate}
+    metrics = dict(zip(MEASURED, read[:RECORDED], strict=True)) | {"lr": rate}
+    half = (len(read) - RECORDED) // 2
+    for name, means in (("val", read[RECORDED:-half]), ("test", read[-half:])):
+        metrics |= {f"{name}_{what}": value for what, value in _named(training.task, means).items()}
     metrics["epoch_seconds"] = training.seconds + time.monotonic() - training.since
     training.records, training.seconds = [], 0.0
     return metrics
@@ -223,16 +219,29 @@ def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
 
 @torch.no_grad()
 def evaluate(training: Training, rows: Split, chunk: int = 8192) -> Tensor:
-    """Return mean loss and accuracy over a split without dropout, [2]."""
+    """Return a split's mean loss, accuracy and the task's further counts, without dropout, [n]."""
     training.model.eval()
-    total = torch.zeros(2, device=training.device)
+    task, total = training.task, torch.zeros((), device=training.device)
     everything = torch.arange(len(rows))
     with nullcontext() if training.average is None else training.average.applied():
         for number, (x, y) in enumerate(rows.batches(everything, chunk, training.device)):
             predicted = _predict(training, x, number)
-            right = training.task.accuracy(predicted, y).sum()
-            total += torch.stack((training.task.loss(predicted, y).sum(), right))
+            sums = [task.loss(predicted, y).sum()[None]]
+            if task.accuracy is not None:
+                sums.append(task.accuracy(predicted, y).sum()[None])
+            if task.scores is not None:
+                sums.append(task.scores.count(predicted, y))
+            total = total + torch.cat(sums)
     return total / len(rows)
+
+
+def _named(task: Task, means: list[float]) -> dict[str, float]:
+    """Return what `evaluate` found of a split by its names, without the split's."""
+    loss, *rest = means
+    found = {"loss": loss}
+    if task.accuracy is not None:
+        found["accuracy"], *rest = rest
+    return found if task.scores is None else {**found, **task.scores.read(rest)}
 
 
 def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
@@ -248,5 +257,5 @@ def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
     stacked = torch.stack(found)
     if not training.classes:
         return stacked.mean(0)
-    mean: Tensor = stacked.log_softmax(-1).logsumexp(0) - math.log(len(found))
+    mean: Tensor = stacked.log_softmax(2).logsumexp(0) - math.log(len(found))
     return mean

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.train import data, models
+from tuner.train import characters, data, imbalance, models, scores
 from tuner.train.catalog import TASKS, TaskInfo
 from tuner.train.layers import PLAIN, Network
 from tuner.train.models import Staged
+from tuner.train.scores import Scores
 
 PerRow = Callable[[Tensor, Tensor], Tensor]
 
@@ -35,14 +36,19 @@ class Task:
         data: returns the data on the CPU, the same object each time.
         model: builds the network in a shape; its initial weights are overwritten.
         loss: maps predictions and targets to one loss per row, [rows].
-        accuracy: maps them to 1 where the row counts as right, else 0, [rows].
+        accuracy: maps them to the share of the row that counts as right, 0 or 1 of most tasks,
+            [rows]; None if nothing is right or wrong.
+        scores: what else is measured of a split.
+        identity: what more than the name tells this task from others, in plain values.
     """
 
     info: TaskInfo
     data: Callable[[], data.Data]
     model: Build
     loss: PerRow
-    accuracy: PerRow
+    accuracy: PerRow | None
+    scores: Scores | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -86,6 +92,21 @@ _ALL: Mapping[str, Task] = {
         model=models.Lstm,
         loss=squared_error,
         accuracy=close,
+    ),
+    "digits-rare": Task(
+        info=TASKS["digits-rare"],
+        data=imbalance.rare_digits,
+        model=imbalance.RareMlp,
+        loss=cross_entropy,
+        accuracy=right_class,
+        scores=scores.rare(1),
+    ),
+    "text-lstm": Task(
+        info=TASKS["text-lstm"],
+        data=characters.characters,
+        model=characters.CharacterLstm,
+        loss=characters.cross_entropy,
+        accuracy=characters.right,
     ),
 }
 

@@ -109,7 +109,7 @@ class Training:
     @property
     def classes(self) -> bool:
         """Whether classes are predicted."""
-        return self.task.info.targets == "classes"
+        return self.task.info.targets in ("classes", "symbols")
 
     @property
     def first(self) -> int:
@@ -134,7 +134,12 @@ class Training:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two trainings the same."""
-        return {"task": self.task.info.name, "seed": self.seed, "recipe": self.recipe.document()}
+        return {
+            "task": self.task.info.name,
+            "seed": self.seed,
+            "recipe": self.recipe.document(),
+            **self.task.identity,
+        }
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""

@@ -181,7 +181,7 @@ class Agent:
             allow=list(config.allow),
             allow_commands=list(config.allow_commands),
             allow_env=list(config.allow_env),
-            tasks=list(tasks()),
+            tasks=list(tasks(config)),
         )
 
     def _began(self, attempt: Attempt) -> None:

@@ -37,6 +37,7 @@ class WorkerConfig:
         allow_commands: patterns of the commands that may run, such as `python train.py *`;
             `tuner.allow` says what they match.
         allow_env: patterns (fnmatch) of the environment variables that studies may set for them.
+        allow_data: folders below which studies may have tables read; without any, none is.
         until_idle: leave after so long without work; None stays.
         report_timeout: how long a report waits for its decision at most.
         request_timeout: after how long an unanswered request counts as failed.
@@ -69,6 +70,7 @@ class WorkerConfig:
     allow: tuple[str, ...] = ()
     allow_commands: tuple[str, ...] = ()
     allow_env: tuple[str, ...] = ()
+    allow_data: tuple[Path, ...] = ()
     until_idle: float | None = None
     name: str = field(default_factory=default_name)
     report_timeout: float = 5.0

@@ -14,11 +14,14 @@ from tuner.allow import allows_command, allows_entrypoint, allows_variable
 from tuner.command import shown
 from tuner.packing import process_count
 from tuner.size import read_size
-from tuner.spec import RunCommand
+from tuner.spec import RunCommand, RunTable, RunTask
 from tuner.train import KNOWN_OPTIONS, TASKS
 from tuner.worker.config import WorkerConfig
+from tuner.worker.data import refused_data
 
 PROGRESS_TIMEOUT_S = 1800.0
+TABLE = tuple(RunTable.model_fields.keys() - RunTask.model_fields.keys())
+"""What a document says of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ def read_program(run: object) -> Program | None:
         options = {key: run[key] for key in KNOWN_OPTIONS if key in run}
         if isinstance(recipe := run.get("recipe"), Mapping):
             options["recipe"] = {key: x for key, x in recipe.items() if x is not None}
+        if "data" in run:
+            options["table"] = {key: run[key] for key in TABLE if key in run}
         return Program(kind="task", name=task, options=options, **bounds)
     if isinstance(entrypoint, str):
         processes = process_count(bounds["gpus"], run.get("processes"))
@@ -105,7 +110,8 @@ def refusal(program: Program, config: WorkerConfig) -> str | None:
         return f"this worker has no torch for the task {program.name}"
     if program.name not in known:
         return f"this worker knows no task {program.name}; its tasks are {', '.join(known)}"
-    return None
+    table = program.options.get("table")
+    return None if table is None else refused_data(table.get("data"), config)
 
 
 def refused_command(argv: Sequence[str], config: WorkerConfig) -> str | None:
@@ -120,6 +126,21 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def tasks() -> tuple[str, ...]:
-    """Return the built-in tasks this node can train; none without torch."""
-    return tuple(TASKS) if has_torch() else ()
+def tasks(config: WorkerConfig | None = None) -> tuple[str, ...]:
+    """Return the built-in tasks this node can train: none without torch.
+
+    Those that read files are among them only where `config` names folders for them, those that
+    need a further package only where it is installed.
+    """
+    if not has_torch():
+        return ()
+    reads = config is None or bool(config.allow_data)
+    return tuple(
+        name
+        for name, info in TASKS.items()
+        if (reads or not info.file) and (info.needs is None or _is_there(info.needs))
+    )
+
+
+def _is_there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -79,10 +79,11 @@ def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
         if start.kind == "task":
             options = dict(start.options)
             recipe, fetched = options.pop("recipe", None), options.pop("sources", {})
+            table = options.pop("table", None)
             sources = {field: tuple(map(Path, paths)) for field, paths in fetched.items()}
             returned = function(
                 handle, start.name, options, metric=start.metric, folder=Path(start.work),
-                recipe=recipe, sources=sources,
+                recipe=recipe, sources=sources, table=table,
             )  # fmt: skip
         else:
             returned = function(handle)

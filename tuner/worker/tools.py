@@ -12,6 +12,7 @@ from tuner.worker.api import WorkerApi
 from tuner.worker.batcher import Batcher
 from tuner.worker.conduct import Conduct
 from tuner.worker.config import WorkerConfig
+from tuner.worker.data import with_data
 from tuner.worker.link import Link
 from tuner.worker.log_sender import LogSender
 from tuner.worker.messages import ResumeFrom, Start
@@ -48,7 +49,7 @@ class Tools:
         """
         start = start_of(
             grant,
-            program,
+            with_data(program, self.config),
             work,
             resume=resume,
             threads=self.threads,

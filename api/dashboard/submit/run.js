@@ -7,6 +7,8 @@ import { shape } from "./schema.js";
 /** @typedef {import("./fields.js").Form} Form */
 
 const WORDS = { task: "a built-in task", entrypoint: "a function of my own", command: "a command", external: "nothing: I run my own loop" };
+/** What a table's study says of its file. */
+const TABLE = ["data", "target", "kind", "ignore", "split_seed"];
 const HELP = {
   external: "Your program asks for parameters and tells results, over REST or in Python.",
   entrypoint: "Workers import it; they must be started with an --allow that matches.",
@@ -19,7 +21,9 @@ export function Run({ form, tasks }) {
   const { run } = form.doc;
   const kind = run === "external" ? "external" : ["task", "entrypoint", "command"].find((key) => run && typeof run === "object" && key in run) ?? "";
   const choose = (key) => form.change({ ...form.doc, run: begun(key, tasks) });
-  const about = form.root.properties.run.oneOf.find((s) => s.$ref?.toLowerCase().endsWith(`run${kind}`));
+  const table = kind === "task" && run.task === "table" ? TABLE : [];
+  const model = table.length ? "runtable" : `run${kind}`;
+  const about = form.root.properties.run.oneOf.find((s) => s.$ref?.toLowerCase().endsWith(model));
   const fields = about ? (shape(about, form.root).fields ?? []) : [];
   const task = tasks.find((t) => t.name === run?.task);
   return html`<div class="field" data-path="run"><label for=${id}>A trial runs</label>
@@ -27,9 +31,10 @@ export function Run({ form, tasks }) {
       ${!kind && html`<option value="">–</option>`}${Object.entries(WORDS).map(([key, word]) => html`<option value=${key}>${word}</option>`)}</select>
     <small class="dim">${HELP[kind] ?? task?.description ?? ""}</small><${Faults} faults=${faultsAt(form, ["run"])} /></div>
     ${kind === "task" && html`<${Task} form=${form} tasks=${tasks} />`}
+    ${table.length > 0 && html`<${Group} form=${form} path=${["run"]} fields=${fields} only=${table} />`}
     ${fields.length > 0 && kind !== "task" && html`<${Group} form=${form} path=${["run"]} fields=${fields} only=${[kind]} />`}
-    ${fields.length > 0 && html`<${Rest} word="Device, memory, time-outs" form=${form} path=${["run"]} keys=${fields.map(([k]) => k).filter((k) => k !== kind)}>
-      <${Group} form=${form} path=${["run"]} fields=${fields} but=${[kind]} /><//>`}`;
+    ${fields.length > 0 && html`<${Rest} word="Device, memory, time-outs" form=${form} path=${["run"]} keys=${fields.map(([k]) => k).filter((k) => k !== kind && !table.includes(k))}>
+      <${Group} form=${form} path=${["run"]} fields=${fields} but=${[kind, ...table]} /><//>`}`;
 }
 
 function begun(key, tasks) {
@@ -41,8 +46,12 @@ function Task({ form, tasks }) {
   const id = useId();
   const { run } = form.doc;
   const odd = !tasks.some((t) => t.name === run.task);
+  const named = (task) => {
+    const rest = Object.fromEntries(Object.entries(run).filter(([key]) => !TABLE.includes(key)));
+    form.change({ ...form.doc, run: task === "table" ? { ...rest, task, data: "", target: "" } : { ...rest, task } });
+  };
   return html`<div class="field" data-path="run.task"><label for=${id}>task</label>
-    <select id=${id} value=${run.task} disabled=${form.off} onChange=${(e) => form.change({ ...form.doc, run: { ...run, task: e.target.value } })}>
+    <select id=${id} value=${run.task} disabled=${form.off} onChange=${(e) => named(e.target.value)}>
     ${odd && html`<option value=${run.task}>${String(run.task)}</option>`}${tasks.map((t) => html`<option value=${t.name}>${t.name}</option>`)}</select>
     <${Faults} faults=${faultsAt(form, ["run", "task"])} /></div>`;
 }

@@ -39,7 +39,9 @@ def test_the_document_and_the_trainer_know_the_same_fields() -> None:
     assert set(RecipeSpec.model_fields) - {"preset"} == set(KNOWN_FIELDS)
     assert {name for group in GROUPS.values() for name in group.model_fields} == set(KNOWN_FIELDS)
     assert set(KNOWN_PARAMS) == searchable_fields()
-    assert set(KNOWN_FIELDS) - searchable_fields() == {"teacher", "start_from", "cache_frozen"}
+    assert set(KNOWN_FIELDS) - searchable_fields() == {
+        "teacher", "start_from", "cache_frozen", "aggregate", "aggregate_k"
+    }  # fmt: skip
 
 
 def test_the_guide_names_every_field_and_its_study_is_valid() -> None:

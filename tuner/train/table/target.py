@@ -1,0 +1,125 @@
+"""The column that is predicted: whether it is a class or a number, and what the network sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.errors import InvalidInput
+from tuner.train.table.columns import number
+from tuner.train.table.read import Cells
+
+Kind = Literal["classification", "regression"]
+MAX_CLASSES = 1000
+FEW = 20
+"""Up to so many different whole numbers are classes, unless the study says otherwise."""
+_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """Names of the classes, in the order of the network's outputs."""
+
+    kind: ClassVar = "classification"
+    names: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network predicts."""
+        return len(self.names)
+
+    def apply(self, cells: Cells) -> NDArray[np.int64]:
+        """Return each row's class, [rows]."""
+        places = {name: i for i, name in enumerate(self.names)}
+        return np.array([places[_name(cell or "")] for cell in cells], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """Mean and standard deviation of the training rows, in the file's unit."""
+
+    kind: ClassVar = "regression"
+    mean: float
+    std: float
+    outputs: ClassVar = 1
+
+    def apply(self, cells: Cells) -> NDArray[np.float32]:
+        """Return each row's value with mean 0 and variance 1 on the training rows, [rows]."""
+        values = np.array([number(cell) for cell in cells])
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+
+Target = Classes | Amount
+
+
+def kind_of(name: str, cells: Cells, wanted: Kind | None) -> Kind:
+    """Tell what a target is: what the study says, else what its values look like.
+
+    Args:
+        name: the target's.
+        cells: all of them, none unknown.
+        wanted: what the study says.
+
+    Raises:
+        InvalidInput: it is constant, has too many classes, or should be a number and is none.
+    """
+    words = {_name(cell or "") for cell in cells}
+    if len(words) < 2:
+        raise InvalidInput(f"the target {name} is the same in all rows: nothing is to be learned")
+    values = [number(cell) for cell in words]
+    odd = sum(map(math.isnan, values))
+    few = len(words) <= FEW and all(value.is_integer() for value in values)
+    kind = wanted or ("classification" if odd or few else "regression")
+    if kind == "regression" and odd:
+        raise InvalidInput(f"the target {name} has {odd} values that are no numbers")
+    if kind == "classification" and len(words) > min(MAX_CLASSES, len(cells) // 2):
+        hint = "" if odd else "; give kind: regression if it is a number"
+        raise InvalidInput(
+            f"the target {name} has {len(words)} classes in {len(cells)} rows; "
+            f"there may be half as many as rows, {MAX_CLASSES} at most{hint}"
+        )
+    return kind
+
+
+def strata(cells: Cells, kind: Kind) -> NDArray[np.int64]:
+    """Return of each row what the split keeps in proportion: its class, or tenth of the values."""
+    if kind == "classification":
+        return Classes(names=_names(cells)).apply(cells)
+    values = np.array([number(cell) for cell in cells])
+    ranks = values.argsort(kind="stable").argsort(kind="stable")
+    found: NDArray[np.int64] = ranks * min(_BINS, max(1, len(cells) // 5)) // len(cells)
+    return found
+
+
+def fit(name: str, cells: Cells, training: Cells, kind: Kind) -> Target:
+    """Return what the network predicts; a number's mean and spread are those of `training`.
+
+    Raises:
+        InvalidInput: the training rows all have the same number.
+    """
+    if kind == "classification":
+        return Classes(names=_names(cells))
+    values = np.array([number(cell) for cell in training])
+    if values.std() == 0:
+        raise InvalidInput(f"the target {name} is the same in all training rows")
+    return Amount(mean=float(values.mean()), std=float(values.std()))
+
+
+def _names(cells: Cells) -> tuple[str, ...]:
+    words = {_name(cell or "") for cell in cells}
+    values = {word: number(word) for word in words}
+    if any(map(math.isnan, values.values())):
+        return tuple(sorted(words))
+    return tuple(sorted(words, key=values.__getitem__))
+
+
+def _name(cell: str) -> str:
+    """Return a value as a class's name: whole numbers without a fraction."""
+    value = number(cell)
+    if math.isnan(value):
+        return cell
+    return str(int(value)) if value.is_integer() else repr(value)
