@@ -2,97 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from datetime import datetime
+from collections.abc import Mapping
+from typing import Any
 
 from api import lifecycle
-from api.files.places import SUFFIX
+from api.inherit import Start, take_over
 from api.services import Services
 from api.studies import find
-from storage.artifacts import kept_checkpoints
 from storage.transaction import Transaction
-from tuner.errors import Conflict, InvalidInput, NotFound, StudyState
+from tuner.errors import InvalidInput, StudyState
 from tuner.handle import ParamValue
 from tuner.space import Params, middle
 from tuner.study import Study
-from tuner.trial import Checkpoint, Event, EventKind, Origin, Trial
+from tuner.trial import Event, EventKind, Origin, Trial
 from tuner.wire import Enqueue
-
-INHERITED = 0
-"""The attempt under which a trial keeps what it took over from another one."""
-
-
-async def keep(services: Services, ref: str, wish: Enqueue) -> Checkpoint | None:
-    """Keep the checkpoint a trial shall go on from, so that its own trial can't drop it.
-
-    Raises:
-        Conflict: the trial has no such checkpoint, or its file is gone.
-        InvalidInput: no trial is named.
-        NotFound: there is no such study or trial.
-    """
-    if not wish.from_checkpoint:
-        if wish.step is not None:
-            raise InvalidInput("step says which checkpoint is meant: set from_checkpoint, too")
-        return None
-    if wish.like is None:
-        raise InvalidInput("from_checkpoint needs `like`, the trial whose checkpoint it is")
-    memory = services.ledger.memory
-    source = memory.trial(find(memory, ref).study_id, wish.like)
-    async with services.locks.of(source):
-        held = await _chosen(services, source, wish.step)
-        path = f"{source.study_id}/kept/{secrets.token_hex(8)}{SUFFIX}"
-        try:
-            await asyncio.to_thread(services.store.copy, held.path, path)
-        except NotFound as exc:
-            raise Conflict("the checkpoint's file is gone") from exc
-    return held._replace(attempt=INHERITED, path=path)
-
-
-async def _chosen(services: Services, source: Trial, step: int | None) -> Checkpoint:
-    if step is None:
-        if source.checkpoint is None:
-            raise Conflict(f"trial {source.number} has no checkpoint")
-        return source.checkpoint
-    kept = [k.checkpoint for k in await kept_checkpoints(services.ledger, source.trial_id)]
-    found = [c for c in kept if c.step == step]
-    if not found:
-        steps = ", ".join(str(c.step) for c in kept) or "none"
-        raise Conflict(
-            f"trial {source.number} keeps no checkpoint of step {step}; it keeps {steps}"
-        )
-    return found[-1]
 
 
 def enqueue(
-    tx: Transaction, ref: str, wish: Enqueue, kept: Checkpoint | None, now: datetime
+    tx: Transaction,
+    services: Services,
+    ref: str,
+    wish: Enqueue,
+    start: Start | None,
 ) -> Trial:
-    """Create a waiting trial that runs before anything sampled, from `kept` on if there is one.
+    """Create a waiting trial that runs before anything sampled, from `start` on if there is one.
 
     Raises:
         InvalidInput: the parameters lie outside of the space or break a constraint.
         NotFound: there is no such study or trial.
+        QuotaReached: the project has no room for the checkpoint.
         StudyState: the study is over, stopping, or has no budget left.
     """
-    study = find(tx, ref)
+    study, now = find(tx, ref), services.clock()
     _check_open(tx, study)
     source = None if wish.like is None else tx.trial(study.study_id, wish.like)
+    if source is None and start is not None:
+        source = start.trial
     params = point(study, wish.params, source.params if source else {})
     number = tx.next_number(study.study_id)
-    note = "" if source is None else f"like trial {source.number}"
+    note = "" if source is None else _like(study, source, start)
     seed = study.trial_seed(number)
     trial = tx.new_trial(study.study_id, params, Origin.ENQUEUED, seed, now, note=note)
-    if kept is not None and source is not None:
-        trial = _inherit(tx, trial, source, kept, now)
-    data = {
-        "origin": trial.origin.value,
-        "like": wish.like,
-        "from_checkpoint": wish.from_checkpoint,
-    }
+    if start is not None:
+        trial = take_over(tx, services, trial, start, now)
     tx.add_event(
-        Event(study_id=study.study_id, kind=EventKind.ENQUEUED, at=now, number=number, data=data)
+        Event(
+            study_id=study.study_id,
+            kind=EventKind.ENQUEUED,
+            at=now,
+            number=number,
+            data=_told(trial, wish, start),
+        )
     )
     return trial
+
+
+def _like(study: Study, source: Trial, start: Start | None) -> str:
+    foreign = start is not None and start.study.study_id != study.study_id
+    return f"like trial {source.number}" + (f" of {start.study.name}" if foreign and start else "")
+
+
+def _told(trial: Trial, wish: Enqueue, start: Start | None) -> Mapping[str, Any]:
+    told = {"origin": trial.origin.value, "like": wish.like, "from_checkpoint": start is not None}
+    if start is None:
+        return told
+    where = {"study": start.study.name, "study_id": start.study.study_id}
+    named = {**where, "trial": start.trial.number, "step": start.held.step, "steps": start.steps}
+    return {**told, "source": named}
 
 
 def _check_open(tx: Transaction, study: Study) -> None:
@@ -121,23 +97,3 @@ def point(study: Study, given: Params, base: Params) -> dict[str, ParamValue]:
     if faults:
         raise InvalidInput("; ".join(faults)[:2000])
     return found
-
-
-def _inherit(
-    tx: Transaction, trial: Trial, source: Trial, checkpoint: Checkpoint, now: datetime
-) -> Trial:
-    """Give a trial a checkpoint of another, with the curve and the rate level up to it."""
-    reports = tuple(r for r in source.reports if r.step <= checkpoint.step)
-    later = (r.lr_factor for r in source.reports if r.step > checkpoint.step)
-    trial = trial.evolve(
-        checkpoint=checkpoint,
-        reports=reports,
-        marks=tuple(m for m in source.marks if m.step <= checkpoint.step),
-        lr_factor=next(later, source.lr_factor),
-        hand=tuple(c for c in source.hand if c.step < checkpoint.step),
-    )
-    for report in reports:
-        tx.add_report(trial, INHERITED, report, {}, now)
-    tx.put_trial(trial)
-    tx.add_checkpoint(trial, checkpoint, now)
-    return trial

@@ -49,6 +49,7 @@ _OWN: Mapping[str, tuple[Kind, ...]] = {
     "put_checkpoint": (errors.Conflict, errors.QuotaReached),
     "register_checkpoint": (errors.Conflict, errors.QuotaReached),
     "get_checkpoint": (errors.NotFound,),
+    "get_source": (errors.NotFound, errors.Conflict),
     "put_artifact": (errors.Conflict, errors.QuotaReached),
     "register_artifact": (errors.Conflict, errors.QuotaReached),
     "ask_upload": (errors.TooLarge, errors.QuotaReached),

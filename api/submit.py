@@ -12,7 +12,7 @@ from api.views import document
 from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner import command
-from tuner.defaults import normalise
+from tuner.defaults import normalise, optimizer_of
 from tuner.errors import DuplicateName
 from tuner.folk import rules_of_thumb
 from tuner.space import Categorical, Space
@@ -67,7 +67,8 @@ def submit(tx: Transaction, submission: Submission, user: str, now: datetime) ->
     """
     study = _create(tx, submission, user, now)
     limit = max(1, study.spec.budget.trials // 2)
-    folk = [] if _is_point(study.space) else rules_of_thumb(study.space, study.allows, limit)
+    rule = optimizer_of(study.spec)
+    folk = [] if _is_point(study.space) else rules_of_thumb(study.space, study.allows, limit, rule)
     tx.add_event(
         Event(
             study_id=study.study_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
@@ -23,7 +24,9 @@ from tuner.spec import (
     StudySpec,
 )
 from tuner.spec.space import space_document
-from tuner.train import KNOWN_PARAMS, TASKS, refusal
+from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS, TaskInfo, refusal
+from tuner.train.fits import clashes, misfit
+from tuner.train.presets import PRESETS
 
 _NEVER_NEGATIVE = re.compile(
     r"loss|err|acc|mse|mae|auc|f1|perplexity|ppl|precision|recall|rate", re.I
@@ -127,12 +130,43 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
         yield Fault(where="objective.metric", message=message)
     elif modes[metric] != mode:
         yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
+    yield from _recipe_faults(spec, TASKS[task])
+
+
+def _recipe_faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:
+    fixed = _fixed(spec)
+    choices: dict[str, tuple[Any, ...]] = {n: (v,) for n, v in fixed.items() if n in KNOWN_FIELDS}
     for name, parameter in spec.build_space().parameters.items():
         if name not in KNOWN_PARAMS:
-            message = f"{task} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
+            message = f"{info.name} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
             yield Fault(where=f"space.{name}", message=message)
-        elif found := next(filter(None, (refusal(name, v) for v in _probes(parameter))), None):
-            yield Fault(where=f"space.{name}", message=f"{task}: each value {found}")
+            continue
+        choices[name] = _probes(parameter)
+        if found := next(filter(None, (refusal(name, v) for v in choices[name])), None):
+            yield Fault(where=f"space.{name}", message=f"{info.name}: each value {found}")
+            del choices[name]
+        if name in fixed:
+            message = f"{name} stands both in run.recipe and in space: leave one of them out"
+            yield Fault(where=f"space.{name}", message=message)
+    where = {name: f"run.recipe.{name}" if name in fixed else f"space.{name}" for name in choices}
+    for name, values in choices.items():
+        if why := next(filter(None, (misfit(info, name, v) for v in values)), None):
+            yield Fault(where=where[name], message=why)
+    for fault in clashes(choices):
+        yield Fault(where=where[fault.where], message=fault.message)
+
+
+def optimizer_of(spec: StudySpec) -> str | None:
+    """Return the update rule that a study's recipe fixes, itself or by its preset, if it does."""
+    fixed = _fixed(spec)
+    preset = PRESETS[fixed["preset"]] if "preset" in fixed else {}
+    found = {**preset, **fixed}.get("optimizer")
+    return None if found is None else str(found)
+
+
+def _fixed(spec: StudySpec) -> dict[str, Any]:
+    recipe = spec.run.recipe if isinstance(spec.run, RunTask) else None
+    return {} if recipe is None else recipe.model_dump(exclude_none=True)
 
 
 def _warn_pruner(_: StudySpec, full: StudySpec) -> Iterator[str]:

@@ -11,7 +11,7 @@ from tuner.space import Categorical, Params, Space, default_space
 MOST = 6
 
 _SGD = ("momentum", "nesterov", "sgd")
-_ADAM = ("adam", "adamw")
+_ADAM = ("adam", "adamw", "rmsprop")
 _ADAM_RATE = 0.01
 _COMMON: Params = MappingProxyType({"momentum": 0.9, "weight_decay": 0.005})
 _WISHES: tuple[Params, ...] = (
@@ -24,7 +24,10 @@ _WISHES: tuple[Params, ...] = (
 
 
 def rules_of_thumb(
-    space: Space, allows: Callable[[Params], bool], limit: int = MOST
+    space: Space,
+    allows: Callable[[Params], bool],
+    limit: int = MOST,
+    optimizer: ParamValue | None = None,
 ) -> list[dict[str, ParamValue]]:
     """Return the rules of thumb as points of a space, best known first, at most 6.
 
@@ -40,18 +43,21 @@ def rules_of_thumb(
         space: the study's space. If it shares no name with the default space there are no rules.
         allows: tells whether a point meets the study's constraints; the others are left out.
         limit: the most points to return.
+        optimizer: the one that the study fixes, if it does.
     """
     if not space.parameters.keys() & default_space().parameters.keys():
         return []
     points: list[dict[str, ParamValue]] = []
-    for wish in _wishes(_optimizers(space)):
+    for wish in _wishes(_optimizers(space, optimizer)):
         point = space.nearest(wish)
         if point not in points and allows(point):
             points.append(point)
     return points[: max(0, min(limit, MOST))]
 
 
-def _optimizers(space: Space) -> frozenset[ParamValue]:
+def _optimizers(space: Space, fixed: ParamValue | None) -> frozenset[ParamValue]:
+    if fixed is not None:
+        return frozenset({fixed})
     parameter = space.parameters.get("optimizer")
     return frozenset(parameter.values) if isinstance(parameter, Categorical) else frozenset()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tuner import checkpoint
 from tuner.checkpoint import Restored
-from tuner.decision import Decision, relevel
+from tuner.decision import BASE_LR, Decision, relevel
 from tuner.errors import InvalidInput
 
 ParamValue = float | int | str | bool
@@ -23,10 +23,14 @@ _LAST_STEP = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Point to the checkpoint a new attempt starts from. `step` counts finished steps."""
+    """Point to the checkpoint a new attempt starts from. `step` counts finished steps.
+
+    `inherited` says that another trial wrote it, perhaps at another step.
+    """
 
     step: int
     path: Path
+    inherited: bool = False
 
 
 class TrialHandle(Protocol):
@@ -171,7 +175,11 @@ class Checkpointing:
         resume = self.resume
         if resume is None:
             return Restored(0)
-        state = checkpoint.restore(resume.path, resume.step, targets, rank=self._rank)
+        step = None if resume.inherited else resume.step
+        own = [_settings(t) for t in targets.values()] if resume.inherited else []
+        state = checkpoint.restore(resume.path, step, targets, rank=self._rank)
+        for target, settings in zip(targets.values(), own, strict=False):
+            _keep_own(target, settings)
         for target in targets.values():
             if hasattr(target, "param_groups"):
                 relevel(target, self.lr_factor)
@@ -227,3 +235,17 @@ def whole_step(step: int) -> int:
         if 0 <= number <= _LAST_STEP and not isinstance(step, bool):
             return number
     raise InvalidInput(f"a step is a whole number from 0 to {_LAST_STEP}, not {step!r}")
+
+
+def _settings(target: Any) -> list[dict[str, Any]]:
+    """Return an optimizer's rates and other settings, group by group; nothing for other objects."""
+    groups = getattr(target, "param_groups", ())
+    return [{key: value for key, value in group.items() if key != "params"} for group in groups]
+
+
+def _keep_own(target: Any, settings: list[dict[str, Any]]) -> None:
+    """Give an optimizer its settings back after it took another trial's state."""
+    for group, own in zip(getattr(target, "param_groups", ()), settings, strict=False):
+        group.update(own)
+        if BASE_LR in group:
+            group[BASE_LR] = own.get(BASE_LR, own["lr"])

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple, Self
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
 
+INHERITED = 0
+"""The attempt under which a trial keeps what it took over from another one."""
+
 
 class StudyState(StrEnum):
     """Where a study stands."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from api import artifacts, missing
+from api import artifacts, inherit, missing
 from api.access import needs
 from api.body import Json, chunks, media_type
 from api.deps import ServicesDep, WhoDep, Whole
@@ -132,6 +132,33 @@ async def get_checkpoint(
     away = await give.direct(services, checkpoint) if direct else None
     name = f"step-{checkpoint.step}{places.SUFFIX}"
     return away or await give.checkpoint_file(services, checkpoint, None, name)
+
+
+@router.get(
+    "/leases/{lease}/source",
+    operation_id="get_source",
+    summary="Fetch a checkpoint of another trial of the project, to start from",
+    response_class=Response,
+    responses=_FETCHED,
+)
+@needs(Role.SUBMITTER, Role.WORKER, any_project=True)
+async def get_source(  # noqa: PLR0917
+    services: ServicesDep,
+    who: WhoDep,
+    lease: LeaseToken,
+    study: Annotated[str, Query(description="The study's name or id", max_length=200)],
+    trial: Annotated[str, Query(description="The trial's number, or `best`", max_length=20)],
+    step: Annotated[
+        int | None, Query(description="Which checkpoint [the newest]", ge=0, lt=2**31)
+    ] = None,
+    direct: Annotated[
+        bool, Query(description="Be sent to the store by a redirect, where it can sign")
+    ] = False,
+) -> Response:
+    found = await inherit.source_of(services, lease, who, (study, trial), step)
+    away = await give.direct(services, found) if direct else None
+    name = f"step-{found.step}{places.SUFFIX}"
+    return away or await give.checkpoint_file(services, found, None, name)
 
 
 @router.post(

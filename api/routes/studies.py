@@ -14,6 +14,7 @@ from api import (
     export,
     history,
     respace,
+    sources,
     studies,
     study_lists,
     submit,
@@ -74,6 +75,7 @@ async def submit_study(
 ) -> Response:
     spec = own_project(spec, actor.identity)
     check_name(services.ledger.memory, spec.name, actor.identity)
+    spec = sources.settled(services.ledger.memory, spec, actor.identity)
     submission = await asyncio.to_thread(submit.prepare, spec)
     if dry_run:
         submit.free_name(services.ledger.memory, spec.name)
@@ -238,6 +240,8 @@ async def clone_study(
 ) -> Response:
     source = studies.find(services.ledger.memory, study)
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
+    spec = sources.settled(services.ledger.memory, submission.spec, actor.identity)
+    submission = submission._replace(spec=spec)
     require_project(submission.spec, actor.identity)
     check_name(services.ledger.memory, submission.spec.name, actor.identity)
 

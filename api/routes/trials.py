@@ -11,8 +11,9 @@ from api import history, studies, trials, views
 from api.access import ActorDep, needs
 from api.body import Json
 from api.deps import Cursor, Limit, Plain, ServicesDep, StudyRef, TrialNumber
-from api.enqueue import enqueue, keep
+from api.enqueue import enqueue
 from api.idempotency import KeyDep, write
+from api.inherit import start_of
 from storage.transaction import Transaction
 from tuner.access import Role
 from tuner.decision import Outcome
@@ -75,10 +76,10 @@ async def get_trial(services: ServicesDep, study: StudyRef, number: TrialNumber)
 async def enqueue_trial(
     services: ServicesDep, study: StudyRef, wish: Json[Enqueue], key: KeyDep, actor: ActorDep
 ) -> Response:
-    kept = await keep(services, study, wish)
+    start = await start_of(services, study, wish, actor.identity)
 
     def command(tx: Transaction) -> TrialView:
-        trial = enqueue(tx, study, wish, kept, services.clock())
+        trial = enqueue(tx, services, study, wish, start)
         actor.note(tx, services, "enqueue", tx.study(trial.study_id), number=trial.number)
         return views.trial_view(trial, tx.remark(trial.study_id, trial.number))
 

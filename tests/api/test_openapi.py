@@ -93,7 +93,7 @@ async def test_every_body_has_an_example(described: dict[str, Any]) -> None:
                 valid(described, shown["schema"], shown["example"])
     assert names >= REPLIES.keys()
     assert names >= REQUESTS.keys()
-    without = {"get_checkpoint", "sign_off", "end_session", "preview_artifact"}
+    without = {"get_checkpoint", "get_source", "sign_off", "end_session", "preview_artifact"}
     without |= {"download_checkpoint", "download_artifact"}
     assert names - without - {"put_checkpoint"} <= REPLIES.keys()
 

@@ -6,6 +6,7 @@ import io
 import xml.etree.ElementTree as ET
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -103,8 +104,21 @@ def test_extend_clone_enqueue() -> None:
     clone = {"name": "again", "changes": {"budget": {"trials": 3}}}
     assert server.bodies("POST", f"{STUDY}/clone") == [clone]
     assert study.enqueue({"lr": 0.1}, from_checkpoint=(2, 7)).number == 9
-    enqueued = {"params": {"lr": 0.1}, "like": 2, "from_checkpoint": True, "step": None}
-    assert server.bodies("POST", f"{STUDY}/trials") == [enqueued, enqueued | {"step": 7}]
+    other = {"study": "other", "trial": 3, "steps": "anew"}
+    assert study.enqueue({"lr": 0.1}, source=other).number == 9
+    bodies = [
+        {"params": {"lr": 0.1}, "like": 2, "from_checkpoint": True},
+        {"params": {"lr": 0.1}, "like": 2, "from_checkpoint": True, "step": 7},
+        {"params": {"lr": 0.1}, "from_checkpoint": False, "source": other},
+    ]
+    sent = server.bodies("POST", f"{STUDY}/trials")
+    assert [_without_none(body) for body in sent] == bodies
+
+
+def _without_none(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a body without what is null, at any depth."""
+    kept = {k: v for k, v in value.items() if v is not None}
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in kept.items()}
 
 
 def test_export_writes_a_file(tmp_path: Path) -> None:

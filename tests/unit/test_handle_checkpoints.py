@@ -81,3 +81,21 @@ def test_a_decision_to_stop_shows_as_such() -> None:
     assert not trial.should_stop
     trial.report(1, 1.0)
     assert trial.should_stop
+
+
+def test_another_trials_state_comes_without_its_rate_and_its_random_streams(tmp_path: Path) -> None:
+    first = LocalTrial(params={})
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    Decision(lr_factor=0.5).apply(optimizer)
+    first.checkpoint(7, optimizer=optimizer)
+    resume = Resume(step=0, path=first.checkpoints[-1].path, inherited=True)
+    own = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.4, momentum=0.5)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert LocalTrial(params={}, resume=resume).restore(optimizer=own) == 0
+    (group,) = own.param_groups
+    assert (group["lr"], group["momentum"]) == (0.4, 0.5)
+    assert torch.equal(own.state[group["params"][0]]["momentum_buffer"], torch.ones(2))
+    assert torch.equal(torch.get_rng_state(), before)

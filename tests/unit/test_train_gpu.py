@@ -34,6 +34,42 @@ def test_cuda_gives_the_curve_of_the_cpu(task: str) -> None:
             assert ours.metrics[name] == pytest.approx(theirs.metrics[name], rel=2e-3), name
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_options_of_a_recipe_give_the_curve_of_the_cpu(precision: str) -> None:
+    recipe = {
+        "optimizer": "nesterov", "norm": "batch", "skip": True, "depth": 3, "activation": "elu",
+        "average": 0.9, "adversary": 0.1, "schedule": "cosine", "warmup": 1.0, "l1": 1e-4,
+        "max_norm": 2.0, "labelled": 0.8, "pseudo_labels": 0.9, "pretrain": 1,
+    }  # fmt: skip
+    found = []
+    for device, exactness in (("cuda", precision), ("cpu", "fp32")):
+        trial = LocalTrial(params={"dropout": 0.0, "lr": 0.02}, steps=3)
+        run(trial, "digits-cnn", {"device": device, "precision": exactness}, recipe=recipe)
+        found.append(trial.reports[-1].metrics["val_loss"])
+    assert found[0] == pytest.approx(found[1], rel=0.02 if precision == "fp32" else 0.15)
+
+
+def test_augmented_and_taught_on_the_gpu(tmp_path: Path) -> None:
+    options = {"device": "cuda", "deterministic": True, "checkpoint_every": 0}
+    first = LocalTrial(params={}, steps=2)
+    run(first, "digits-cnn", options, folder=tmp_path)
+    recipe = {
+        "shift": 1.0, "rotate": 10.0, "noise": 0.1, "test_augment": 2, "teacher": "a/1",
+        "start_from": "a/1", "freeze": 1, "norm": "none",
+    }  # fmt: skip
+    files = (first.checkpoints[-1].path,)
+    sources = {"teacher": files, "start_from": files}
+    values: list[list[float]] = []
+    for _ in range(2):
+        trial = LocalTrial(params={}, steps=2)
+        folder = tmp_path / f"pupil-{len(values)}"  # or it would write over its teacher
+        folder.mkdir()
+        run(trial, "digits-cnn", options, folder=folder, recipe=recipe, sources=sources)
+        values.append([report.value for report in trial.reports])
+    assert values[0] == values[1]
+    assert all(map(math.isfinite, values[0]))
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_data_is_resident(task: str) -> None:
     data = tasks.get(task).data().resident(torch.device("cuda", 0))

@@ -26,10 +26,10 @@ def _assert_std(weight: Tensor, expected: float) -> None:
 @pytest.mark.parametrize(
     ("model", "name", "fan_in"),
     [
-        (models.Mlp(), "hidden.weight", 64),
+        (models.Mlp(), "hidden.0.map.weight", 64),
         (models.Mlp(), "out.weight", 64),
-        (models.Cnn(), "conv1.weight", 1 * 3 * 3),
-        (models.Cnn(), "conv2.weight", 16 * 3 * 3),
+        (models.Cnn(), "convs.0.map.weight", 1 * 3 * 3),
+        (models.Cnn(), "convs.1.map.weight", 16 * 3 * 3),
         (models.Cnn(), "out.weight", 128),
         (models.Lstm(), "lstm.weight_ih_l0", 2),
         (models.Lstm(), "lstm.weight_hh_l0", 32),

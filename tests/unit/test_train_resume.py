@@ -189,3 +189,15 @@ def test_after_a_decision_to_stop_nothing_more_is_done(tmp_path: Path) -> None:
     _run(trial, "digits-mlp", tmp_path)
     assert [report.step for report in trial.reports] == [1, 2]
     assert [checkpoint.step for checkpoint in trial.checkpoints] == [1]
+
+
+def test_another_trials_weights_are_taken_over(tmp_path: Path) -> None:
+    first = _run(_attempt(MLP, 2), "digits-mlp", tmp_path / "first")
+    resume = Resume(step=0, path=first.checkpoints[-1].path, inherited=True)
+    more = {"lr": 0.01, "optimizer": "adam", "dropout": 0.0}
+    second = LocalTrial(params=MLP | more, seed=9, steps=1, resume=resume)
+    _run(second, "digits-mlp", tmp_path / "second")
+    assert [r.step for r in second.reports] == [1]
+    assert second.reports[0].value < first.reports[0].value
+    with pytest.raises(InvalidInput, match="not of the task"):
+        _run(LocalTrial(params={}, seed=9, steps=1, resume=resume), "adding-lstm", tmp_path / "x")

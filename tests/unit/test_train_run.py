@@ -15,6 +15,7 @@ from tuner.errors import InvalidInput
 from tuner.handle import TrialHandle
 from tuner.train import TASKS, run
 from tuner.train.local import LocalReport, LocalTrial
+from tuner.train.recipe import OPTIMIZERS
 
 CPU = {"device": "cpu"}
 
@@ -113,9 +114,10 @@ def test_the_rules_of_thumb_learn_the_digits_with_convolutions() -> None:
     assert trial.reports[-1].metrics["val_accuracy"] > 0.93
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_each_optimizer_learns(optimizer: str) -> None:
-    lr = 0.01 if optimizer.startswith("adam") else 0.05
+    slow = {"adam": 0.01, "adamw": 0.01, "rmsprop": 0.003, "adagrad": 0.03, "adadelta": 1.0}
+    lr = slow.get(optimizer, 0.05)
     params = {"optimizer": optimizer, "lr": lr, "batch_size": 32}
     trial = _run(params=params, steps=3)
     assert trial.reports[-1].metrics["val_accuracy"] > 0.9

@@ -55,12 +55,15 @@ def save(
     write_tree(path, {"step": step, "state": dict(state), "random": processes})
 
 
-def restore(path: Path, step: int, targets: Mapping[str, Any], *, rank: int = 0) -> dict[str, Any]:
+def restore(
+    path: Path, step: int | None, targets: Mapping[str, Any], *, rank: int = 0
+) -> dict[str, Any]:
     """Give `targets` the state they were saved with, and put the random streams where they were.
 
     Args:
         path: a file that `save` wrote.
-        step: the step it must be of.
+        step: the step it must be of. None: of any, written by another trial, whose random streams
+            are not put back.
         targets: objects by the names they were saved under.
         rank: this process's among those that train together.
 
@@ -75,12 +78,12 @@ def restore(path: Path, step: int, targets: Mapping[str, Any], *, rank: int = 0)
     saved, random = tree.get("state"), tree.get("random")
     if not isinstance(saved, dict) or not isinstance(random, list):
         raise InvalidInput(f"trial.checkpoint(step, **state) did not write {path.name}")
-    if tree.get("step") != step:
+    if step is not None and tree.get("step") != step:
         raise InvalidInput(f"{path.name} is of step {tree.get('step')}, not {step}")
     _names_agree(saved, targets)
     for name, target in targets.items():
         _put_back(target, saved[name], name)
-    if rank < len(random):
+    if step is not None and rank < len(random):
         try:
             streams.put_back(random[rank])
         except (*_NO_CHECKPOINT, RuntimeError) as problem:

@@ -100,20 +100,53 @@ def enqueue(
         int | None,
         typer.Option(min=0, help="Step of that checkpoint [default: the newest one's]."),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="STUDY/TRIAL", help="Start from this trial's checkpoint instead."
+        ),
+    ] = None,
+    anew: Annotated[
+        bool | None,
+        typer.Option(
+            "--anew/--on",
+            help="Count steps from 0, or on from the checkpoint [default: on within a study].",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a trial with these parameters next, and print its number."""
     values = dict(assignment(text) for text in params or [])
-    if not values and like is None:
-        raise typer.BadParameter("give NAME=VALUE or --like")
+    if not values and like is None and source is None:
+        raise typer.BadParameter("give NAME=VALUE, --like or --from")
     if from_checkpoint and like is None:
         raise typer.BadParameter("--from-checkpoint needs --like")
-    if step is not None and not from_checkpoint:
-        raise typer.BadParameter("--step needs --from-checkpoint")
-    source = (like, step) if like is not None and step is not None else from_checkpoint
+    if step is not None and not from_checkpoint and source is None:
+        raise typer.BadParameter("--step needs --from-checkpoint or --from")
+    if source is not None and from_checkpoint:
+        raise typer.BadParameter("--from goes without --from-checkpoint")
+    if anew is not None and source is None:
+        raise typer.BadParameter("--anew and --on need --from")
+    given = None if source is None else checkpoint_source(source, step, anew=anew)
+    held = (like, step) if like is not None and step is not None else from_checkpoint
     with study(ctx, name) as handle:
-        made = handle.enqueue(values, like=like, from_checkpoint=source)
+        made = handle.enqueue(
+            values, like=like, from_checkpoint=held if given is None else False, source=given
+        )
     print_json(made) if as_json else typer.echo(made.number)
+
+
+def checkpoint_source(text: str, step: int | None, *, anew: bool | None) -> dict[str, str | int]:
+    """Read `STUDY/TRIAL`."""
+    study_name, slash, number = text.rpartition("/")
+    if not slash or not study_name or not number.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not STUDY/TRIAL", param_hint="--from")
+    found: dict[str, str | int] = {"study": study_name, "trial": int(number)}
+    if step is not None:
+        found["step"] = step
+    if anew is not None:
+        found["steps"] = "anew" if anew else "on"
+    return found
 
 
 def assignment(text: str) -> tuple[str, Any]:

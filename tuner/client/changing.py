@@ -79,6 +79,7 @@ class Changes(ByHand):
         *,
         like: int | None = None,
         from_checkpoint: bool | tuple[int, int] = False,
+        source: Mapping[str, str | int] | None = None,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 
@@ -87,6 +88,8 @@ class Changes(ByHand):
             like: a trial of this study.
             from_checkpoint: whether to go on from trial `like`'s newest checkpoint; or a trial and
                 the step of a checkpoint that it keeps.
+            source: `{"study": ..., "trial": ...}`, to start from the checkpoint of a trial of any
+                study; with `step`, from the one of that step; `steps` is `on` or `anew`.
 
         Raises:
             errors.Conflict: the trial keeps no such checkpoint.
@@ -97,7 +100,7 @@ class Changes(ByHand):
             like, step = from_checkpoint
         wish = {
             "params": dict(params or {}), "like": like, "from_checkpoint": bool(from_checkpoint),
-            "step": step,
+            "step": step, "source": None if source is None else dict(source),
         }  # fmt: skip
         body = validate(Enqueue, wish)
         return self._transport.post(TrialView, f"{self._path}/trials", body)

@@ -25,7 +25,7 @@ from tuner.files import collect
 from tuner.handle import Checkpointing, ParamValue, Resume, existing
 from tuner.problems import error_of
 from tuner.spec.read import validate
-from tuner.trial import TrialState
+from tuner.trial import INHERITED, TrialState
 from tuner.wire import (
     DecisionView,
     FinishTrial,
@@ -139,7 +139,7 @@ class LeasedTrial(Checkpointing):
             part = path.with_suffix(".part")
             self._files.fetch(held, part)
             part.replace(path)
-        return Resume(step=held.step, path=path)
+        return Resume(step=held.step, path=path, inherited=held.attempt == INHERITED)
 
     @property
     def should_stop(self) -> bool:

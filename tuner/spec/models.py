@@ -10,7 +10,9 @@ from tuner.size import Size
 from tuner.space import Space
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
+from tuner.spec.lifting import lifted
 from tuner.spec.placement import Gpus, GpuShare, Processes, check_processes
+from tuner.spec.recipe import RecipeSpec
 from tuner.spec.space import SpaceSpec, build_space
 from tuner.spec.steering import Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
@@ -69,6 +71,8 @@ class RunTask(Document):
 
     task: Name
     """The task."""
+    recipe: RecipeSpec | None = None
+    """How its network is made, fed and trained. The task's own choices if absent."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes the GPU if there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -184,6 +188,11 @@ class StudySpec(Document):
     """What happens to trials whose worker failed or vanished."""
     queue: Queue = Field(default_factory=Queue)
     """Where the study stands among others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_in_the_recipe(cls, document: Any) -> Any:
+        return lifted(document)
 
     @model_validator(mode="after")
     def _policies_once(self) -> Self:

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin
@@ -21,6 +22,7 @@ from tuner.constraints import parse as parse_constraint
 from tuner.errors import Fault, InvalidInput, Malformed
 from tuner.spec.command import RunCommand
 from tuner.spec.command import faults as command_faults
+from tuner.spec.lifting import lifted, origins
 from tuner.spec.models import StudySpec
 from tuner.text import unknown
 
@@ -191,9 +193,15 @@ def _check_tree(value: object) -> None:
 
 def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> NoReturn:
     found: dict[str, list[str]] = {}
+    searched = origins(document)
+    with suppress(ValueError):
+        document = lifted(document)
     for error in exc.errors(include_url=False, include_input=False)[:_MOST_FAULTS]:
         message = _words(model, error)
         where = _where(error["loc"], document, error["type"] in ("missing", "extra_forbidden"))
+        section, _, rest = where.partition(".")
+        if section == "space" and rest.partition(".")[0] in searched:
+            where = f"run.recipe.{rest}"
         found.setdefault(where, []).append(message[:500])
     faults = [
         Fault(where=k[:300], message="; or ".join(dict.fromkeys(v))) for k, v in found.items()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tuner.spec import command, models, steering
+from tuner.spec import command, models, recipe, steering
 from tuner.spec.space import ParameterSpec
 
 MARK = "<!-- rendered by tuner.spec.reference -->\n"
@@ -35,6 +35,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("budget", models.Budget),
     ("repeats", models.Repeats),
     ("run: a built-in task", models.RunTask),
+    ("run: a built-in task, recipe", recipe.RecipeSpec),
+    *((f"run: a built-in task, recipe: {name}", group) for name, group in recipe.GROUPS.items()),
     ("run: a function of one's own", models.RunEntrypoint),
     ("run: a program of one's own", command.RunCommand),
     ("run: a program of one's own, report", command.Lines),
@@ -54,7 +56,11 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"{(model.__doc__ or '').strip()}\n"
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
+    groups = [base for base in recipe.GROUPS.values() if base in model.__bases__]
+    grouped = {name for base in groups for name in base.model_fields}
     for name, field in model.model_fields.items():
+        if name in grouped:
+            continue
         yield f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description or ''} |"
     yield ""
 
@@ -73,6 +79,8 @@ def _bounds(meta: object) -> Iterator[str]:
 
 def _type(annotation: Any) -> str:
     origin, args = get_origin(annotation), get_args(annotation)
+    if fixed := recipe.fixed_type(annotation):
+        return _type(fixed)
     if origin is Annotated:
         fields = [m for m in args[1:] if isinstance(m, FieldInfo)]
         bounds = [b for f in fields for m in f.metadata for b in _bounds(m)]

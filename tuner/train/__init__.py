@@ -11,10 +11,12 @@ from typing import Any
 
 from tuner.errors import InvalidInput
 from tuner.handle import TrialHandle
+from tuner.train import fits, presets
 from tuner.train.catalog import TASKS, TaskInfo
-from tuner.train.recipe import KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe, refusal
+from tuner.train.recipe import KNOWN_FIELDS, KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe, refusal
 
 __all__ = [
+    "KNOWN_FIELDS",
     "KNOWN_OPTIONS",
     "KNOWN_PARAMS",
     "TASKS",
@@ -44,6 +46,8 @@ def run(
     *,
     metric: str = "val_loss",
     folder: Path | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    sources: Mapping[str, tuple[Path, ...]] | None = None,
 ) -> None:
     """Train `task` as `trial` says, until its steps are done or it is told to stop.
 
@@ -54,6 +58,8 @@ def run(
         metric: which metric is reported as the value.
         folder: where checkpoint files are written; by default a new temporary folder. A file that
             was handed over belongs to the handle and is not touched again.
+        recipe: what the study fixes, as in `run.recipe` of its document.
+        sources: files of the checkpoints that `start_from` and `teacher` name, by these fields.
 
     Raises:
         InvalidInput: an unknown task, parameter, option or metric, a value outside its range, or a
@@ -63,19 +69,18 @@ def run(
     if metric not in info.objectives:
         known = ", ".join(info.objectives)
         raise InvalidInput(f"{task} can't be tuned on {metric!r}; it can on {known}")
-    recipe = Recipe.from_params(trial.params, info.defaults)
     chosen = Options.from_mapping(options or {})
+    whole = Recipe.from_params(trial.params, info.defaults, presets.spread(info, recipe or {}))
+    fits.check(info, whole)
 
-    from tuner.train.solo import train
-    from tuner.train.tasks import get
+    from tuner.train.loop import train
 
-    train(trial, get(task), recipe, chosen, metric=metric, folder=folder)
+    train(trial, info, whole, chosen, metric=metric, folder=folder, sources=sources or {})
 
 
 def warm(task: str | None = None) -> None:
     """Load torch, and a task's data if one is named, so that the first trial starts at once."""
-    from tuner.train import solo, tasks  # noqa: F401
+    from tuner.train import loop, tasks  # noqa: F401
 
-    if task is not None:
-        task_info(task)
+    if task is not None and task_info(task).supervised:
         tasks.get(task).data()

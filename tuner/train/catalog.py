@@ -35,6 +35,8 @@ class TaskInfo:
         defaults: parameters used where a trial names none; the rules of thumb.
         metrics: reported each epoch; on a GPU also `GPU_REPORTED`.
         objectives: the metrics a study may be tuned on. Test metrics are none of them.
+        inputs, targets, network: what the task is made of, which says what a recipe may ask of it.
+        own: recipe fields that it takes, of a task with an engine of its own; None if supervised.
     """
 
     name: str
@@ -43,6 +45,15 @@ class TaskInfo:
     defaults: Mapping[str, ParamValue]
     metrics: tuple[str, ...] = ALWAYS_REPORTED
     objectives: Mapping[str, Direction] = field(default_factory=lambda: OBJECTIVES)
+    inputs: Literal["numbers", "images", "sequences"] = "numbers"
+    targets: Literal["classes", "numbers"] = "classes"
+    network: Literal["dense", "convolutional", "recurrent"] = "dense"
+    own: frozenset[str] | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether rows with targets are learned, one network, one loss."""
+        return self.own is None
 
 
 _ALL = (
@@ -56,6 +67,8 @@ _ALL = (
     ),
     TaskInfo(
         name="digits-cnn",
+        inputs="images",
+        network="convolutional",
         description="The same digits; two convolutions of 16 and 32 channels with max-pooling",
         steps=27,
         defaults=MappingProxyType(
@@ -64,6 +77,9 @@ _ALL = (
     ),
     TaskInfo(
         name="adding-lstm",
+        inputs="sequences",
+        targets="numbers",
+        network="recurrent",
         description="Sum of two marked numbers in a sequence of 20; an LSTM of 32 units",
         steps=27,
         defaults=MappingProxyType(

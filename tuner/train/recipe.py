@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
+from tuner.spec.recipe import OptimizerName, RecipeSpec, searchable_fields
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
-INITS = ("lecun", "xavier", "he")
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 PRECISIONS = ("fp32", "bf16", "fp16")
+_AVERAGING = ("momentum", "nesterov", "adam", "adamw")
+_BETA2 = {"rmsprop": 0.99, "adadelta": 0.9}
+_EPS = {"adadelta": 1e-6, "adagrad": 1e-10}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Say how weights begin and change; two trainings of equal task, recipe and seed are the same.
 
-    Args:
-        lr: learning rate before any cut.
-        batch_size: rows a gradient is the mean of; the last batch of an epoch may be smaller.
-        init_scale: factor on the standard deviation of the initial weights.
-        dropout: share of units set to 0 in training.
-        clip_norm: largest norm of the whole gradient; above it the gradient is scaled down to it.
-        init: rule of the initial weights, one of `INITS`.
-        optimizer: one of `OPTIMIZERS`.
-        momentum: beta1 for adam and adamw. None: 0 for sgd, else 0.9.
-        beta2, eps: of adam and adamw.
-        weight_decay: L2 term in the gradient, after the clip; decoupled for adamw.
+    The fields are those of `tuner.spec.recipe`, which says what each means. None leaves a choice to
+    the task, or to the properties below.
     """
 
     lr: float
@@ -40,27 +37,172 @@ class Recipe:
     init: str = "lecun"
     optimizer: str = "momentum"
     momentum: float | None = None
-    beta2: float = 0.999
-    eps: float = 1e-8
+    beta2: float | None = None
+    eps: float | None = None
     weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    clip_value: float | None = None
+    average: float | None = None
+    schedule: str = "constant"
+    warmup: float = 0.0
+    gamma: float | None = None
+    milestones: str = "0.5, 0.75"
+    cycle: int | None = None
+    cycle_growth: int = 1
+    lr_floor: float = 0.0
+    width: int | None = None
+    depth: int | None = None
+    activation: str = "relu"
+    norm: str = "none"
+    norm_groups: int = 8
+    skip: bool = False
+    forget_bias: float = 1.0
+    standardise: bool = False
+    log1p: bool = False
+    flip: float = 0.0
+    crop: float = 0.0
+    shift: float = 0.0
+    rotate: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+    mix_noise: float = 0.0
+    test_augment: int = 0
+    loss: str | None = None
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    flooding: float = 0.0
+    adversary: float = 0.0
+    labelled: float = 1.0
+    pseudo_labels: float | None = None
+    pseudo_weight: float = 1.0
+    teacher: tuple[str, ...] = ()
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    start_from: str | None = None
+    fresh_layers: int = 0
+    freeze: int = 0
+    cache_frozen: bool = False
+    pretrain: int = 0
+    pretrain_noise: float = 0.0
 
     @property
     def decay_of_average(self) -> float:
         """The momentum in force."""
         if self.momentum is not None:
             return self.momentum
-        return 0.0 if self.optimizer == "sgd" else 0.9
+        return 0.9 if self.optimizer in _AVERAGING else 0.0
+
+    @property
+    def decay_of_square(self) -> float:
+        """The beta2 in force; torch calls it alpha for RMSprop and rho for Adadelta."""
+        return _BETA2.get(self.optimizer, 0.999) if self.beta2 is None else self.beta2
+
+    @property
+    def epsilon(self) -> float:
+        """The eps in force."""
+        return _EPS.get(self.optimizer, 1e-8) if self.eps is None else self.eps
 
     @classmethod
     def from_params(
-        cls, params: Mapping[str, ParamValue], defaults: Mapping[str, ParamValue]
+        cls,
+        params: Mapping[str, ParamValue],
+        defaults: Mapping[str, ParamValue],
+        fixed: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Build a recipe from a trial's parameters, over a task's defaults.
+        """Build a recipe from a trial's parameters, over what its study fixes and the task's own.
 
         Raises:
             InvalidInput: an unknown name or a value outside its range; `faults` has them all.
         """
-        return cls(**_checked(_PARAMS, {**defaults, **params}, "parameter"))
+        return cls(**_read({**defaults, **(fixed or {}), **params}))
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `document` returned; what an older version did not know gets its default.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        return cls(**_read({name: value for name, value in document.items() if value is not None}))
+
+    def document(self) -> dict[str, Any]:
+        """Return the recipe in plain values, as a checkpoint holds it."""
+        whole = asdict(self) | {"beta2": self.decay_of_square, "eps": self.epsilon}
+        return whole | {"teacher": list(self.teacher)}
+
+
+def refusal(name: str, value: ParamValue) -> str | None:
+    """Say why a known parameter can't have a value, None if it can."""
+    faults = _faults({name: value})
+    return faults[0].message if faults else None
+
+
+KNOWN_FIELDS = tuple(field.name for field in fields(Recipe))
+"""All that a recipe fixes or searches."""
+KNOWN_PARAMS = tuple(name for name in KNOWN_FIELDS if name in searchable_fields())
+"""What a trial's parameters may name."""
+_COUNTS = frozenset(field.name for field in fields(Recipe) if str(field.type).startswith("int"))
+
+
+def _read(given: Mapping[str, Any]) -> dict[str, Any]:
+    faults = _faults(given)
+    if faults:
+        said = "; ".join(f"{fault.where} {fault.message}" for fault in faults)
+        raise InvalidInput(f"the trainer can't take this parameter: {said}", faults)
+    spec = RecipeSpec.model_validate(_whole(given))
+    values = {name: getattr(spec, name) for name in given}
+    if isinstance(teacher := values.get("teacher"), str | list):
+        values["teacher"] = (teacher,) if isinstance(teacher, str) else tuple(teacher)
+    return values
+
+
+def _faults(given: Mapping[str, Any]) -> list[Fault]:
+    unknown = [name for name in given if name not in KNOWN_FIELDS]
+    known = {name: value for name, value in given.items() if name in KNOWN_FIELDS}
+    found = []
+    try:
+        RecipeSpec.model_validate(_whole(known))
+    except ValidationError as problem:
+        found = [_fault(error) for error in problem.errors(include_url=False)]
+    message = f"is not known; the parameters are {', '.join(KNOWN_PARAMS)}"
+    return found + [Fault(where=name, message=message) for name in unknown]
+
+
+_WORDS: Mapping[str, str] = {
+    "greater_than": "must be a number above {gt:g}",
+    "greater_than_equal": "must be a number from {ge:g}",
+    "less_than": "must be a number below {lt:g}",
+    "less_than_equal": "must be a number up to {le:g}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+}
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    context = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        words = context["expected"].replace("'", "").replace(" or ", ", ")
+        message = f"must be one of {words}"
+    else:
+        known = _WORDS.get(error["type"])
+        message = known.format(**context) if known else error["msg"].removeprefix("Value error, ")
+    return Fault(where=str(error["loc"][0]), message=f"{message}, not {error['input']!r}")
+
+
+def _whole(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make whole numbers of those that came as floats, where a count is asked for."""
+    return {
+        name: int(value)
+        if name in _COUNTS and isinstance(value, float) and value.is_integer()
+        else value
+        for name, value in given.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +240,6 @@ def _number(rule: str, holds: Callable[[float], bool]) -> Callable[[object], flo
     return check
 
 
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
-        raise ValueError("must be a whole number from 1")
-    if not math.isfinite(value) or value != int(value):
-        raise ValueError("must be a whole number from 1")
-    return int(value)
-
-
 def _word(words: tuple[str, ...]) -> Callable[[object], str]:
     def check(value: object) -> str:
         if value not in words:
@@ -130,23 +264,7 @@ def _flag(value: object) -> bool:
 
 _Checks = Mapping[str, Callable[[object], Any]]
 
-_POSITIVE = _number("above 0", lambda x: x > 0 and math.isfinite(x))
 _FROM_0 = _number("from 0", lambda x: x >= 0 and math.isfinite(x))
-_BELOW_1 = _number("from 0 to below 1", lambda x: 0 <= x < 1)
-
-_PARAMS: _Checks = {
-    "lr": _POSITIVE,
-    "batch_size": _count,
-    "init_scale": _POSITIVE,
-    "dropout": _BELOW_1,
-    "clip_norm": _number("above 0", lambda x: x > 0),
-    "init": _word(INITS),
-    "optimizer": _word(OPTIMIZERS),
-    "momentum": _BELOW_1,
-    "beta2": _BELOW_1,
-    "eps": _POSITIVE,
-    "weight_decay": _FROM_0,
-}
 _OPTIONS: _Checks = {
     "device": _device,
     "precision": _word(PRECISIONS),
@@ -155,16 +273,6 @@ _OPTIONS: _Checks = {
 }
 
 
-def refusal(name: str, value: ParamValue) -> str | None:
-    """Say why a known parameter can't have a value, None if it can."""
-    try:
-        _PARAMS[name](value)
-    except ValueError as problem:
-        return str(problem)
-    return None
-
-
-KNOWN_PARAMS = tuple(field.name for field in fields(Recipe))
 KNOWN_OPTIONS = tuple(field.name for field in fields(Options))
 
 

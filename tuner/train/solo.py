@@ -1,7 +1,7 @@
-"""Train one trial.
+"""Train one network on rows with targets.
 
-Inside, from the outside in: `train`, the loop over epochs with reports and checkpoints;
-`run_epoch`, over its batches; `step`, one batch; `measure` and `evaluate`, what an epoch reports.
+Inside, from the outside in: `Solo`, what the loop over epochs holds; `run_epoch`, over an epoch's
+batches; `step`, one batch; `measure` and `evaluate`, what an epoch reports.
 In a step nothing is read back from the device and no branch looks at a tensor: what it measures
 stays there as a vector, and the end of the epoch reads all of them at once.
 """
@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from tuner.handle import TrialHandle
-from tuner.train import device as devices
-from tuner.train import optim, streams
+from tuner.handle import Resume
+from tuner.train import schedules, state, streams, tasks
+from tuner.train.adversary import train_on_both
 from tuner.train.data import Data, Split
+from tuner.train.engine import Leave, Setting
+from tuner.train.losses import flooded, taught
 from tuner.train.models import keep
-from tuner.train.precision import LossScale, autocast
-from tuner.train.recipe import Options, Recipe
-from tuner.train.saver import Saver
-from tuner.train.tasks import Task
+from tuner.train.precision import autocast
+from tuner.train.prepare import prepared
+from tuner.train.pretrain import pretrain
+from tuner.train.pseudo import Unlabelled, split_labels, sure_labels
+from tuner.train.reuse import cached, training_mode
 from tuner.train.training import Training
-from tuner.train.weights import clip
 
 MEASURED = (
     "train_loss",
@@ -39,52 +41,64 @@ MEASURED = (
 )
 
 
-def train(
-    trial: TrialHandle,
-    task: Task,
-    recipe: Recipe,
-    options: Options,
-    *,
-    metric: str,
-    folder: Path | None,
-) -> None:
-    """Train until the steps are done, the decision is to stop, or the trial is asked to leave.
+class Solo:
+    """The engine of a supervised task: one network, rows with targets, a loss a row."""
 
-    Raises:
-        InvalidInput: the device is not there, or the checkpoint is not of this training.
-    """
-    device = devices.choose(options.device)
-    with devices.arithmetic(device, deterministic=options.deterministic):
-        training = Training.start(task, recipe, trial.seed, device, options.precision)
-        if trial.resume is not None:
-            training.restore(trial.resume)
-        data = task.data().resident(device)
-        meter = devices.GpuMeter(device)
-        saver = Saver(training, trial, options.checkpoint_every, folder)
-        steps = task.info.steps if trial.steps is None else trial.steps
-        lr = recipe.lr * trial.lr_factor
-        while training.epoch < steps:
-            if not run_epoch(training, data.train, lr, lambda: trial.should_stop):
-                saver.hand_over()
-                return
-            metrics = measure(training, data, lr) | meter.read()
-            decision = trial.report(training.epoch, objective(metrics, metric), metrics)
-            lr = recipe.lr * decision.lr_factor
-            if decision.stop:
-                return
-            if trial.should_stop:
-                saver.hand_over()
-                return
-            saver.hand_over_if_due()
+    def __init__(self, setting: Setting) -> None:
+        task, recipe = tasks.get(setting.info.name), setting.recipe
+        self._training = Training.start(
+            task, recipe, setting.seed, setting.device, setting.precision,
+            steps=setting.steps, sources=setting.sources, resumed=setting.resumed,
+        )  # fmt: skip
+        data, others = split_labels(prepared(task.data(), recipe), recipe.labelled)
+        self._data = data.resident(setting.device)
+        if others is not None and recipe.pseudo_labels is not None:
+            self._training.unlabelled = Unlabelled(
+                others.to(self._data.train.x.device), setting.seed
+            )
+        self._lr = 0.0
+        self._resumed = setting.resumed
+        self._cached = False
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return self._training.epoch
+
+    def run_epoch(self, level: float, leave: Leave) -> bool:
+        """Train on each row once: see `Engine.run_epoch`."""
+        self._lr = self._training.recipe.lr * level
+        if not self._begin(leave):
+            return False
+        return run_epoch(self._training, self._data.train, self._lr, leave)
+
+    def _begin(self, leave: Leave) -> bool:
+        """Do what comes before the first batch; return False if `leave` said so before its end."""
+        training, recipe = self._training, self._training.recipe
+        begins = not self._resumed and training.epoch == 0 and not training.records
+        if recipe.pretrain and begins and not pretrain(training, self._data.train, leave):
+            return False
+        if recipe.cache_frozen and not self._cached:
+            self._data = cached(training.model, self._data, recipe.freeze, training.device)
+            self._cached = True
+        return True
+
+    def measure(self) -> dict[str, float]:
+        """Close the epoch: see `Engine.measure`."""
+        return measure(self._training, self._data, self._lr)
+
+    def tree(self) -> state.Tree:
+        """Return the state as a checkpoint holds it."""
+        return self._training.tree()
+
+    def restore(self, resume: Resume) -> None:
+        """Go to where a checkpoint was written: see `Engine.restore`."""
+        self._training.restore(resume)
 
 
-def objective(metrics: Mapping[str, float], name: str) -> float:
-    """Return the reported value: the metric, or NaN if a loss is not finite.
-
-    An accuracy is a number also where all weights are NaN; such a training has diverged.
-    """
-    losses = (metrics["train_loss"], metrics["val_loss"])
-    return metrics[name] if all(map(math.isfinite, losses)) else math.nan
+def start(setting: Setting) -> Solo:
+    """Return a training before its first step."""
+    return Solo(setting)
 
 
 def run_epoch(training: Training, rows: Split, lr: float, leave: Callable[[], bool]) -> bool:
@@ -94,52 +108,93 @@ def run_epoch(training: Training, rows: Split, lr: float, leave: Callable[[], bo
         Whether the epoch is finished; False if `leave` said so before.
     """
     training.since = time.monotonic()
-    epoch, done = training.epoch, len(training.records)
+    recipe, epoch, done = training.recipe, training.epoch, len(training.records)
     order = streams.order(training.seed, epoch, len(rows))
-    batches = rows.batches(order, training.recipe.batch_size, training.device, first=done)
-    training.model.train()
+    batches = rows.batches(order, recipe.batch_size, training.device, first=done)
+    training_mode(training.model, recipe.freeze)
     for number, (x, y) in enumerate(batches, start=done):
         if leave():
             return False
         training.dropout.at(epoch, number)
-        training.records.append(step(training, x, y, lr))
+        training.augment.at(epoch, number)
+        others = training.unlabelled
+        more = None if others is None else others.batch(epoch, number, len(x)).to(training.device)
+        rate = lr * _factor(training, number, len(rows))
+        training.records.append(step(training, x, y, rate, more))
     training.epoch += 1
     return True
 
 
-def step(training: Training, x: Tensor, y: Tensor, lr: float) -> Tensor:
+def _factor(training: Training, batch: int, rows: int) -> float:
+    batches = math.ceil(rows / training.recipe.batch_size)
+    return schedules.factor(training.recipe, training.epoch + batch / batches, training.steps)
+
+
+def step(
+    training: Training, x: Tensor, y: Tensor, lr: float, unlabelled: Tensor | None = None
+) -> Tensor:
     """Train on one batch; return its record, [3].
 
     The gradient is that of the mean loss over the batch's rows.
     """
-    recipe, weights, scale = training.recipe, training.weights, training.scale
-    weights.gradient.zero_()
-    with autocast(training.precision, training.device):
-        predicted = training.model(x, training.dropout)
-    losses = training.task.loss(predicted.float(), y)  # [rows]
-    mean = losses.mean()
-    (mean if scale is None else mean * scale.scale).backward()  # type: ignore[no-untyped-call]
-    if scale is not None:
-        weights.gradient.div_(scale.scale)
-    norm = clip(weights.gradient, recipe.clip_norm)
-    if scale is None:
-        delta = optim.change(recipe, training.optimizer, weights.value, weights.gradient, lr)
+    recipe, updater = training.recipe, training.updater
+    x = training.augment(x)
+
+    def backward(inputs: Tensor, share: float = 0.5) -> Tensor:
+        mean, losses = _loss(training, inputs, y)
+        updater.backward(mean if share == 1.0 else mean * share)
+        return losses
+
+    if recipe.adversary > 0:
+        losses = train_on_both(training.model, x, recipe.adversary, backward)
     else:
-        delta = _change_if_finite(training, scale, norm, lr)
-    ratio = torch.linalg.vector_norm(delta) / torch.linalg.vector_norm(weights.value)
-    weights.value.add_(delta)
-    return torch.stack((losses.detach().sum(), norm, ratio))
+        losses = backward(x, 1.0)
+    if unlabelled is not None:
+        updater.backward(_pseudo_loss(training, unlabelled) * recipe.pseudo_weight)
+    record = torch.cat((losses.sum()[None], updater.step(lr)))
+    if training.average is not None:
+        training.average.update()
+    return record
 
 
-def _change_if_finite(training: Training, scale: LossScale, norm: Tensor, lr: float) -> Tensor:
-    finite = norm.isfinite()
-    optimizer, weights = training.optimizer, training.weights
-    before = {name: tensor.clone() for name, tensor in optimizer.items()}
-    delta = optim.change(training.recipe, optimizer, weights.value, weights.gradient, lr)
-    for name, tensor in optimizer.items():
-        tensor.copy_(torch.where(finite, tensor, before[name]))
-    scale.adjust(finite)
-    return torch.where(finite, delta, 0.0)
+def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what is minimised, [], and the task's own loss of each row, [rows], detached."""
+    recipe, task, minimised = training.recipe, training.task, training.row_loss
+    predicted = _forward(training, x, training.first)
+    losses = minimised(predicted, y)  # [rows]
+    own = losses if minimised is task.loss else task.loss(predicted, y)
+    if training.teachers is not None:
+        with autocast(training.precision, training.device):
+            target = training.teachers(x)
+        apart = taught(predicted, target, recipe.temperature, classes=training.classes)
+        losses = torch.lerp(losses, apart, recipe.teacher_weight)
+    return flooded(losses.mean(), recipe.flooding), own.detach()
+
+
+def _forward(training: Training, x: Tensor, first: int = 0) -> Tensor:
+    """Return predictions in training; held layers drop nothing and need no gradient."""
+    model, held = training.model, training.recipe.freeze
+    with autocast(training.precision, training.device):
+        if held > first:
+            with torch.no_grad():
+                x = model.between(x, first, held, keep)
+            first = held
+        predicted: Tensor = model(x, training.dropout, first)
+    return predicted.float()
+
+
+def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
+    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, []."""
+    recipe = training.recipe
+    assert recipe.pseudo_labels is not None
+    training.model.eval()
+    with torch.no_grad(), autocast(training.precision, training.device):
+        logits = training.model(x, keep)
+    training_mode(training.model, recipe.freeze)
+    labels, sure = sure_labels(logits.float(), recipe.pseudo_labels)
+    losses: Tensor = training.row_loss(_forward(training, training.augment(x)), labels)
+    counted: Tensor = losses * sure
+    return counted.mean()
 
 
 def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
@@ -157,7 +212,10 @@ def measure(training: Training, data: Data, lr: float) -> dict[str, float]:
             evaluate(training, data.test),
         )
     ).tolist()
-    metrics = dict(zip(MEASURED, read, strict=True)) | {"lr": lr}
+    batches = len(training.records)
+    last = training.epoch - 1 + (batches - 1) / batches
+    rate = lr * schedules.factor(training.recipe, last, training.steps)
+    metrics = dict(zip(MEASURED, read, strict=True)) | {"lr": rate}
     metrics["epoch_seconds"] = training.seconds + time.monotonic() - training.since
     training.records, training.seconds = [], 0.0
     return metrics
@@ -169,10 +227,26 @@ def evaluate(training: Training, rows: Split, chunk: int = 8192) -> Tensor:
     training.model.eval()
     total = torch.zeros(2, device=training.device)
     everything = torch.arange(len(rows))
-    for x, y in rows.batches(everything, chunk, training.device):
-        with autocast(training.precision, training.device):
-            predicted = training.model(x, keep)
-        predicted = predicted.float()
-        right = training.task.accuracy(predicted, y).sum()
-        total += torch.stack((training.task.loss(predicted, y).sum(), right))
+    with nullcontext() if training.average is None else training.average.applied():
+        for number, (x, y) in enumerate(rows.batches(everything, chunk, training.device)):
+            predicted = _predict(training, x, number)
+            right = training.task.accuracy(predicted, y).sum()
+            total += torch.stack((training.task.loss(predicted, y).sum(), right))
     return total / len(rows)
+
+
+def _predict(training: Training, x: Tensor, chunk: int) -> Tensor:
+    """Return predictions, or the mean of those of a chunk's augmented copies and its own."""
+    found: list[Tensor] = []
+    for copy in range(training.recipe.test_augment + 1):
+        training.augment.at("test", chunk, copy)
+        seen = x if copy == 0 else training.augment(x)
+        with autocast(training.precision, training.device):
+            found.append(training.model(seen, keep, training.first).float())
+    if len(found) == 1:
+        return found[0]
+    stacked = torch.stack(found)
+    if not training.classes:
+        return stacked.mean(0)
+    mean: Tensor = stacked.log_softmax(-1).logsumexp(0) - math.log(len(found))
+    return mean

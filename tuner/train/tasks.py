@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train import data, models
 from tuner.train.catalog import TASKS, TaskInfo
+from tuner.train.layers import PLAIN, Network
+from tuner.train.models import Staged
 
 PerRow = Callable[[Tensor, Tensor], Tensor]
+
+
+class Build(Protocol):
+    """Builds a network."""
+
+    def __call__(self, network: Network = PLAIN) -> Staged:
+        """Return it in a shape, by default the task's own."""
+
 
 ADDING_TOLERANCE = 0.1
 
@@ -22,14 +33,14 @@ class Task:
 
     Args:
         data: returns the data on the CPU, the same object each time.
-        model: builds the network; its initial weights are overwritten.
+        model: builds the network in a shape; its initial weights are overwritten.
         loss: maps predictions and targets to one loss per row, [rows].
         accuracy: maps them to 1 where the row counts as right, else 0, [rows].
     """
 
     info: TaskInfo
     data: Callable[[], data.Data]
-    model: Callable[[], nn.Module]
+    model: Build
     loss: PerRow
     accuracy: PerRow
 
@@ -82,3 +93,8 @@ _ALL: Mapping[str, Task] = {
 def get(name: str) -> Task:
     """Return the task of this name, one in the catalogue."""
     return _ALL[name]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the tasks here, those that are supervised."""
+    return tuple(_ALL)

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train import optim, state, streams
-from tuner.train.init import initialise
+from tuner.train.augment import Augment
+from tuner.train.average import Average
+from tuner.train.init import initialise, rule_of
+from tuner.train.layers import Network
+from tuner.train.losses import PerRow, row_loss
+from tuner.train.models import Staged, renamed
 from tuner.train.precision import LossScale
+from tuner.train.pseudo import Unlabelled
 from tuner.train.recipe import Recipe
+from tuner.train.reuse import Teachers, begin_from, hold
 from tuner.train.tasks import Task
+from tuner.train.update import Updater
 from tuner.train.weights import Flat
 
+Sources = Mapping[str, tuple[Path, ...]]
+_NO_SOURCES: Sources = MappingProxyType({})
 RECORDED = 3  # numbers in a step's record
 
 
@@ -38,11 +51,14 @@ class Training:
     seed: int
     device: torch.device
     precision: str
-    model: nn.Module
-    weights: Flat
-    optimizer: optim.State
+    steps: int
+    model: Staged
+    updater: Updater
     dropout: streams.Dropout
-    scale: LossScale | None
+    augment: Augment
+    average: Average | None = None
+    teachers: Teachers | None = None
+    unlabelled: Unlabelled | None = None
     epoch: int = 0
     records: list[Tensor] = field(default_factory=list)
     seconds: float = 0.0
@@ -50,30 +66,75 @@ class Training:
 
     @classmethod
     def start(
-        cls, task: Task, recipe: Recipe, seed: int, device: torch.device, precision: str
+        cls,
+        task: Task,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        precision: str,
+        *,
+        steps: int | None = None,
+        sources: Sources = _NO_SOURCES,
+        resumed: bool = False,
     ) -> Self:
-        """Return a training before its first step."""
-        model = task.model()
-        initialise(model, recipe.init, recipe.init_scale, streams.weights_generator(seed))
+        """Return a training before its first step.
+
+        Raises:
+            InvalidInput: a checkpoint that the recipe names is not there or does not fit.
+        """
+        model = _network(task, recipe, seed, sources, resumed=resumed)
         model.to(device)
-        weights = Flat(model)
+        updater = Updater.start(model, recipe, precision)
+        teachers = _files(sources, "teacher") if recipe.teacher else ()
         return cls(
             task=task,
             recipe=recipe,
             seed=seed,
             device=device,
             precision=precision,
+            steps=task.info.steps if steps is None else steps,
             model=model,
-            weights=weights,
-            optimizer=optim.start(recipe, weights.value),
+            updater=updater,
             dropout=streams.Dropout(recipe.dropout, seed, device),
-            scale=LossScale(device) if precision == "fp16" else None,
+            augment=Augment(recipe, seed, device),
+            average=Average(model, updater.weights, recipe.average) if recipe.average else None,
+            teachers=Teachers(teachers, task, device, recipe.temperature) if teachers else None,
         )
+
+    @property
+    def row_loss(self) -> PerRow:
+        """What is minimised for each row, labels alone considered."""
+        return row_loss(self.recipe, self.task.loss, classes=self.classes)
+
+    @property
+    def classes(self) -> bool:
+        """Whether classes are predicted."""
+        return self.task.info.targets == "classes"
+
+    @property
+    def first(self) -> int:
+        """The stage that the data enters: past the held ones where their outputs are cached."""
+        return self.recipe.freeze if self.recipe.cache_frozen else 0
+
+    @property
+    def weights(self) -> Flat:
+        """The trained weights as one vector."""
+        return self.updater.weights
+
+    @property
+    def optimizer(self) -> optim.State:
+        """The update rule's state."""
+        return self.updater.optimizer
+
+    @property
+    def scale(self) -> LossScale | None:
+        """The loss scale of float16."""
+        return self.updater.scale
 
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two trainings the same."""
-        return {"task": self.task.info.name, "seed": self.seed, "recipe": asdict(self.recipe)}
+        return {"task": self.task.info.name, "seed": self.seed, "recipe": self.recipe.document()}
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""
@@ -83,12 +144,12 @@ class Training:
             "batch": len(self.records),
             "seconds": self.seconds + (time.monotonic() - self.since if self.records else 0.0),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer,
+            **self.updater.tree(),
         }
+        if self.average is not None:
+            tree["average"] = self.average.tree()
         if self.records:
             tree["records"] = torch.stack(self.records)
-        if self.scale is not None:
-            tree["scale"] = {"scale": self.scale.scale, "good": self.scale.good}
         return tree
 
     def restore(self, resume: Resume) -> None:
@@ -98,7 +159,10 @@ class Training:
             InvalidInput: the file can't be read, or is of another training or step.
         """
         tree = state.load(resume.path)
-        if tree.get("training") != self.identity or tree.get("epoch") != resume.step:
+        if resume.inherited:
+            self._inherit(tree, resume)
+            return
+        if not self._is_mine(tree.get("training")) or tree.get("epoch") != resume.step:
             raise InvalidInput(
                 f"the checkpoint {resume.path.name} is not of this training at step {resume.step}"
             )
@@ -109,11 +173,44 @@ class Training:
                 f"the checkpoint {resume.path.name} does not fit this training: {problem}"
             ) from problem
 
+    def _is_mine(self, saved: object) -> bool:
+        """Tell whether a checkpoint's training is this one; versions before knew fewer fields."""
+        if not isinstance(saved, Mapping) or not isinstance(saved.get("recipe"), Mapping):
+            return False
+        try:
+            recipe = Recipe.from_document(saved["recipe"]).document()
+        except (InvalidInput, TypeError):
+            return False
+        return {**saved, "recipe": recipe} == self.identity
+
+    def _inherit(self, tree: state.Tree, resume: Resume) -> None:
+        """Take another trial's weights, and its optimizer's memory if it has the same rule.
+
+        The epoch that the checkpoint was written in begins again, with this trial's own order.
+
+        Raises:
+            InvalidInput: it is of another task, or the weights do not fit.
+        """
+        of = tree.get("training")
+        if not isinstance(of, Mapping) or of.get("task") != self.task.info.name:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} is not of the task {self.task.info.name}"
+            )
+        try:
+            self.model.load_state_dict(renamed(tree["model"]))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+            raise InvalidInput(
+                f"the checkpoint {resume.path.name} does not fit this network: {problem}"
+            ) from problem
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            self.updater.take(tree)
+        self.epoch = resume.step
+
     def _take(self, tree: state.Tree) -> None:
-        self.model.load_state_dict(tree["model"])
-        _fill(self.optimizer, tree.get("optimizer", {}))
-        if self.scale is not None and "scale" in tree:
-            _fill({"scale": self.scale.scale, "good": self.scale.good}, tree["scale"])
+        self.model.load_state_dict(renamed(tree["model"]))
+        if self.average is not None:
+            self.average.take(tree["average"])
+        self.updater.take(tree)
         records = tree.get("records", torch.empty(0, RECORDED))
         if records.shape != (tree["batch"], RECORDED):
             raise ValueError(f"{tree['batch']} batches with records of {list(records.shape)}")
@@ -122,10 +219,19 @@ class Training:
         self.epoch = int(tree["epoch"])
 
 
-def _fill(target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
-    if target.keys() != source.keys():
-        raise ValueError(f"{sorted(source)} instead of {sorted(target)}")
-    for name, tensor in target.items():
-        if tensor.shape != source[name].shape:
-            raise ValueError(f"{name} has the shape {list(source[name].shape)}")
-        tensor.copy_(source[name])
+def _network(task: Task, recipe: Recipe, seed: int, sources: Sources, *, resumed: bool) -> Staged:
+    model = task.model(Network.of(recipe))
+    rule = rule_of(recipe.init, recipe.activation, recurrent=task.info.network == "recurrent")
+    draw = streams.weights_generator(seed)
+    initialise(model, rule, recipe.init_scale, draw, forget_bias=recipe.forget_bias)
+    if recipe.start_from is not None and not resumed:
+        begin_from(model, _files(sources, "start_from")[0], recipe.fresh_layers)
+    hold(model, recipe.freeze)
+    return model
+
+
+def _files(sources: Sources, field: str) -> tuple[Path, ...]:
+    files = sources.get(field, ())
+    if not files:
+        raise InvalidInput(f"{field}: the checkpoint was not handed to this trial")
+    return files

@@ -23,6 +23,15 @@ class Flat:
         for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
             parameter.data = value.view_as(parameter)
             parameter.grad = gradient.view_as(parameter)
+        self._matrices = [p.data for p in parameters if p.ndim >= 2]
+
+    def limit_rows(self, limit: float) -> None:
+        """Scale each unit's incoming weights down to the norm `limit` where they are longer.
+
+        The max-norm constraint of Srivastava et al. 2014, section 5.1.
+        """
+        for matrix in self._matrices:
+            matrix.copy_(torch.renorm(matrix, 2, 0, limit))
 
 
 def clip(gradient: Tensor, limit: float) -> Tensor:

@@ -82,6 +82,7 @@ from tuner.wire.logs import LogItem, LogLine, LogResult, LogResults, Logs
 from tuner.wire.projects import ProjectPage, ProjectView, QuotaView
 from tuner.wire.studies import (
     BestView,
+    CheckpointSource,
     CloneStudy,
     Dryrun,
     Enqueue,
@@ -128,6 +129,7 @@ __all__ = [
     "BestView",
     "ChangeWebhook",
     "CheckpointList",
+    "CheckpointSource",
     "CheckpointView",
     "CloneStudy",
     "Code",

@@ -49,18 +49,34 @@ class CloneStudy(Request):
     changes: dict[str, Any] = Field(default_factory=dict)
 
 
+class CheckpointSource(Request):
+    """The checkpoint of a trial of any study that the caller may see.
+
+    `step` names one that the trial keeps, its newest one if absent. With `steps: on` the new trial
+    goes on at that step, with the curve and the rate up to there; with `anew` it counts from 0 and
+    begins at its own rate. Absent, it is `on` within a study and `anew` from another one.
+    """
+
+    study: Annotated[str, Field(min_length=1, max_length=200)]
+    trial: Annotated[int, Field(ge=0, lt=2**31)]
+    step: Step | None = None
+    steps: Literal["on", "anew"] | None = None
+
+
 class Enqueue(Request):
     """POST /studies/{study}/trials: run these parameters next. Absent ones take their middle.
 
     `like` takes the parameters of a trial of this study, changed by `params`; with
     `from_checkpoint` the new trial goes on from that trial's checkpoint: its newest one, or the
-    one of `step`.
+    one of `step`. `source` starts it from a checkpoint of any study's trial, whose parameters it
+    takes where this space has them.
     """
 
     params: Params = Field(default_factory=dict)
     like: Annotated[int, Field(ge=0)] | None = None
     from_checkpoint: bool = False
     step: Step | None = None
+    source: CheckpointSource | None = None
 
 
 class RatePoint(Reply):

@@ -69,6 +69,9 @@ _REJECT_S = 600.0
 _DIRECT_TRIES = 2
 _LOG = logging.getLogger("tuner.worker")
 
+_NOTHING: Mapping[str, str] = {}
+_DIRECT = {"direct": "true"}
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -174,13 +177,27 @@ class WorkerApi:
         """
         for direct in (True, False, False):
             try:
-                got = await self._download(grant, path, direct)
+                got = await self._download(f"/leases/{grant.lease}/checkpoint", path, direct=direct)
             except ServerUnreachable as exc:
                 _LOG.warning("%s; the checkpoint comes through the server", exc.detail)
                 continue
             if got == checkpoint.sha256:
                 return
         raise InvalidInput(f"the checkpoint of step {checkpoint.step} came with a wrong hash")
+
+    async def source(self, grant: LeaseGrant, study: str, trial: str, path: Path) -> None:
+        """Fetch the newest checkpoint of another trial of the project; `trial` may be `best`.
+
+        Raises:
+            Conflict: that trial keeps none.
+            NotFound: there is no such study or trial in the project.
+        """
+        url, asked = f"/leases/{grant.lease}/source", {"study": study, "trial": trial}
+        try:
+            await self._download(url, path, direct=True, asked=asked)
+        except ServerUnreachable as exc:
+            _LOG.warning("%s; the checkpoint comes through the server", exc.detail)
+            await self._download(url, path, direct=False, asked=asked)
 
     async def reject(
         self, grant: LeaseGrant, checkpoint: CheckpointView, reason: str
@@ -232,15 +249,16 @@ class WorkerApi:
         _LOG.warning("%s; the file goes through the server", why)
         return None
 
-    async def _download(self, grant: LeaseGrant, path: Path, direct: bool) -> str:
-        url = f"/leases/{grant.lease}/checkpoint"
+    async def _download(
+        self, url: str, path: Path, *, direct: bool, asked: Mapping[str, str] = _NOTHING
+    ) -> str:
         tries = 0
         while True:
             tries += 1
             away = ""
             try:
                 async with self._http.stream(
-                    "GET", url, params={"direct": "true"} if direct else None
+                    "GET", url, params={**asked, **_DIRECT} if direct else asked
                 ) as response:
                     if response.is_redirect:
                         away = response.headers["Location"]

@@ -10,8 +10,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tuner.errors import InvalidInput, NotAllowed, NotFound, StaleAttempt, TrialEnded, TunerError
+from tuner.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    StaleAttempt,
+    TrialEnded,
+    TunerError,
+)
 from tuner.problems import error_of
+from tuner.trial import INHERITED
 from tuner.wire import (
     DecisionView,
     FinishTrial,
@@ -42,6 +51,7 @@ from tuner.worker.output import log_path
 from tuner.worker.printed import Printed
 from tuner.worker.process import ChildProcess
 from tuner.worker.program import Program
+from tuner.worker.sources import with_sources
 from tuner.worker.tools import Tools
 from tuner.worker.watch import Watch, Why
 
@@ -155,10 +165,15 @@ class Attempt:
             why = f"the checkpoint can't be fetched: {exc}"
             return Ending(outcome="failed", error=why, clean=True)
         try:
-            start = tools.start(grant, self._program, self._work, resume)
-        except (NotAllowed, InvalidInput) as exc:
+            program = await with_sources(tools.api, grant, self._program, self._work)
+            start = tools.start(grant, program, self._work, resume)
+        except (NotAllowed, InvalidInput, NotFound, Conflict) as exc:
             child.devour()
             return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
+        except (TunerError, OSError) as exc:
+            child.devour()
+            why = f"a checkpoint that the recipe names can't be fetched: {exc}"
+            return Ending(outcome="failed", error=why, clean=True)
         if self._watch.leaves or self._watch.is_lost:
             child.devour()
             return Ending(outcome="lost" if self._watch.is_lost else "left", clean=True)
@@ -211,7 +226,7 @@ class Attempt:
             return None
         path = self._work / f"resume-{held.step}.ckpt"
         await self._tools.api.download(self.grant, held, path)
-        return ResumeFrom(step=held.step, path=str(path))
+        return ResumeFrom(step=held.step, path=str(path), inherited=held.attempt == INHERITED)
 
     async def _without_checkpoint(self, problem: TunerError) -> Ending:
         """Tell the server that what came can't be used; it says where the trial goes on."""

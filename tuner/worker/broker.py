@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tuner.decision import Decision
 from tuner.errors import Malformed, TunerError
+from tuner.handle import Resume
 from tuner.worker.broker_messages import (
     TO_BROKER,
     Describe,
@@ -179,8 +180,12 @@ class Broker:
             seed=handle.seed,
             steps=handle.steps,
             lr_factor=handle.lr_factor,
-            resume=None if resume is None else ResumeFrom(step=resume.step, path=str(resume.path)),
+            resume=None if resume is None else _resume_from(resume),
         )
+
+
+def _resume_from(held: Resume) -> ResumeFrom:
+    return ResumeFrom(step=held.step, path=str(held.path), inherited=held.inherited)
 
 
 def _standing(decision: Decision, should_stop: bool) -> Standing:

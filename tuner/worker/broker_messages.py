@@ -83,6 +83,7 @@ class ResumeFrom(Message):
 
     step: int
     path: str
+    inherited: bool = False
 
 
 class Described(Answer):

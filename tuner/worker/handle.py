@@ -109,7 +109,9 @@ class ChildHandle(Checkpointing):
     def resume(self) -> Resume | None:
         """The checkpoint to go on from, or None for a fresh start."""
         resume = self._start.resume
-        return None if resume is None else Resume(step=resume.step, path=Path(resume.path))
+        if resume is None:
+            return None
+        return Resume(step=resume.step, path=Path(resume.path), inherited=resume.inherited)
 
     @property
     def stopped(self) -> bool:

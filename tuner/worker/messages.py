@@ -29,6 +29,7 @@ class ResumeFrom(Message):
 
     step: int
     path: str
+    inherited: bool = False
 
 
 class CommandLine(Message):

@@ -104,7 +104,9 @@ class RemoteTrial(Checkpointing):
     def resume(self) -> Resume | None:
         """The checkpoint to go on from, or None for a fresh start."""
         held = self._about.resume
-        return None if held is None else Resume(step=held.step, path=Path(held.path))
+        if held is None:
+            return None
+        return Resume(step=held.step, path=Path(held.path), inherited=held.inherited)
 
     @property
     def should_stop(self) -> bool:

@@ -77,9 +77,13 @@ def load(kind: Literal["task", "entrypoint"], name: str) -> Callable[..., Any]:
 def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
     try:
         if start.kind == "task":
+            options = dict(start.options)
+            recipe, fetched = options.pop("recipe", None), options.pop("sources", {})
+            sources = {field: tuple(map(Path, paths)) for field, paths in fetched.items()}
             returned = function(
-                handle, start.name, start.options, metric=start.metric, folder=Path(start.work)
-            )
+                handle, start.name, options, metric=start.metric, folder=Path(start.work),
+                recipe=recipe, sources=sources,
+            )  # fmt: skip
         else:
             returned = function(handle)
     except ChannelClosed:

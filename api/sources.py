@@ -1,0 +1,64 @@
+"""Checkpoints of other trials that a study's recipe names, settled when it is submitted."""
+
+from __future__ import annotations
+
+from api import views
+from api.access import find_seen
+from storage.memory import Reader
+from tuner.access import Identity
+from tuner.errors import Fault, InvalidInput, NotFound
+from tuner.spec import RunTask, StudySpec
+from tuner.study import Study
+
+_FIELDS = ("start_from", "teacher")
+
+
+def settled(reader: Reader, spec: StudySpec, who: Identity) -> StudySpec:
+    """Return a document whose recipe names trials by number, each with a checkpoint to give.
+
+    `best` is settled once, so that all trials of the study start from the same weights.
+
+    Raises:
+        InvalidInput: there is no such trial for `who` to see in the study's project, or it keeps no
+            checkpoint.
+    """
+    run = spec.run
+    if not isinstance(run, RunTask) or run.recipe is None or not _named(run):
+        return spec
+    changed: dict[str, str | list[str]] = {}
+    for field in _FIELDS:
+        named = getattr(run.recipe, field)
+        try:
+            if isinstance(named, str):
+                changed[field] = _numbered(reader, spec, named, who)
+            elif named is not None:
+                changed[field] = [_numbered(reader, spec, one, who) for one in named]
+        except NotFound as exc:
+            where = f"run.recipe.{field}"
+            raise InvalidInput(exc.detail, [Fault(where=where, message=exc.detail)]) from exc
+    recipe = run.recipe.model_copy(update=changed)
+    return spec.model_copy(update={"run": run.model_copy(update={"recipe": recipe})})
+
+
+def _named(run: RunTask) -> list[str]:
+    found = [] if run.recipe is None else [getattr(run.recipe, field) for field in _FIELDS]
+    flat = [one if isinstance(one, list) else [one] for one in found if one is not None]
+    return [name for names in flat for name in names]
+
+
+def _numbered(reader: Reader, spec: StudySpec, name: str, who: Identity) -> str:
+    ref, _, which = name.rpartition("/")
+    study = find_seen(reader, ref, who)
+    if study.spec.queue.project != spec.queue.project:
+        raise NotFound(f"study {ref} is of another project than this one")
+    number = _best(reader, study) if which == "best" else int(which)
+    if reader.trial(study.study_id, number).checkpoint is None:
+        raise NotFound(f"trial {number} of {ref} keeps no checkpoint")
+    return f"{ref}/{number}"
+
+
+def _best(reader: Reader, study: Study) -> int:
+    best = views.best(study, reader.trials(study.study_id))
+    if best is None:
+        raise NotFound(f"study {study.name} has no best trial yet")
+    return best.number

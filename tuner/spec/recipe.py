@@ -1,0 +1,253 @@
+"""The `recipe` of a built-in task: how its network is made, fed and trained.
+
+A field holds a value, or a search-space entry as in `space`: then it is a parameter of the study,
+and each trial brings its value. What a field left open means is the task's own choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from tuner.spec.base import Document
+from tuner.spec.space import ParameterSpec
+
+T = TypeVar("T")
+
+OptimizerName = Literal[
+    "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"
+]
+ActivationName = Literal[
+    "relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid", "soft_threshold"
+]  # fmt: skip
+NormName = Literal["none", "batch", "group", "layer", "instance", "spectral"]
+InitName = Literal["lecun", "xavier", "he", "by_activation", "small"]
+ScheduleName = Literal["constant", "linear", "exponential", "milestones", "cosine", "cyclic"]
+LossName = Literal["cross_entropy", "focal", "squared", "absolute", "huber"]
+PresetName = Literal["default"]
+
+
+def _trial_name(text: str) -> str:
+    study, _, number = text.rpartition("/")
+    if not study or not (number == "best" or (number.isascii() and number.isdigit())):
+        raise ValueError("name a trial as STUDY/NUMBER or STUDY/best")
+    return text
+
+
+TrialName = Annotated[str, Field(max_length=300), AfterValidator(_trial_name)]
+
+
+def _kind(value: Any) -> str:
+    return "searched" if isinstance(value, dict | ParameterSpec) else "fixed"
+
+
+Searchable = Annotated[
+    Annotated[T, Tag("fixed")] | Annotated[ParameterSpec, Tag("searched")], Discriminator(_kind)
+]
+
+Above0 = Annotated[float, Field(gt=0)]
+From0 = Annotated[float, Field(ge=0)]
+Below1 = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Few = Annotated[int, Field(ge=0, le=1000)]
+Width = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
+
+
+def _milestones(text: str) -> str:
+    shares = [float(part) for part in text.split(",")]
+    if not all(0 < a < b for a, b in zip([1e-9, *shares], [*shares, 1.0], strict=True)):
+        raise ValueError("give rising shares of the training between 0 and 1, as '0.5, 0.75'")
+    return text
+
+
+Milestones = Annotated[str, Field(max_length=200), AfterValidator(_milestones)]
+
+
+class StepFields(Document):
+    """How weights change."""
+
+    lr: Searchable[Above0] | None = None
+    """Learning rate before schedule and cuts. 0.1 suits surprisingly many networks with SGD."""
+    batch_size: Searchable[Count] | None = None
+    """Rows a gradient is the mean of; the last batch of an epoch may be smaller. 128 is usual."""
+    optimizer: Searchable[OptimizerName] | None = None
+    """Update rule, with the formulas of torch.optim."""
+    momentum: Searchable[Below1] | None = None
+    """Decay of the gradient's average; beta1 of adam. 0 for sgd, rmsprop and adagrad, else 0.9."""
+    beta2: Searchable[Below1] | None = None
+    """Decay of the squared gradient's average. 0.999 for adam, 0.99 rmsprop, 0.9 adadelta."""
+    eps: Searchable[Above0] | None = None
+    """Keeps adaptive steps finite. torch's own for the rule if absent."""
+    weight_decay: Searchable[From0] | None = None
+    """Pull toward 0: in the gradient, after the clip; apart from it for adamw. 0.005 is common."""
+    l1: Searchable[From0] | None = None
+    """Penalty on the weights' absolute size: `l1 * sign(weight)` in the gradient."""
+    l2: Searchable[From0] | None = None
+    """Penalty on their square, `l2 * weight` in the gradient, for every rule, adamw included."""
+    max_norm: Searchable[Above0] | None = None
+    """Longest vector of a unit's incoming weights; longer ones are scaled down after a step."""
+    clip_norm: Searchable[Above0] | None = None
+    """Largest norm of the mean gradient; above it is scaled down. 15 or 5 for recurrent nets."""
+    clip_value: Searchable[Above0] | None = None
+    """Largest size of one number of the gradient, before `clip_norm`. 1.0 is usual."""
+    average: Searchable[Below1] | None = None
+    """Decay of a moving average of the weights, which is evaluated in their place. 0.99, say."""
+
+
+class ScheduleFields(Document):
+    """How the rate moves by itself; cuts that the server decides multiply it."""
+
+    schedule: Searchable[ScheduleName] | None = None
+    """Course of the rate over the training. `constant` if absent."""
+    warmup: Searchable[From0] | None = None
+    """Epochs over which the rate first rises from near 0."""
+    gamma: Searchable[Annotated[float, Field(gt=0, le=1)]] | None = None
+    """Factor an epoch (exponential, 0.9 if absent) or a milestone (0.1)."""
+    milestones: Searchable[Milestones] | None = None
+    """Shares of the training at which the rate falls. `0.5, 0.75` if absent."""
+    cycle: Searchable[Count] | None = None
+    """Epochs of the first cosine cycle (cyclic). A third of the training if absent."""
+    cycle_growth: Searchable[Count] | None = None
+    """Each cycle is this many times as long as the one before. 1 if absent."""
+    lr_floor: Searchable[Share] | None = None
+    """Where linear, cosine and cyclic end, as a share of the rate. 0 if absent."""
+
+
+class NetworkFields(Document):
+    """How the network is made."""
+
+    width: Searchable[Width] | None = None
+    """Units of a layer, or channels of the first convolution: a multiple of 8."""
+    depth: Searchable[Annotated[int, Field(ge=1, le=64)]] | None = None
+    """Hidden layers."""
+    activation: Searchable[ActivationName] | None = None
+    """What follows each layer. `soft_threshold` learns its threshold."""
+    norm: Searchable[NormName] | None = None
+    """Normalisation of each layer's sums, or of its weights (spectral)."""
+    norm_groups: Searchable[Literal[1, 2, 4, 8]] | None = None
+    """Groups of group normalisation. 8 if absent."""
+    skip: Searchable[bool] | None = None
+    """Whether layers that keep their shape add their input to their output."""
+    dropout: Searchable[Below1] | None = None
+    """Share of units set to 0 in training. 0.5 is cautious, 0.2 suits simple networks."""
+    init: Searchable[InitName] | None = None
+    """Rule of the first weights; `small` is 0.02, `by_activation` he, lecun or xavier."""
+    init_scale: Searchable[Above0] | None = None
+    """Factor on the standard deviation of the first weights. 1 or 0.1."""
+    forget_bias: Searchable[Annotated[float, Field(ge=-10, le=10)]] | None = None
+    """First bias of an LSTM's forget gate. 1 or more lets long memory survive the start."""
+
+
+class DataFields(Document):
+    """What becomes of the data. Statistics are those of the training rows."""
+
+    standardise: Searchable[bool] | None = None
+    """Whether each dimension gets mean 0 and variance 1."""
+    log1p: Searchable[bool] | None = None
+    """Whether dimensions that span magnitudes are replaced by `log1p` of them."""
+    flip: Searchable[Share] | None = None
+    """Augmentation: probability of a mirrored image."""
+    crop: Searchable[Annotated[float, Field(ge=0, le=0.9)]] | None = None
+    """Augmentation: largest share of an image's sides cut away; the rest is enlarged."""
+    shift: Searchable[Annotated[float, Field(ge=0, le=100)]] | None = None
+    """Augmentation: most pixels an image is moved by, each way."""
+    rotate: Searchable[Annotated[float, Field(ge=0, le=180)]] | None = None
+    """Augmentation: most degrees an image is turned, each way."""
+    brightness: Searchable[From0] | None = None
+    """Augmentation: most that is added to all pixels, each way, in the data's units."""
+    contrast: Searchable[Share] | None = None
+    """Augmentation: largest change of a channel's scale, each way: contrast, and colour."""
+    noise: Searchable[From0] | None = None
+    """Augmentation: standard deviation of noise added to each number."""
+    mix_noise: Searchable[Share] | None = None
+    """Augmentation of sequences: largest share of noise of their own loudness mixed in."""
+    test_augment: Searchable[Few] | None = None
+    """Augmented copies whose predictions are averaged with the plain one's in evaluation."""
+
+
+class LossFields(Document):
+    """What is minimised. Reported losses stay the task's own, so that trials compare."""
+
+    loss: Searchable[LossName] | None = None
+    """Loss of a row. cross_entropy or focal for classes; squared, absolute or huber for numbers."""
+    focal_gamma: Searchable[From0] | None = None
+    """How far the focal loss plays down rows that are right already. 2 if absent."""
+    label_smoothing: Searchable[Below1] | None = None
+    """Share of the label spread over all classes. 0.1 is usual."""
+    flooding: Searchable[From0] | None = None
+    """Level `b` the loss does not fall below: `abs(loss - b) + b`."""
+    adversary: Searchable[From0] | None = None
+    """Length of the step that makes inputs (or embeddings) harder, as FGM does."""
+    labelled: Searchable[Annotated[float, Field(gt=0, le=1)]] | None = None
+    """Share of the training rows whose label is used; the rest count as unlabelled."""
+    pseudo_labels: Searchable[Share] | None = None
+    """Confidence from which a prediction serves as label of an unlabelled row. 0.95, say."""
+    pseudo_weight: Searchable[From0] | None = None
+    """Weight of those rows' loss. 1 if absent."""
+
+
+class ReuseFields(Document):
+    """What is taken from other trainings."""
+
+    teacher: TrialName | list[TrialName] | None = None
+    """Trials to learn from, `STUDY/NUMBER` or `STUDY/best`: their mean prediction is a target."""
+    teacher_weight: Searchable[Share] | None = None
+    """Weight of the teachers' predictions against the labels. 0.5 if absent."""
+    temperature: Searchable[Above0] | None = None
+    """Softens predictions of classes before they are compared. 2 if absent."""
+    start_from: TrialName | None = None
+    """Trial whose last checkpoint gives the first weights, `STUDY/NUMBER` or `STUDY/best`."""
+    fresh_layers: Searchable[Few] | None = None
+    """Upper layers that begin anew instead. 0 if absent."""
+    freeze: Searchable[Few] | None = None
+    """Lower layers that stay as they are."""
+    cache_frozen: bool | None = None
+    """Whether the frozen layers' outputs are computed once and trained above."""
+    pretrain: Searchable[Few] | None = None
+    """Epochs in which the lower layers first learn to rebuild the input from their output."""
+    pretrain_noise: Searchable[From0] | None = None
+    """Noise added to the input that is rebuilt (a denoising autoencoder)."""
+
+
+GROUPS: Mapping[str, type[Document]] = MappingProxyType(
+    {
+        "steps": StepFields,
+        "schedule": ScheduleFields,
+        "network": NetworkFields,
+        "data": DataFields,
+        "losses": LossFields,
+        "reuse": ReuseFields,
+    }
+)
+
+
+class RecipeSpec(ReuseFields, LossFields, DataFields, NetworkFields, ScheduleFields, StepFields):
+    """How a built-in task's network is made, fed and trained; each field fixed or searched."""
+
+    preset: PresetName | None = None
+    """Choices that go together. `default`: He, ELU, batch norm, dropout, Nesterov momentum."""
+
+
+def searchable_fields() -> frozenset[str]:
+    """Return the names of the fields that a study may search."""
+    return frozenset(
+        name for name, field in RecipeSpec.model_fields.items() if _searchable(field.annotation)
+    )
+
+
+def fixed_type(annotation: Any) -> Any:
+    """Return the type of a searchable field's fixed values, None if it is no such type."""
+    args = get_args(annotation)
+    if get_origin(annotation) is Annotated and any(isinstance(a, Discriminator) for a in args):
+        tagged = [get_args(one) for one in get_args(args[0])]
+        fixed = [one for one in tagged if one[-1] == Tag("fixed")]
+        return Annotated[fixed[0][:-1]] if fixed and len(fixed[0]) > 2 else fixed and fixed[0][0]
+    return None
+
+
+def _searchable(annotation: Any) -> bool:
+    return bool(fixed_type(annotation)) or any(_searchable(one) for one in get_args(annotation))

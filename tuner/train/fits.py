@@ -1,0 +1,132 @@
+"""What a recipe may ask of a task: refused where it would mean nothing, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from tuner.errors import Fault, InvalidInput
+from tuner.train.catalog import TaskInfo
+from tuner.train.recipe import Recipe
+
+_IMAGES = ("flip", "crop", "shift", "rotate", "contrast", "brightness")
+AUGMENTATIONS = (*_IMAGES, "noise", "mix_noise")
+
+_WANTS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        **dict.fromkeys(_IMAGES, ("inputs", ("images",))),
+        "mix_noise": ("inputs", ("sequences",)),
+        "label_smoothing": ("targets", ("classes",)),
+        "focal_gamma": ("targets", ("classes",)),
+        "pseudo_labels": ("targets", ("classes",)),
+        "temperature": ("targets", ("classes",)),
+        "activation": ("network", ("dense", "convolutional")),
+        "skip": ("network", ("dense", "convolutional")),
+        "forget_bias": ("network", ("recurrent",)),
+    }
+)
+"""Fields and what a task must be made of to use them."""
+
+_VALUES: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "loss": (
+            "targets",
+            {"classes": ("cross_entropy", "focal"), "numbers": ("squared", "absolute", "huber")},
+        ),
+        "norm": (
+            "network",
+            {
+                "dense": ("none", "batch", "group", "layer", "spectral"),
+                "convolutional": ("none", "batch", "group", "layer", "instance", "spectral"),
+                "recurrent": ("none", "layer"),
+            },
+        ),
+    }
+)
+"""Fields of which some values suit some tasks."""
+
+_NEEDS: Mapping[str, tuple[str, tuple[Any, ...]]] = MappingProxyType(
+    {
+        "focal_gamma": ("loss", ("focal",)),
+        "norm_groups": ("norm", ("group",)),
+        "gamma": ("schedule", ("exponential", "milestones")),
+        "milestones": ("schedule", ("milestones",)),
+        "cycle": ("schedule", ("cyclic",)),
+        "cycle_growth": ("schedule", ("cyclic",)),
+        "lr_floor": ("schedule", ("linear", "cosine", "cyclic")),
+    }
+)
+_GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "pseudo_labels": ("labelled",),
+        "pseudo_weight": ("pseudo_labels",),
+        "teacher_weight": ("teacher",),
+        "temperature": ("teacher",),
+        "fresh_layers": ("start_from",),
+        "freeze": ("start_from", "pretrain"),
+        "cache_frozen": ("freeze",),
+        "pretrain_noise": ("pretrain",),
+        "test_augment": AUGMENTATIONS,
+    }
+)
+_NOT_BOTH = (
+    ("cache_frozen", AUGMENTATIONS, "cached outputs are those of the plain inputs"),
+    ("cache_frozen", ("teacher",), "teachers see the plain inputs"),
+    ("cache_frozen", ("pseudo_labels",), "rows without labels are not cached"),
+    ("freeze", ("adversary",), "an adversary changes the inputs of the held layers"),
+    ("pretrain", ("start_from",), "both give the first weights"),
+)
+
+
+def misfit(info: TaskInfo, name: str, value: Any) -> str | None:
+    """Say why a task can't use a field with this value, None if it can."""
+    if info.own is not None:
+        return None if name in info.own else f"{info.name} has no use for it"
+    if name in _WANTS:
+        what, wanted = _WANTS[name]
+        found = getattr(info, what)
+        if found not in wanted:
+            be = "is" if what == "network" else "are"
+            return f"is for tasks whose {what} {be} {' or '.join(wanted)}; {info.name}: {found}"
+    if name in _VALUES:
+        what, suiting = _VALUES[name]
+        found = getattr(info, what)
+        if value not in suiting[found]:
+            return f"can't be {value!r} where the {what} is {found}: give {_or(suiting[found])}"
+    return None
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def clashes(choices: Mapping[str, Collection[Any]]) -> Iterator[Fault]:
+    """Yield what can't go together, of fields with all values that each may take in a study."""
+    for name, (other, words) in _NEEDS.items():
+        if name in choices and not set(words) & set(choices.get(other, ())):
+            yield Fault(where=name, message=f"means nothing without {other}: {' or '.join(words)}")
+    for name, others in _GOES_WITH.items():
+        if name in choices and not any(other in choices for other in others):
+            yield Fault(where=name, message=f"means nothing without {' or '.join(others)}")
+    for name, others, why in _NOT_BOTH:
+        found = [other for other in others if other in choices]
+        if name in choices and found:
+            yield Fault(where=name, message=f"does not go with {found[0]}: {why}")
+    if "focal" in choices.get("loss", ()) and "label_smoothing" in choices:
+        yield Fault(where="label_smoothing", message="does not go with loss: focal")
+
+
+def check(info: TaskInfo, recipe: Recipe) -> None:
+    """Refuse a trial's recipe that asks a task for what it can't use.
+
+    Raises:
+        InvalidInput: with the fields.
+    """
+    plain = Recipe.from_params({}, info.defaults)
+    changed = {name: value for name, value in vars(recipe).items() if value != getattr(plain, name)}
+    reasons = {name: misfit(info, name, value) for name, value in changed.items()}
+    faults = [Fault(where=name, message=why) for name, why in reasons.items() if why is not None]
+    if faults:
+        said = "; ".join(f"{fault.where} {fault.message}" for fault in faults)
+        raise InvalidInput(f"{info.name} can't be trained so: {said}", faults)

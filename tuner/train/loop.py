@@ -1,0 +1,74 @@
+"""Train one trial: the loop over epochs, with its reports, decisions and checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from tuner.handle import TrialHandle
+from tuner.train import device as devices
+from tuner.train.catalog import TaskInfo
+from tuner.train.engine import Engine, Setting, starter
+from tuner.train.recipe import Options, Recipe
+from tuner.train.saver import Saver
+
+_LOSSES = ("train_loss", "val_loss")
+
+
+def train(
+    trial: TrialHandle,
+    info: TaskInfo,
+    recipe: Recipe,
+    options: Options,
+    *,
+    metric: str,
+    folder: Path | None,
+    sources: Mapping[str, tuple[Path, ...]],
+) -> None:
+    """Train until the steps are done, the decision is to stop, or the trial is asked to leave.
+
+    Raises:
+        InvalidInput: the device is not there, or a checkpoint is not of this training.
+    """
+    device = devices.choose(options.device)
+    setting = Setting(
+        info=info, recipe=recipe, seed=trial.seed, device=device, precision=options.precision,
+        steps=info.steps if trial.steps is None else trial.steps, sources=sources,
+        resumed=trial.resume is not None,
+    )  # fmt: skip
+    with devices.arithmetic(device, deterministic=options.deterministic):
+        engine = starter(info.name)(setting)
+        if trial.resume is not None:
+            engine.restore(trial.resume)
+        saver = Saver(engine, trial, options.checkpoint_every, folder)
+        _epochs(trial, engine, saver, setting, metric)
+
+
+def _epochs(
+    trial: TrialHandle, engine: Engine, saver: Saver, setting: Setting, metric: str
+) -> None:
+    meter = devices.GpuMeter(setting.device)
+    level = trial.lr_factor
+    while engine.epoch < setting.steps:
+        if not engine.run_epoch(level, lambda: trial.should_stop):
+            saver.hand_over()
+            return
+        metrics = engine.measure() | meter.read()
+        decision = trial.report(engine.epoch, objective(metrics, metric), metrics)
+        level = decision.lr_factor
+        if decision.stop:
+            return
+        if trial.should_stop:
+            saver.hand_over()
+            return
+        saver.hand_over_if_due()
+
+
+def objective(metrics: Mapping[str, float], name: str) -> float:
+    """Return the reported value: the metric, or NaN if a loss is not finite.
+
+    An accuracy is a number also where all weights are NaN; such a training has diverged.
+    """
+    losses = [metrics[loss] for loss in _LOSSES if loss in metrics]
+    return metrics[name] if all(map(math.isfinite, losses)) else math.nan
