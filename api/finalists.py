@@ -20,8 +20,8 @@ Key = tuple[tuple[str, object], ...]
 class Finalist:
     """A configuration's result over fresh seeds. `source` is the number of the trial it repeats.
 
-    `first` is the value it was chosen for. `low` and `high` are the ends of the mean's 95 % interval
-    by Student's t, None for a single run; `std` is the sample standard deviation, 0 for one.
+    `first` is the value it was chosen for. `low` and `high` are the ends of the mean's 95 %
+    interval by Student's t, None for a single run; `std` is the sample standard deviation, else 0.
     """
 
     source: int

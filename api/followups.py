@@ -123,8 +123,6 @@ def _submit(tx: Transaction, study: Study, spec: StudySpec, kind: str, now: date
         except DuplicateName:
             continue
         data = {"name": name, "by": study.created_by, "follows": study.study_id}
-        tx.add_event(
-            Event(study_id=made.study_id, kind=EventKind.SUBMITTED, at=now, data=data)
-        )
+        tx.add_event(Event(study_id=made.study_id, kind=EventKind.SUBMITTED, at=now, data=data))
         return made
     raise AssertionError("a study is not followed a thousand times")

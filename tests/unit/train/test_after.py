@@ -38,9 +38,7 @@ class Kept(LocalTrial):
         self.files[name or path.name] = path.read_text(encoding="utf-8")
 
 
-def followed(
-    kind: str, *, task: str = "digits-mlp", metric: str = "val_loss", **more: Any
-) -> Kept:
+def followed(kind: str, *, task: str = "digits-mlp", metric: str = "val_loss", **more: Any) -> Kept:
     leave = more.pop("leave", lambda: False)
     trial = Kept(leave=leave)
     after = {"of": 1, "kind": kind, "steps": 4, "members": [member()]} | more
@@ -52,7 +50,12 @@ def trainer(**changes: Any) -> members.Trainer:
     document: dict[str, Any] = {"of": 1, "kind": "data_doctor", "steps": 10, "members": [member()]}
     after = AfterRun.model_validate(document | changes)
     return members.Trainer.of(
-        LocalTrial(params={}), TASKS["digits-mlp"], after, Options(device="cpu"), {}, {}
+        LocalTrial(params={}),
+        TASKS["digits-mlp"],
+        after,
+        Options(device="cpu"),
+        recipe={},
+        sources={},
     )
 
 
@@ -71,9 +74,14 @@ def test_a_member_is_the_trial_again_up_to_its_value() -> None:
 def test_an_ensembles_value_is_that_of_the_mean_probabilities() -> None:
     trial = followed("ensemble", members=[member(0), member(1)])
     made = trainer()
-    fitted = [made.fit(AfterRun.model_validate(
-        {"of": 1, "kind": "ensemble", "steps": 4, "members": [member(n)]}
-    ).members[0]) for n in range(2)]
+    fitted = [
+        made.fit(
+            AfterRun.model_validate(
+                {"of": 1, "kind": "ensemble", "steps": 4, "members": [member(n)]}
+            ).members[0]
+        )
+        for n in range(2)
+    ]
     split = tasks.get("digits-mlp").data().val
     assert all(fitted)
     probabilities = sum(e.predict(split.x).softmax(1) for e in fitted if e) / 2

@@ -14,8 +14,8 @@ from tuner.handle import TrialHandle
 from tuner.spec import AfterRun
 from tuner.spec.read import validate
 from tuner.train.catalog import TaskInfo
-from tuner.train.training import Sources
 from tuner.train.recipe import Options
+from tuner.train.training import Sources
 
 
 def follow(
@@ -40,7 +40,7 @@ def follow(
     from tuner.train.after.members import Trainer
 
     run = validate(AfterRun, dict(document))
-    trainer = Trainer.of(trial, info, run, options, recipe, sources)
+    trainer = Trainer.of(trial, info, run, options, recipe=recipe, sources=sources)
     with trainer.arithmetic():
         if run.kind == "ensemble":
             ensemble.run(trial, trainer, metric)

@@ -46,6 +46,7 @@ class Trainer:
         info: TaskInfo,
         run: AfterRun,
         options: Options,
+        *,
         recipe: Mapping[str, Any],
         sources: Sources,
     ) -> Self:
@@ -82,6 +83,7 @@ class Trainer:
         """Train a member up to the step of its value; None if the trial is asked to leave.
 
         Args:
+            member: the training.
             data: trained on and measured with in place of the task's.
             seed: in place of the member's.
         """

@@ -83,6 +83,7 @@ def fallback(
         embedded: the rows, [rows, features].
         known: labelled rows, [known, features].
         labels: [known].
+        neighbours: how many have a say.
         below: a row is unsure if its largest probability is below this.
     """
     unsure = probabilities.amax(1) < below
