@@ -173,7 +173,7 @@ def test_cuts_of_the_rate_are_marked_on_the_curve() -> None:
 
 
 def test_dots_far_outside_are_counted_not_drawn() -> None:
-    line = Series(label="best", points=[(0, 1.0), (1, 0.5)])
+    line = Series(label="best", points=[(0, 1.0), (1, 0.5), (2, 0.5)])
     dots = Series(label="all", points=[(0, 1.0), (1, 0.5), (2, 900.0)], dots=True)
     html = plot([line, dots], title="t", x="x", y="y")
     assert "1 trial lies outside" in html

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 
 from tuner.client.transport import Transport
+from tuner.decision import Outcome
 from tuner.errors import TunerError
 from tuner.report import Facts, Follower
 from tuner.trial import Origin
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 """Trials whose curves are drawn."""
+_WHOLE = (Outcome.COMPLETE, Outcome.CONVERGED)
 _DECISIONS = ("halved", "scaled", "ended", "rung")
 _STILL_COMPUTING = "The server still computes this: ask for the report again in a minute."
 
@@ -64,12 +66,12 @@ def facts(study: StudyHandle, transport: Transport, url: str) -> Facts:
 def _leading(view: StudyView, trials: Sequence[TrialView]) -> list[int]:
     sign = -1.0 if view.spec.get("objective", {}).get("mode") == "max" else 1.0
     measured = [
-        (sign * t.value, t.number)
+        (t.outcome not in _WHOLE, sign * t.value, t.number)
         for t in trials
         if t.value is not None and t.origin is not Origin.FINALIST and t.outcome is not None
     ]
     first = [] if view.best is None else [view.best.number]
-    return list(dict.fromkeys([*first, *(number for _, number in sorted(measured))]))[:SHOWN]
+    return list(dict.fromkeys([*first, *(number for _, _, number in sorted(measured))]))[:SHOWN]
 
 
 def _told(events: Iterator[EventView]) -> tuple[Counter[tuple[str, str]], list[EventView]]:

@@ -10,6 +10,11 @@ from html import escape
 _WIDTH, _HEIGHT = 720, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 12, 44
 _TICKS = 5
+_KEPT = 0.75
+
+_BOX = f"{_LEFT - 3} {_TOP - 3} {_WIDTH - _LEFT - _RIGHT + 6} {_HEIGHT - _TOP - _BOTTOM + 6}"
+_INSIDE = 'x="{}" y="{}" width="{}" height="{}"'.format(*_BOX.split()) + f' viewBox="{_BOX}"'
+"""A picture within the picture, which cuts off what leaves the frame."""
 
 Point = tuple[float, float]
 
@@ -25,29 +30,31 @@ class Series:
     dots: bool = False
 
 
-def plot(series: Sequence[Series], *, title: str, x: str, y: str) -> str:
-    """Return a plot of lines, or of dots; nothing if no point lies in it.
+def plot(series: Sequence[Series], *, title: str, x: str, y: str, sign: float = 1.0) -> str:
+    """Return a plot of lines and dots; nothing of less than two points of lines.
 
-    Non-finite points are left out. The vertical range is that of all lines' points; dots beyond it
-    by more than its length are left out, and the caption says how many.
+    Non-finite points are left out. The worst quarter of the values (of the dots, if there are any;
+    the largest if `sign` is 1, the smallest if it is -1) does not widen the frame: lines leave it,
+    and the caption counts the dots outside.
     """
     lines = [p for s in series if not s.dots for p in s.points if _finite(p)]
     if len(lines) < 2:
         return ""
     dots = [p for s in series if s.dots for p in s.points if _finite(p)]
-    low, high = _span([value for _, value in lines])
-    reach = high - low
-    inside = [p for p in dots if low - reach <= p[1] <= high + reach]
-    frame = _Frame.around([*lines, *inside])
+    ordered = sorted(sign * value for _, value in dots or lines)
+    worst = ordered[min(len(ordered) - 1, max(1, int(_KEPT * len(ordered)) - 1))]
+    seen = [p for p in [*lines, *dots] if sign * p[1] <= worst]
+    frame = _Frame.around([*seen, *((at, seen[0][1]) for at, _ in [*lines, *dots])])
     drawn = "".join(_drawn(s, frame) for s in series)
-    outside = len(dots) - len(inside)
+    outside = sum(not frame.has(p) for p in dots)
     note = f" {outside} {'trial lies' if outside == 1 else 'trials lie'} outside." * bool(outside)
     names = "".join(
         f'<li class="{s.css}"><i></i>{escape(s.label)}</li>' for s in series if s.points
     )
     return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{_axes(frame, x, y)}{drawn}</svg>"
+        f'<figure><div class="wide"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{_axes(frame, x, y)}'
+        f"<svg {_INSIDE}>{drawn}</svg></svg></div>"
         f'<figcaption><ul class="key">{names}</ul>{escape(title)}.{note}</figcaption></figure>'
     )
 
@@ -92,13 +99,14 @@ class _Frame:
 
 def _drawn(series: Series, frame: _Frame) -> str:
     label = escape(series.label)
-    places = [frame.at(p) for p in series.points if frame.has(p)]
     if series.dots:
+        places = [frame.at(p) for p in series.points if frame.has(p)]
         found = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
     else:
+        places = [frame.at(p) for p in series.points if _finite(p)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         found = f'<polyline points="{path}"/>'
-        marks = (frame.at(p) for p in series.marks if frame.has(p))
+        marks = (frame.at(p) for p in series.marks if _finite(p))
         found += "".join(
             f'<path d="M{x:.1f} {y - 9:.1f}l-4 -7h8z"><title>rate cut</title></path>'
             for x, y in marks

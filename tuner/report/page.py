@@ -20,7 +20,9 @@ h2{font-size:1.2rem;margin:2.4rem 0 .6rem;padding-top:1rem;border-top:1px solid 
 p,ul,figure{margin:.6rem 0}.soft,figcaption,caption{color:var(--soft);font-size:.9rem}
 .value{font-size:1.5rem;font-weight:600}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;max-width:100%}
-.wide{overflow-x:auto}caption{text-align:left;padding-bottom:.3rem}
+.wide{overflow-x:auto;margin:.6rem 0}table{overflow-wrap:normal}
+@media screen and (max-width:600px){.wide>svg{min-width:34rem}}
+caption{text-align:left;padding-bottom:.3rem}
 th,td{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--line)}thead th{color:var(--soft);font-weight:500;font-size:.9rem}
 pre{background:var(--plate);padding:.8rem 1rem;border-radius:6px;overflow-x:auto;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
@@ -38,7 +39,7 @@ def best(facts: Facts) -> str:
     if found is None:
         return "<p>No trial has a value yet.</p>"
     metric = escape(facts.metric)
-    text = f'<p><span class="value">{metric} {found.value:.6g}</span> in trial {found.number}'
+    text = f'<p><span class="value">{metric} {found.value:.4g}</span> in trial {found.number}'
     text += f" at step {found.step}.</p>"
     if found.mean is not None:
         text = f'<p><span class="value">{metric} {_mean(found)}</span></p>{_luck(found)}'
@@ -51,7 +52,7 @@ def best(facts: Facts) -> str:
     if folk is not None and folk.number != found.number:
         gain = facts.sign * (folk.value - found.value)
         text += (
-            f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.6g}: the search "
+            f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}: the search "
             f"gained {gain:.3g}.</p>"
         )
     return text
@@ -59,15 +60,15 @@ def best(facts: Facts) -> str:
 
 def _mean(found: BestView) -> str:
     if found.low is None or found.high is None:
-        return f"{found.mean:.6g}"
-    return f"{found.mean:.6g}, 95 % interval {found.low:.6g} to {found.high:.6g}"
+        return f"{found.mean:.4g}"
+    return f"{found.mean:.4g}, 95 % interval {found.low:.4g} to {found.high:.4g}"
 
 
 def _luck(found: BestView) -> str:
     which = "better" if (found.luck or 0) > 0 else "worse"
     return (
         f"<p>The mean of {found.seeds} runs on fresh seeds, with Student's t interval. Trial "
-        f"{found.number}, which was chosen, had {found.value:.6g} at step {found.step}: "
+        f"{found.number}, which was chosen, had {found.value:.4g} at step {found.step}: "
         f"{abs(found.luck or 0):.3g} {which} than that.</p>"
     )
 
@@ -77,9 +78,9 @@ def finalists(facts: Facts) -> str:
     rows = [
         (
             f"{row.number}",
-            f"{row.first:.6g}",
-            f"{row.mean:.6g}",
-            "" if row.low is None else f"{row.low:.6g} to {row.high:.6g}",
+            f"{row.first:.4g}",
+            f"{row.mean:.4g}",
+            "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
             f"{row.n}",
             f"{row.luck:+.3g}",
         )
@@ -115,6 +116,7 @@ def search(facts: Facts) -> str:
         title=f"Values and the best so far over {len(ended)} trials",
         x="trial",
         y=facts.metric,
+        sign=facts.sign,
     )
 
 
@@ -126,6 +128,7 @@ def curves(facts: Facts) -> str:
         title="The best trials as they trained; triangles are cuts of the rate",
         x="step",
         y=facts.metric,
+        sign=facts.sign,
     )
 
 
@@ -200,8 +203,8 @@ def _followed(one: Follower) -> str:
     value = m.get("value", 0.0)
     if kind == "ensemble":
         text = (
-            f"{m.get('members', 0):.0f} networks together {value:.6g}, their best alone "
-            f"{m.get('best_member', 0):.6g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
+            f"{m.get('members', 0):.0f} networks together {value:.4g}, their best alone "
+            f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
             f"{m.get('test_gain', 0):+.3g}."
         )
     elif kind == "data_doctor":
@@ -229,11 +232,12 @@ def again(facts: Facts) -> str:
             ("Python", machine.python),
             ("system", f"{machine.os}, {machine.cpu}"),
             ("GPUs", ", ".join(machine.gpus) or "none"),
-            ("commit", f"{code.commit or '-'}{' with changes' if code.diff_size else ''}"),
+            ("commit", f"{(code.commit or '-')[:12]}{' with changes' if code.diff_size else ''}"),
         ]
         shown = ("torch", "numpy", "optuna", "scikit-learn", "lightning", "transformers", "keras")
         rows += [(package, env.packages[package]) for package in shown if package in env.packages]
-    commands = f"tuner reproduce {name} {found.number}\ntuner export {name} -o best.yaml"
+    word = shlex.quote(name)
+    commands = f"tuner reproduce {word} {found.number}\ntuner export {word} -o best.yaml"
     return (
         table(("", "as it ran"), rows)
         + f"<pre>{escape(commands)}</pre><p>The study that trains it again:</p>"
