@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from api import finalists
+from api import finalists, views
 from storage import Transaction
 from tuner.defaults import normalise
 from tuner.errors import DuplicateName, InvalidInput
-from tuner.spec import AfterRun, RunTask, StudySpec, check
+from tuner.spec import AfterRun, Level, Member, RunTask, StudySpec, check
 from tuner.study import Study
 from tuner.trial import Event, EventKind, Trial, trial_seed
 from tuner.wire import Extend
@@ -67,34 +67,15 @@ def with_wishes(spec: StudySpec, more: Extend) -> StudySpec:
     return changed
 
 
-def _member(study: Study, trial: Trial, seed: int | None = None) -> dict[str, Any]:
+def _member(study: Study, trial: Trial, seed: int | None = None) -> Member:
     """Describe a trial's training up to its value; with `seed` on the fresh seed of this number."""
-    return {
-        "trial": trial.number,
-        "params": dict(trial.params),
-        "seed": trial.seed if seed is None else trial_seed(study.spec.sampler.seed, -1 - seed),
-        "until": max(1, _value_step(study, trial)),
-        "levels": _levels(trial),
-    }
-
-
-def _value_step(study: Study, trial: Trial) -> int:
-    if study.spec.objective.value == "best":
-        for report in trial.reports:
-            if report.value == trial.value:
-                return report.step
-    return trial.last_step
-
-
-def _levels(trial: Trial) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    level, before = 1.0, 0
-    for report in trial.reports:
-        if report.lr_factor != level:
-            level = report.lr_factor
-            found.append({"step": before, "lr_factor": level})
-        before = report.step
-    return found
+    return Member(
+        trial=trial.number,
+        params=dict(trial.params),
+        seed=trial.seed if seed is None else trial_seed(study.spec.sampler.seed, -1 - seed),
+        until=max(1, views.value_step(study, trial)),
+        levels=[Level(step=p.step, lr_factor=p.lr_factor) for p in views.schedule(trial.reports)],
+    )
 
 
 def _document(study: Study, run: AfterRun) -> StudySpec:
@@ -102,7 +83,7 @@ def _document(study: Study, run: AfterRun) -> StudySpec:
     kept = spec.model_dump(
         mode="json", include={"objective", "run", "retry", "queue"}, exclude_none=True
     )
-    document = kept | {
+    document: dict[str, Any] = kept | {
         "objective": kept["objective"] | {"value": "last"},
         "space": {name: {"value": value} for name, value in run.members[0].params.items()},
         "sampler": {"name": "random", "seed": spec.sampler.seed},

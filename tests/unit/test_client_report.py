@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -48,9 +49,9 @@ def server() -> FakeServer:
     found.on("GET", "/studies/7/events", {"items": events})
     found.on("GET", "/studies/7/trials/3/environments", {"items": []})
     found.on("GET", "/studies", {"items": []})
-    found.on(
-        "GET", "/studies/7/importance", {"state": "ready", "items": [{"name": "lr", "share": 1.0}]}
-    )
+    found.on("GET", "/studies/7/export", httpx.Response(200, text="run: external\n"))
+    shares = [{"name": "lr", "share": 1.0}]
+    found.on("GET", "/studies/7/importance", {"state": "ready", "items": shares})
     return found
 
 

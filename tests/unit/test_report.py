@@ -19,7 +19,7 @@ EVIL = "<script>alert('&\"')</script>"
 
 
 def detail(number: int, curve: list[tuple[int, float | None, float]]) -> TrialDetail:
-    reports = [
+    reports: list[dict[str, Any]] = [
         {"attempt": 1, "step": step, "value": value, "status": "ok" if value is not None else "nan",
          "lr_factor": level, "metrics": {}, "at": NOW}
         for step, value, level in curve

@@ -79,7 +79,8 @@ def disagreement(predictions: Sequence[Tensor]) -> Tensor:
         predictions: logits of each member, [rows, classes].
     """
     each = torch.stack(list(predictions)).softmax(-1)  # [members, rows, classes]
-    return (_entropy(each.mean(0)) - _entropy(each).mean(0)).clamp_min(0.0)
+    found: Tensor = (_entropy(each.mean(0)) - _entropy(each).mean(0)).clamp_min(0.0)
+    return found
 
 
 def most_disputed(predictions: Sequence[Tensor], count: int) -> Tensor:
@@ -88,7 +89,7 @@ def most_disputed(predictions: Sequence[Tensor], count: int) -> Tensor:
 
 
 def _entropy(probabilities: Tensor) -> Tensor:
-    return torch.special.entr(probabilities).sum(-1)
+    return -torch.xlogy(probabilities, probabilities).sum(-1)
 
 
 def _keep(trial: TrialHandle, predictions: Sequence[Tensor], labels: Tensor) -> None:
