@@ -81,7 +81,7 @@ def params_text(params: dict[str, Any]) -> str:
 
 def fresh_seeds(found: BestView | FinalistView) -> str:
     """Return what a configuration's runs on fresh seeds gave, and how lucky its first was."""
-    n = int(getattr(found, "seeds", None) or getattr(found, "n", 0))
+    n = found.n if hasattr(found, "n") else found.seeds or 0
     text = f"over {count(n, 'fresh seed')} {found.mean:.4g}"
     if found.low is not None and found.high is not None:
         text += f" (95 %: {found.low:.4g} to {found.high:.4g})"
