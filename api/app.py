@@ -96,6 +96,7 @@ async def open_services(
         finally:
             services.closing.set()
             services.search.close()
+            await services.importances.close()
 
 
 def create_app(

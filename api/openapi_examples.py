@@ -301,6 +301,7 @@ REPLIES: dict[str, Any] = {
         "since_best_trials": 1,
         "since_best_s": 12.5,
         "eta_s": [40.0, 90.0],
+        "crew": {"workers": 2, "slots": 4, "gpus": 2, "busy": 3, "here": 3},
     },
     "get_curves": {
         "total": 1,
@@ -325,6 +326,41 @@ REPLIES: dict[str, Any] = {
         "rows": 1,
         "columns": {"number": [3], "outcome": ["complete"], "value": [0.31]},
         "params": {"lr": [0.05], "width": [64]},
+    },
+    "get_importance": {
+        "state": "ready",
+        "why": "",
+        "n": 40,
+        "at": _AT,
+        "behind": 2,
+        "items": [{"name": "lr", "share": 0.8}, {"name": "width", "share": 0.2}],
+    },
+    "get_endings": {
+        "trials": 9,
+        "trained": 120,
+        "full": 27,
+        "saved": {"pruned": 96},
+        "rungs": [
+            {
+                "bracket": 0,
+                "rung": 0,
+                "step": 3,
+                "reached": 9,
+                "pruned": 4,
+                "cutoff": 0.42,
+                "saved": 96,
+            }
+        ],
+        "causes": [
+            {
+                "outcome": "failed",
+                "cause": "ValueError: width … is odd",
+                "n": 1,
+                "numbers": [5],
+                "reason": "ValueError: width 7 is odd",
+                "steps": 0,
+            }
+        ],
     },
     "list_decisions": {"items": [_EVENT], "next_cursor": None},
     "list_events": {"items": [_EVENT], "next_cursor": None},
@@ -391,6 +427,17 @@ REPLIES: dict[str, Any] = {
         "next_cursor": None,
     },
     "list_all_events": {"items": [_EVENT], "next_cursor": None},
+    "get_schema": {
+        "document": {"title": "StudySpec", "type": "object", "properties": {}},
+        "tasks": [
+            {
+                "name": "digits-mlp",
+                "description": "Handwritten digits",
+                "steps": 27,
+                "objectives": {"val_loss": "min", "val_accuracy": "max"},
+            }
+        ],
+    },
     "list_projects": {"items": [_PROJECT], "next_cursor": None},
     "list_tokens": {"items": [_TOKEN], "next_cursor": None},
     "create_token": _TOKEN | {"secret": TOKEN},

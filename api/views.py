@@ -10,11 +10,20 @@ from typing import Any
 
 from api import finalists, versions
 from tuner.decision import Outcome
+from tuner.policies import control
 from tuner.remark import Remark
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
-from tuner.wire import BestView, EventView, FinalistView, RatePoint, StudyView, TrialView
+from tuner.wire import (
+    BestView,
+    EventView,
+    FinalistView,
+    HalvingWorth,
+    RatePoint,
+    StudyView,
+    TrialView,
+)
 
 MEASURED = frozenset({Outcome.COMPLETE, Outcome.CONVERGED})
 _CUT_SHORT = frozenset({Outcome.PRUNED, Outcome.CONVERGED, Outcome.DIVERGED})
@@ -53,12 +62,29 @@ def study_view(
         steps_done=sum(t.last_step for t in trials),
         steps_saved=steps_saved(study.spec.budget.steps, trials),
         halvings=sum(t.halvings for t in trials),
+        halving_worth=halving_worth(study, trials),
         best=best(study, trials, rows),
         best_folk=best_folk(study, trials),
         finalists=[finalist_view(study, row) for row in rows],
         remark=remark.text,
         tags=list(remark.tags),
         pinned=remark.pinned,
+    )
+
+
+def halving_worth(study: Study, trials: Sequence[Trial]) -> HalvingWorth | None:
+    """Show what halving was worth, None for a study without controls."""
+    if (found := control.worth(study, trials)) is None:
+        return None
+    mean = found.mean
+    return HalvingWorth(
+        pairs=mean.n if mean else 0,
+        better=found.better,
+        open=found.open,
+        mean=mean.value if mean else None,
+        low=mean.low if mean else None,
+        high=mean.high if mean else None,
+        text=control.sentence(found, study.spec.objective.metric),
     )
 
 
@@ -109,7 +135,7 @@ def best(
                 "seeds": row.n,
             }
         )
-    search = [t for t in trials if t.origin is not Origin.FINALIST]
+    search = [t for t in trials if t.searches]
     found = ranked(study, search)
     return best_view(study, found[0]) if found else None
 

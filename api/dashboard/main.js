@@ -17,6 +17,7 @@ import { Views } from "./ui/views.js";
 import { later } from "./ui/later.js";
 
 const Trial = later(() => import("./pages/trial.js"), "Trial");
+const Submit = later(() => import("./pages/submit.js"), "Submit");
 const Fleet = later(() => import("./pages/fleet.js"), "Fleet");
 
 function App() {
@@ -34,6 +35,7 @@ function Page() {
   const asked = query.value;
   if (asked.study && asked.trial) return html`<${Trial} key=${`${asked.study} ${asked.trial}`} study=${asked.study} number=${asked.trial} />`;
   if (asked.study) return html`<${Study} key=${asked.study} id=${asked.study} />`;
+  if (asked.page === "submit") return html`<${Submit} key=${`${asked.clone} ${asked.trial}`} />`;
   if (asked.page === "fleet") return html`<${Fleet} />`;
   return html`<${Studies} />`;
 }

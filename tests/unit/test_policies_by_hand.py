@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.histories import History, applied, study, trial
+from tests.unit.histories import History, applied, curve, study, trial
 from tuner.policies import steer
 from tuner.policies.base import Record
 from tuner.study import Study
@@ -106,3 +106,31 @@ def test_what_was_folded_before_is_not_used_after_a_cut() -> None:
         forgetful = forgetful if factor is None else cut(forgetful, factor)
     assert slow == levels
     assert first.lr_factor == forgetful.lr_factor
+
+
+def test_a_cut_by_hand_lowers_a_warm_restart_and_all_after_it() -> None:
+    policy = {"name": "warm_restarts", "period": 2, "growth": 1, "floor": 0.5}
+    owner = study(policies=[policy], steps=None)
+    made = HandCut(step=1, factor=0.5)
+    state = trial(curve(1.0), lr_factor=0.75 * 0.5, hand=(made,))
+    levels = []
+    for step in range(2, 5):
+        state = state.evolve(reports=(*state.reports, Report(step, 1.0, state.lr_factor)))
+        state = applied(state, steer.judge(owner, state, History()))
+        levels.append(state.lr_factor)
+    assert levels == pytest.approx([0.5, 0.375, 0.5])
+    assert steer.level_after(owner, state, 3) == pytest.approx(0.375)
+    assert steer.level_after(owner, state, 0) == 1.0
+
+
+def test_the_update_ratio_goes_on_from_a_cut_by_hand() -> None:
+    owner = study(policies=[{"name": "update_ratio", "patience": 0}], steps=None)
+    low = {"update_ratio": 1e-5}
+    made = HandCut(step=1, factor=0.25)
+    state = trial([Report(1, 1.0, 1.0, None)], lr_factor=0.25, hand=(made,))
+    late = state.evolve(reports=(*state.reports, Report(2, 1.0, 1.0, low)))
+    assert steer.judge(owner, late, History()).decision.lr_factor == 0.25  # not applied yet
+    state = late.evolve(reports=(*late.reports, Report(3, 1.0, 0.25, low)))
+    assert steer.judge(owner, state, History()).decision.lr_factor == 0.5
+    assert steer.level_after(owner, state, 1) == 0.25
+    assert steer.level_after(owner, state, 3) == 0.5

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from tuner.cli.context import JsonOption, client, session
 from tuner.cli.output import print_json, print_table
-from tuner.wire import WorkerView
+
+if TYPE_CHECKING:
+    from tuner.wire import WorkerView
 
 IDLE_S = "10"
 UNTIL_IDLE = "--until-idle"

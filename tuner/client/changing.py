@@ -117,7 +117,7 @@ class Changes(ByHand):
         *,
         like: int | None = None,
         from_checkpoint: bool | tuple[int, int] = False,
-        source: Mapping[str, str | int] | None = None,
+        source: Mapping[str, object] | None = None,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 

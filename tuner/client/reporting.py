@@ -13,8 +13,7 @@ from pydantic import Field, ValidationError
 from tuner.client.transport import Transport
 from tuner.decision import Outcome
 from tuner.errors import TunerError
-from tuner.report import Facts, Follower
-from tuner.trial import Origin
+from tuner.report import AGAIN, Facts, Follower
 from tuner.wire import EventView, StudyView, TrialDetail, TrialView
 from tuner.wire.base import Reply
 
@@ -68,7 +67,7 @@ def _leading(view: StudyView, trials: Sequence[TrialView]) -> list[int]:
     measured = [
         (t.outcome not in _WHOLE, sign * t.value, t.number)
         for t in trials
-        if t.value is not None and t.origin is not Origin.FINALIST and t.outcome is not None
+        if t.value is not None and t.origin not in AGAIN and t.outcome is not None
     ]
     first = [] if view.best is None else [view.best.number]
     return list(dict.fromkeys([*first, *(number for _, _, number in sorted(measured))]))[:SHOWN]

@@ -6,12 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard
+from functools import cached_property
+from typing import NamedTuple
 
 from tuner.decision import Outcome
 from tuner.policies import by_hand
-from tuner.policies.base import Record, Verdict, storable
-from tuner.spec import HalveOnPlateau
+from tuner.policies.base import Folded, Record, Verdict, storable
+from tuner.spec import HalveOnPlateau, patience_of
 from tuner.trial import EventKind, HandCut, Report
 
 _SMALLEST = sys.float_info.min
@@ -33,15 +34,6 @@ class Plateau(NamedTuple):
     cooldown: int = 0
     cuts: tuple[int, ...] = ()
     converged: bool = False
-
-
-class Folded(NamedTuple):
-    """A fold done: over which reports and cuts by hand, with which level given; what came out."""
-
-    reports: Sequence[Report]
-    hand: Sequence[HandCut]
-    given: float
-    state: Plateau
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +72,8 @@ class Halving:
     def start(self) -> Plateau:
         """Return the state before the first report."""
         rate = 1.0 if self.base_rate is None else self.base_rate
-        return Plateau(best=math.inf if self.mode == "min" else -math.inf, rate=rate)
+        worst = math.inf if self.mode == "min" else -math.inf
+        return Plateau(best=worst, rate=rate, cooldown=self.policy.warmup)
 
     def advance(self, state: Plateau, report: Report) -> Plateau:
         """Return the state after one more report.
@@ -101,7 +94,7 @@ class Halving:
             cooldown -= 1
             bad = 0
         state = Plateau(best, rate, level, bad, cooldown, cuts)
-        return state if bad <= self.policy.patience else self._cut(state, report.step)
+        return state if bad <= self.patience else self._cut(state, report.step)
 
     def _cut(self, state: Plateau, step: int) -> Plateau:
         rate, level = state.rate * self.policy.factor, state.level * self.policy.factor
@@ -126,6 +119,11 @@ class Halving:
         cooldown, cuts = self.policy.cooldown, (*state.cuts, report.step)
         return Plateau(state.best, rate, report.lr_factor, 0, cooldown, cuts)
 
+    @cached_property
+    def patience(self) -> int:
+        """Reports without improvement that are let pass."""
+        return patience_of(self.policy, None)
+
     @property
     def lowest(self) -> float:
         """The rate below which a trial counts as converged; 0 if its rate is unknown."""
@@ -149,7 +147,7 @@ def judge(
     given: float = 1.0,
     *,
     hand: Sequence[HandCut] = (),
-    memo: object = None,
+    memo: Folded | None = None,
 ) -> Verdict:
     """Judge the newest report of a lineage ordered by step.
 
@@ -160,7 +158,9 @@ def judge(
         return Verdict(lr_factor=given)
     rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given, hand=hand)
     earlier, newest = reports[:-1], reports[-1]
-    before = memo.state if _knows(memo, earlier, rule) else rule.fold(earlier)
+    known = memo is not None and memo.reports == earlier and memo.given == (given, hand)
+    before = memo.state if memo is not None and known else rule.fold(earlier)
+    assert isinstance(before, Plateau)
     done = earlier[-1].step if earlier else 0
     if hand:
         before = rule.cut_by_hand(before, done, newest.step - 1)
@@ -174,17 +174,8 @@ def judge(
     if hand:
         met = by_hand.between(hand, done, newest.step)
         records += by_hand.again(met, newest.step, min(after.level, given), level)
-    memo = Folded(reports, hand, given, state)
-    return Verdict(lr_factor=level, records=records, cuts=state.cuts, memo=memo)
-
-
-def _knows(memo: object, earlier: Sequence[Report], rule: Halving) -> TypeGuard[Folded]:
-    return (
-        isinstance(memo, Folded)
-        and memo.given == rule.given
-        and memo.hand == rule.hand
-        and memo.reports == earlier
-    )
+    kept = {str(policy.name): Folded(reports, (given, hand), state)}
+    return Verdict(lr_factor=level, records=records, cuts=state.cuts, memo=kept)
 
 
 def _halved(rule: Halving, before: Plateau, after: Plateau, newest: Report) -> Record:
@@ -224,7 +215,7 @@ def _numbers(
         "value": storable(newest.value),
         "best": storable(after.best),
         "bad": before.bad + 1,
-        "patience": rule.policy.patience,
+        "patience": rule.patience,
     }
 
 

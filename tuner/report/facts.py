@@ -8,7 +8,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
+from tuner.trial import Origin
 from tuner.wire import EnvironmentView, EventView, StudyView, TrialDetail, TrialView
+
+AGAIN = (Origin.FINALIST, Origin.CONTROL)
+"""Trials that run a configuration of the search again."""
 
 
 class Follower(NamedTuple):

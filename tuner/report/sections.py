@@ -8,8 +8,8 @@ from html import escape
 
 from tuner.decision import Outcome
 from tuner.report.charts import Series, bars, plot
-from tuner.report.facts import Facts, Follower
-from tuner.trial import Origin, TrialState
+from tuner.report.facts import AGAIN, Facts, Follower
+from tuner.trial import TrialState
 from tuner.wire import BestView, TrialDetail
 
 _COLOURS = 6
@@ -100,7 +100,7 @@ def search(facts: Facts) -> str:
     ended = [
         (float(t.number), t.value)
         for t in facts.trials
-        if t.state is TrialState.ENDED and t.value is not None and t.origin is not Origin.FINALIST
+        if t.state is TrialState.ENDED and t.value is not None and t.origin not in AGAIN
     ]
     so_far: list[tuple[float, float]] = []
     for at, value in ended:
@@ -160,9 +160,9 @@ def steering(facts: Facts) -> str:
         f"<p>{view.steps_done:,} steps were trained; ending trials early saved "
         f"{view.steps_saved:,}{share}. The rate was cut {view.halvings} times.</p>"
     )
-    worth = getattr(getattr(view, "halving_worth", None), "text", "")
-    if worth:
-        text += f"<p>Beside controls, trials that ran a second time without: {escape(worth)}.</p>"
+    if view.halving_worth is not None:
+        said = view.halving_worth.text
+        text += f"<p>{escape(said[:1].upper() + said[1:])}.</p>"
     rows = [(rule, kind, f"{n}") for (kind, rule), n in sorted(facts.decisions.items())]
     return (
         text

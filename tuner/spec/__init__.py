@@ -16,8 +16,10 @@ from tuner.spec.models import (
 )
 from tuner.spec.read import check, load, parse_json, parse_yaml
 from tuner.spec.steering import (
+    SETS_RATE,
     AshaPruner,
     Divergence,
+    EarlyStopping,
     HalveOnPlateau,
     HyperbandPruner,
     MedianPruner,
@@ -27,15 +29,21 @@ from tuner.spec.steering import (
     Pruner,
     RateChange,
     RateSchedule,
+    UpdateRatio,
+    WarmRestarts,
+    patience_of,
+    watched,
 )
 
 __all__ = [
+    "SETS_RATE",
     "After",
     "AfterRun",
     "AshaPruner",
     "Budget",
     "DataDoctor",
     "Divergence",
+    "EarlyStopping",
     "Ensemble",
     "HalveOnPlateau",
     "HyperbandPruner",
@@ -59,8 +67,12 @@ __all__ = [
     "RunTask",
     "Sampler",
     "StudySpec",
+    "UpdateRatio",
+    "WarmRestarts",
     "check",
     "load",
     "parse_json",
     "parse_yaml",
+    "patience_of",
+    "watched",
 ]

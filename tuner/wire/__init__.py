@@ -45,6 +45,7 @@ from tuner.wire.files import (
     RejectCheckpoint,
     UploadPlace,
 )
+from tuner.wire.form import DocumentSchema, TaskView
 from tuner.wire.leases import (
     AcquireLeases,
     AskTrial,
@@ -90,6 +91,7 @@ from tuner.wire.studies import (
     EventView,
     Extend,
     FinalistView,
+    HalvingWorth,
     RatePoint,
     ReportView,
     SpecPage,
@@ -141,6 +143,7 @@ __all__ = [
     "DecisionView",
     "DeliveryPage",
     "DeliveryView",
+    "DocumentSchema",
     "Dryrun",
     "Enqueue",
     "EnvironmentPage",
@@ -155,6 +158,7 @@ __all__ = [
     "Free",
     "GivenCode",
     "GivenMachine",
+    "HalvingWorth",
     "Health",
     "Heartbeat",
     "HeartbeatReply",
@@ -206,6 +210,7 @@ __all__ = [
     "StudyPatch",
     "StudyShare",
     "StudyView",
+    "TaskView",
     "Text",
     "Token",
     "TokenList",

@@ -1,6 +1,7 @@
 // Where the best value sits at a bound of its range: there may be better ones beyond. Pure.
 
-const NEAR = 0.05;
+/** Which part of a range counts as its edge. */
+export const NEAR = 0.05;
 
 /** @typedef {{name: string, side: "lower" | "upper", bound: number, wider: number}} Edge */
 
@@ -14,8 +15,7 @@ export function edges(space, params) {
   for (const [name, range] of Object.entries(space ?? {})) {
     const value = params?.[name];
     if (typeof value !== "number" || typeof range.min !== "number" || typeof range.max !== "number" || range.min === range.max) continue;
-    const scale = range.log ? Math.log : (x) => x;
-    const share = (scale(value) - scale(range.min)) / (scale(range.max) - scale(range.min));
+    const share = place(value, range);
     if (share > NEAR && share < 1 - NEAR) continue;
     const side = share <= NEAR ? "lower" : "upper";
     found.push({ name, side, bound: side === "lower" ? range.min : range.max, wider: wider(range, side) });
@@ -40,4 +40,13 @@ function tidy(range, value) {
   if (whole && !range.log) return Math.round(value);
   if (whole) return Math.max(1, Math.round(value));
   return Number(value.toPrecision(6));
+}
+
+/** Return where a value lies in its range, from 0 to 1, on the range's own scale.
+ * @param {number} value
+ * @param {{min: number, max: number, log?: boolean}} range
+ * @returns {number} */
+export function place(value, { min, max, log }) {
+  const scale = log ? Math.log : (/** @type {number} */ v) => v;
+  return (scale(value) - scale(min)) / (scale(max) - scale(min) || 1);
 }

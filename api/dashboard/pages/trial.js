@@ -7,6 +7,7 @@ import { listen } from "../lib/live.js";
 import { go, href } from "../lib/route.js";
 import { calm, Failure, Outcome, Shield, useRead } from "../ui/bits.js";
 import { TrialActions } from "../ui/actions.js";
+import { CloneTrial } from "../ui/clone.js";
 import { Again } from "../trial/again.js";
 import { Attempts } from "../trial/attempts.js";
 import { Curve } from "../trial/curve.js";
@@ -46,7 +47,7 @@ function Shown({ trial, of, again, path }) {
   }, [before, after]);
   return html`
     <div class="row"><h1><a href=${href({ study: of.id }, true)}>${of.name}</a> / trial ${trial.number}</h1><${Outcome} name=${trial.outcome ?? trial.state} />
-      <span class="grow"></span><${TrialActions} study=${of} trial=${trial} done=${again} /><${Again} trial=${trial} of=${of} path=${path} />
+      <span class="grow"></span><${TrialActions} study=${of} trial=${trial} done=${again} /><${Again} trial=${trial} of=${of} path=${path} /><${CloneTrial} study=${of} trial=${trial} />
       ${before && html`<a class="button" href=${before} title="[">← previous</a>`}${after && html`<a class="button" href=${after} title="]">next →</a>`}</div>
     ${trial.reason && html`<div class="notice"><pre>${trial.reason}</pre></div>`}
     <${Facts} trial=${trial} of=${of} />

@@ -3,6 +3,10 @@ import { signal } from "@preact/signals";
 import { api } from "../lib/api.js";
 
 const MOST_POINTS = 2000;
+const REDRAW_MS = 250;
+
+/** Let the browser answer the reader before the next chart is drawn. */
+const pause = () => new Promise((go) => setTimeout(go));
 
 export class StudyData {
   /** @param {string} id */
@@ -18,6 +22,7 @@ export class StudyData {
     this.decisions = signal([]);
     /** Trials whose curves are to be shown besides the best and the running. */
     this.chosen = signal(/** @type {number[]} */ ([]));
+    /** @type {ReturnType<typeof setTimeout> | 0} */
     this.drawn = 0;
   }
 
@@ -31,8 +36,11 @@ export class StudyData {
       api(`${this.path}/decisions?limit=60`),
     ]);
     this.study.value = study;
+    await pause();
     this.progress.value = progress;
+    await pause();
     this.curves.value = curves;
+    await pause();
     this.decisions.value = decisions.items;
   }
 
@@ -48,11 +56,11 @@ export class StudyData {
     if (kind === "report") return this.addPoint(message);
     if (kind === "trial") return message.state === "ended";
     if (kind === "event") {
-      if (message.kind === "halved" || message.kind === "ended") {
+      if (["halved", "scaled", "ended"].includes(message.kind)) {
         const known = this.decisions.value;
         if (!known.some((d) => d.seq === message.seq)) this.decisions.value = [message, ...known].slice(0, 200);
       }
-      return !["leased", "checkpoint", "rung", "halved"].includes(message.kind);
+      return !["leased", "checkpoint", "rung", "halved", "scaled"].includes(message.kind);
     }
     return kind === "stale";
   }
@@ -69,10 +77,10 @@ export class StudyData {
     curve.value.push(point.status === "ok" ? point.value : null);
     curve.lr_factor.push(point.lr_factor);
     if (!this.drawn) {
-      this.drawn = requestAnimationFrame(() => {
+      this.drawn = setTimeout(() => {
         this.drawn = 0;
         this.curves.value = { ...this.curves.value };
-      });
+      }, REDRAW_MS);
     }
     return false;
   }

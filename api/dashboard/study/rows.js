@@ -22,7 +22,7 @@ export function valuesOf(table, name, now) {
   return columns.started.map((s, i) => (s === null ? null : (columns.ended[i] ?? now) - s));
 }
 
-/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `#17` and plain text.
+/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `act=relu|gelu`, `#17` and plain text.
  * @param {string} text
  * @returns {{name: string, op: string, value: string}[]} */
 export function readSearch(text) {
@@ -69,7 +69,7 @@ function tester(table, { name, op, value }, now) {
   const key = name === "outcome" ? "state" : name in table.params ? `p.${name}` : name;
   const column = valuesOf(table, key, now);
   const number = Number(value);
-  if (Number.isNaN(number)) return (i) => (String(column[i]) === value) === (op !== "!=");
+  if (Number.isNaN(number)) return (i) => value.split("|").includes(String(column[i])) === (op !== "!=");
   /** @type {Record<string, (x: number) => boolean>} */
   const tests = { "=": (x) => x === number, "!=": (x) => x !== number, "<": (x) => x < number, ">": (x) => x > number, "<=": (x) => x <= number, ">=": (x) => x >= number };
   return (i) => column[i] !== null && column[i] !== undefined && tests[op](Number(column[i]));

@@ -19,7 +19,9 @@ export function Trials({ data }) {
   return html`<${Table} study=${data.study.value} table=${found} />`;
 }
 
-function Table({ study, table }) {
+/** The table with its search, which other views may share.
+ * @param {{study: any, table: import("./rows.js").Columns}} props */
+export function Table({ study, table }) {
   const asked = query.value;
   const second = Math.floor(now.value / 10_000) * 10;
   const sort = asked.sort ?? "number";

@@ -58,6 +58,7 @@ function Legend({ shown, metric, left, bad }) {
   return html`<span><i class="swatch" style=${{ background: shown.color }}></i>${metric}</span>
     ${left > 0 && html`<span><i class="swatch ghost"></i>earlier attempts, not gone on from</span>`}
     ${has("halved") && html`<span>▼ rate cut</span>`}
+    ${has("scaled") && html`<span>⇅ rate scaled</span>`}
     ${has("resumed") && html`<span>┊ went on from here</span>`}
     ${end && html`<span>${OUTCOMES[end.outcome ?? ""]?.mark ?? "●"} ${OUTCOMES[end.outcome ?? ""]?.word ?? "ended"}</span>`}
     ${shown.rungs.length > 0 && html`<span>━ cut-off of a rung</span>`}
@@ -150,6 +151,7 @@ function drawMarks(plot, shown) {
       const v = value.get(mark.step);
       const x = plot.valToPos(mark.step, "x", true);
       const y = v === null || v === undefined ? bottom : plot.valToPos(v, "y", true);
+      if (mark.kind === "scaled") write("⇅", x, y - 9 * ratio, themed("text"), 13);
       if (mark.kind === "halved") write("▼", x, y - 9 * ratio, themed("text"), 13);
       if (mark.kind === "ended") write(OUTCOMES[mark.outcome ?? ""]?.mark ?? "●", x, y, themed(`s-${mark.outcome ?? "complete"}`), 17);
     }

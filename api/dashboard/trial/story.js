@@ -12,7 +12,8 @@ export function words(event) {
     case "leased":
       return `attempt ${event.attempt} began${data.worker_id ? "" : " in an own loop"}${data.resumed_step === null || data.resumed_step === undefined ? "" : `, from the checkpoint of step ${data.resumed_step}`}`;
     case "halved":
-      return after(`rate cut${data.new_factor === undefined ? "" : ` to ${factor(data.new_factor)} of its start`}${by(data)}`);
+    case "scaled":
+      return after(`rate ${event.kind === "halved" ? "cut" : "scaled"}${data.new_factor === undefined ? "" : ` to ${factor(data.new_factor)} of its start`}${by(data)}`);
     case "rung":
       return after(data.promoted ? "goes on" : "below the cut-off");
     case "ended":
@@ -38,7 +39,7 @@ function by(data) {
 }
 
 /** @type {Record<string, string>} */
-export const MARKS = { halved: "⤓", leased: "▶", lost: "?", released: "↩", retried: "✕", checkpoint: "▣", rung: "┄", missing: "!", finding: "!" };
+export const MARKS = { halved: "⤓", scaled: "⇅", leased: "▶", lost: "?", released: "↩", retried: "✕", checkpoint: "▣", rung: "┄", missing: "!", finding: "!" };
 
 /** Return a size as people read it.
  * @param {number} size
@@ -53,11 +54,11 @@ export function bytes(size) {
 
 /** Return what stands on the curve: cuts of the rate, attempts that went on from a checkpoint, the end.
  * @param {any[]} events
- * @returns {{kind: "halved" | "resumed" | "ended", step: number, outcome: string | null, text: string}[]} */
+ * @returns {{kind: "halved" | "scaled" | "resumed" | "ended", step: number, outcome: string | null, text: string}[]} */
 export function decisions(events) {
   const found = [];
   for (const e of events) {
-    if (e.kind === "halved" && e.step !== null) found.push({ kind: /** @type {const} */ ("halved"), step: e.step, outcome: null, text: words(e) });
+    if ((e.kind === "halved" || e.kind === "scaled") && e.step !== null) found.push({ kind: /** @type {"halved" | "scaled"} */ (e.kind), step: e.step, outcome: null, text: words(e) });
     if (e.kind === "leased" && e.attempt > 1) found.push({ kind: /** @type {const} */ ("resumed"), step: e.data.resumed_step ?? 0, outcome: null, text: words(e) });
     if (e.kind === "ended" && e.step !== null) found.push({ kind: /** @type {const} */ ("ended"), step: e.step, outcome: e.data.outcome ?? null, text: words(e) });
   }

@@ -16,7 +16,7 @@ const LOOK = "You look on: a submitter's token may steer this study.";
 /** Return the buttons as the reader's role has them.
  * @param {Button[]} buttons
  * @returns {Button[]} */
-const byRole = (buttons) => (maySubmit() ? buttons : buttons.map((b) => ({ ...b, may: false, why: LOOK })));
+export const byRole = (buttons) => (maySubmit() ? buttons : buttons.map((b) => ({ ...b, may: false, why: LOOK })));
 
 /** @typedef {{study: any, path: string, done: () => Promise<void>}} OfStudy */
 /** @typedef {import("./dialog.js").Button} Button */
