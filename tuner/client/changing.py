@@ -72,9 +72,7 @@ class Changes(ByHand):
     def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
         """Add to the budget; a finished study goes on. See `change` for `if_match`."""
         body = validate(Extend, {"trials": trials, "hours": float(hours)})
-        path = f"{self._path}/extend"
-        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
-        return self
+        return self._extend(body, if_match)
 
     def finish(
         self,
@@ -98,9 +96,7 @@ class Changes(ByHand):
         """
         wish = {"repeats": repeats, "after": after}
         body = validate(Extend, {k: dict(v) for k, v in wish.items() if v is not None})
-        path = f"{self._path}/extend"
-        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
-        return self
+        return self._extend(body, if_match)
 
     def followers(self) -> list[StudyView]:
         """Return the studies that follow this one: ensembles, the data doctor's, neighbours'."""
@@ -155,6 +151,12 @@ class Changes(ByHand):
     @property
     def _path(self) -> str:
         return f"/studies/{self.view.id}"
+
+    def _extend(self, body: Extend, if_match: str | None) -> Self:
+        wish = body.model_dump(mode="json", exclude_none=True)
+        path = f"{self._path}/extend"
+        self.view = self._transport.post(StudyView, path, wish, if_match=if_match)
+        return self
 
     def _change(self, patch: StudyPatch, if_match: str | None = None) -> Self:
         self.view = self._transport.patch(StudyView, self._path, patch, if_match=if_match)
