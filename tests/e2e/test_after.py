@@ -69,6 +69,7 @@ def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path)
     assert "3 networks together" in html
     assert "training labels are doubted" in html
     assert "95 % interval" in html
+    assert "does not compute it" not in html
 
 
 def _work(server: ServerProcess, folder: Path) -> None:

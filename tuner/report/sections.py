@@ -147,7 +147,7 @@ def importance(facts: Facts) -> str:
     """Show which parameters matter, if the server says so."""
     if facts.importance:
         return bars(facts.importance, "Share of what tells the best trials from all")
-    return f"<p>{escape(facts.unimportant)}</p>"
+    return f"<p>{escape(facts.unimportant.rstrip('.'))}.</p>"
 
 
 def steering(facts: Facts) -> str:
