@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import stdev
 
 from tuner.decision import Outcome
+from tuner.interval import mean_of
 from tuner.space import Params
 from tuner.study import Study
 from tuner.trial import Origin, Trial, TrialState
@@ -19,11 +20,15 @@ Key = tuple[tuple[str, object], ...]
 class Finalist:
     """A configuration's result over fresh seeds. `source` is the number of the trial it repeats.
 
-    `std` is the sample standard deviation, 0 for a single run.
+    `first` is the value it was chosen for. `low` and `high` are the ends of the mean's 95 %
+    interval by Student's t, None for a single run; `std` is the sample standard deviation, else 0.
     """
 
     source: int
+    first: float
     mean: float
+    low: float | None
+    high: float | None
     std: float
     n: int
 
@@ -49,6 +54,11 @@ def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     """
     if study.spec.repeats is None:
         return []
+    return distinct(study, trials)[: study.spec.repeats.finalists]
+
+
+def distinct(study: Study, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the best trial of each configuration of the search that still can run, best first."""
     sign = 1.0 if study.spec.objective.mode == "min" else -1.0
     ranked = sorted(
         (sign * t.value, t.number, t)
@@ -56,10 +66,10 @@ def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
         if t.searches and t.outcome in _MEASURED and t.value is not None
         if not study.space.faults(t.params)
     )
-    distinct: dict[Key, Trial] = {}
+    found: dict[Key, Trial] = {}
     for _, _, trial in ranked:
-        distinct.setdefault(_key(trial.params), trial)
-    return list(distinct.values())[: study.spec.repeats.finalists]
+        found.setdefault(_key(trial.params), trial)
+    return list(found.values())
 
 
 def summary(study: Study, trials: Sequence[Trial]) -> list[Finalist]:
@@ -68,14 +78,24 @@ def summary(study: Study, trials: Sequence[Trial]) -> list[Finalist]:
     A finalist with a run that gave no value (diverged, failed, out of memory) ranks behind all
     whose runs all did: a configuration that breaks on some seeds is no winner.
     """
+    if study.spec.repeats is None:
+        return []
     runs = _runs(trials)
     rows = []
     for source in chosen(study, trials):
         ended = [t for t in runs.get(_key(source.params), []) if t.state is TrialState.ENDED]
         values = [t.value for t in ended if t.outcome in _MEASURED and t.value is not None]
-        if values:
-            spread = stdev(values) if len(values) > 1 else 0.0
-            row = Finalist(source=source.number, mean=fmean(values), std=spread, n=len(values))
+        if values and source.value is not None:
+            mean = mean_of(values)
+            row = Finalist(
+                source=source.number,
+                first=source.value,
+                mean=mean.value,
+                low=mean.low,
+                high=mean.high,
+                std=stdev(values) if mean.n > 1 else 0.0,
+                n=mean.n,
+            )
             rows.append((len(values) < len(ended), row))
     sign = 1.0 if study.spec.objective.mode == "min" else -1.0
     return [row for _, row in sorted(rows, key=lambda r: (r[0], sign * r[1].mean, r[1].source))]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from api import controls, finalists
+from api import controls, finalists, followups
 from storage import Listing, Reader, Transaction
 from tuner.decision import Outcome
 from tuner.study import Study
@@ -224,6 +224,7 @@ def _conclude(tx: Transaction, study: Study, count: Tally, now: datetime) -> Stu
             return study
         if _repeat(tx, study, now):
             return tx.study(study.study_id)
+        followups.begin(tx, study, now)
     why = study.stopping or EndReason.BUDGET
     study = study.evolve(state=StudyState.FINISHED, stopping=None, ended_why=why, ended_at=now)
     tx.put_study(study)

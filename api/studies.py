@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from api import lifecycle, queue, versions
+from api import followups, lifecycle, queue, versions
 from api.limits import quotas
 from api.limits.settings import Limits
 from api.services import Services
@@ -152,7 +152,8 @@ def extend(
 ) -> Study:
     """Add to a study's budget; one that finished, or is stopping, goes on.
 
-    One that a person stopped gets `more.trials` beyond those it tried: the rest was given up.
+    One that a person stopped gets `more.trials` beyond those it tried: the rest was given up. With
+    `repeats` or `after` alone, one that is over searches no further.
 
     Raises:
         InvalidInput: nothing is added, or more than a study may have.
@@ -163,8 +164,8 @@ def extend(
     """
     study = find(tx, ref)
     versions.check(study, expected)
-    if more.trials == 0 and more.hours == 0:
-        raise InvalidInput("give the trials or the hours to add")
+    if not (more.trials or more.hours or more.repeats or more.after):
+        raise InvalidInput("give the trials or the hours to add, or repeats or after")
     if study.state is StudyState.CANCELLED or EndReason.FAILURES in (
         study.ended_why,
         study.stopping,
@@ -177,7 +178,8 @@ def extend(
         state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
         changes |= {"state": state, "ended_why": None, "ended_at": None}
     data = {"trials": spec.budget.trials, "hours": spec.budget.hours}
-    return _store(tx, study.evolve(**changes), EventKind.EXTENDED, now, **data)
+    extended = _store(tx, study.evolve(**changes), EventKind.EXTENDED, now, **data)
+    return lifecycle.settle(tx, study.study_id, now) if more.repeats or more.after else extended
 
 
 def _larger(study: Study, more: Extend, tried: int, now: datetime) -> StudySpec:
@@ -192,8 +194,10 @@ def _larger(study: Study, more: Extend, tried: int, now: datetime) -> StudySpec:
         if spent >= hours and more.hours == 0:
             raise WrongState("the study's hours are used up: give hours, too")
         hours = max(hours, spent) + more.hours if study.is_over else hours + more.hours
+    if study.is_over and not more.trials and (more.repeats or more.after):
+        trials = max(1, min(tried, budget.trials))
     larger = budget.model_copy(update={"trials": trials, "hours": hours})
-    return study.spec.model_copy(update={"budget": larger})
+    return followups.with_wishes(study.spec.model_copy(update={"budget": larger}), more)
 
 
 def _store(

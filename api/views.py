@@ -15,7 +15,15 @@ from tuner.remark import Remark
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
-from tuner.wire import BestView, EventView, HalvingWorth, RatePoint, StudyView, TrialView
+from tuner.wire import (
+    BestView,
+    EventView,
+    FinalistView,
+    HalvingWorth,
+    RatePoint,
+    StudyView,
+    TrialView,
+)
 
 MEASURED = frozenset({Outcome.COMPLETE, Outcome.CONVERGED})
 _CUT_SHORT = frozenset({Outcome.PRUNED, Outcome.CONVERGED, Outcome.DIVERGED})
@@ -35,6 +43,7 @@ def study_view(
     warnings: Sequence[str] = (),
 ) -> StudyView:
     """Show a study with its counts, its best trials and what people noted on it."""
+    rows = finalists.summary(study, trials)
     return StudyView(
         id=study.study_id,
         name=study.name,
@@ -54,8 +63,9 @@ def study_view(
         steps_saved=steps_saved(study.spec.budget.steps, trials),
         halvings=sum(t.halvings for t in trials),
         halving_worth=halving_worth(study, trials),
-        best=best(study, trials),
+        best=best(study, trials, rows),
         best_folk=best_folk(study, trials),
+        finalists=[finalist_view(study, row) for row in rows],
         remark=remark.text,
         tags=list(remark.tags),
         pinned=remark.pinned,
@@ -109,14 +119,40 @@ def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     return [t for _, t in sorted(measured, key=lambda pair: (sign * pair[0], pair[1].number))]
 
 
-def best(study: Study, trials: Sequence[Trial]) -> BestView | None:
-    """Show the best trial: by the mean over fresh seeds once there are finalists, else by value."""
-    for row in finalists.summary(study, trials):
+def best(
+    study: Study, trials: Sequence[Trial], rows: Sequence[finalists.Finalist] | None = None
+) -> BestView | None:
+    """Show the best trial: by the mean over fresh seeds once there are finalists, else by value.
+
+    `rows` are the finalists, best first, where they are known already.
+    """
+    for row in finalists.summary(study, trials) if rows is None else rows:
         view = best_view(study, next(t for t in trials if t.number == row.source))
-        return view.model_copy(update={"mean": row.mean, "std": row.std, "seeds": row.n})
+        over = finalist_view(study, row)
+        return view.model_copy(
+            update={
+                **{key: getattr(over, key) for key in ("mean", "std", "low", "high", "luck")},
+                "seeds": row.n,
+            }
+        )
     search = [t for t in trials if t.searches]
     found = ranked(study, search)
     return best_view(study, found[0]) if found else None
+
+
+def finalist_view(study: Study, row: finalists.Finalist) -> FinalistView:
+    """Show what came out of a configuration's runs on fresh seeds."""
+    sign = 1.0 if study.spec.objective.mode == "min" else -1.0
+    return FinalistView(
+        number=row.source,
+        first=row.first,
+        mean=row.mean,
+        std=row.std,
+        low=row.low,
+        high=row.high,
+        n=row.n,
+        luck=sign * (row.mean - row.first),
+    )
 
 
 def best_folk(study: Study, trials: Sequence[Trial]) -> BestView | None:

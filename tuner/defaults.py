@@ -114,6 +114,7 @@ def _fill_pruner(pruner: Pruner | None, steps: int | None) -> Pruner:
 def _faults(spec: StudySpec) -> Iterator[Fault]:
     if isinstance(spec.run, RunTask):
         yield from _task_faults(spec, spec.run.task)
+    yield from _after_faults(spec)
     steps_known = spec.budget.steps is not None or isinstance(spec.run, RunTask)
     if isinstance(spec.pruner, _Rungs) and spec.pruner.max is None and not steps_known:
         yield Fault(where="pruner", message=f"{spec.pruner.name} needs budget.steps, or max")
@@ -126,6 +127,19 @@ def _faults(spec: StudySpec) -> Iterator[Fault]:
                 message=f"needs the rate, but there is no parameter {policy.rate!r}: {hint}, "
                 "or name another by `rate`",
             )
+
+
+def _after_faults(spec: StudySpec) -> Iterator[Fault]:
+    run = spec.run
+    follows = isinstance(run, RunTask) and run.after is not None
+    if spec.after is None and not follows:
+        return
+    where = "after" if spec.after is not None else "run.after"
+    info = TASKS.get(run.task) if isinstance(run, RunTask) else None
+    if info is None or info.file or not info.supervised:
+        yield Fault(where=where, message="needs a built-in task with rows and targets of its own")
+    elif spec.after is not None and follows:
+        yield Fault(where=where, message="a study that follows another one has none of its own")
 
 
 def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:

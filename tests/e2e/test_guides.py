@@ -27,7 +27,8 @@ STUDIES = {
     "own-loop.md": {"own": 6},
 }
 ELSEWHERE = {
-    "coming-from.md", "frameworks.md", "multi-gpu.md", "recipe.md", "reproduce.md", "torch.md",
+    "after.md", "coming-from.md", "frameworks.md", "multi-gpu.md", "recipe.md", "reproduce.md",
+    "torch.md",
 }  # fmt: skip
 """Run by tests of their own."""
 END_S = 120.0

@@ -19,6 +19,7 @@ from tuner.cli import (
     database,
     db,
     events,
+    finish,
     logs,
     nodes,
     projects,
@@ -115,6 +116,7 @@ watch.register(app)
 events.register(app)
 control.register(app)
 change.register(app)
+finish.register(app)
 by_hand.register(app)
 nodes.register(app)
 access.register(app)

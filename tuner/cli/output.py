@@ -16,6 +16,8 @@ from tuner.cli.context import stdout_is_terminal
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from tuner.wire import BestView, FinalistView
+
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
     """Print one JSON object or list."""
@@ -75,6 +77,18 @@ def count(number: int, one: str, many: str = "") -> str:
 def params_text(params: dict[str, Any]) -> str:
     """Return parameters as `name=value` words."""
     return " ".join(f"{name}={short(value)}" for name, value in params.items())
+
+
+def fresh_seeds(found: BestView | FinalistView) -> str:
+    """Return what a configuration's runs on fresh seeds gave, and how lucky its first was."""
+    n = found.n if hasattr(found, "n") else found.seeds or 0
+    text = f"over {count(n, 'fresh seed')} {found.mean:.4g}"
+    if found.low is not None and found.high is not None:
+        text += f" (95 %: {found.low:.4g} to {found.high:.4g})"
+    if found.luck:
+        which = "better" if found.luck > 0 else "worse"
+        text += f"; its first value was {abs(found.luck):.3g} {which} than that"
+    return text
 
 
 def short(value: object) -> str:

@@ -1,6 +1,7 @@
 """Commands for programs that a worker runs: `tuner report`, `tuner checkpoint`, `tuner keep`.
 
-They talk to the worker on this machine and need neither address nor token.
+They talk to the worker on this machine and need neither address nor token. `tuner report STUDY` is
+for people: it asks the server for a study and writes a page on it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 from tuner.cli.context import JsonOption
 from tuner.cli.exits import LEAVE, STOP
 from tuner.cli.output import print_json_line
+from tuner.cli.page import write_page
 from tuner.errors import OutsideTrial, TrialInterrupted
 
 if TYPE_CHECKING:
@@ -32,19 +34,43 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
+    ctx: typer.Context,
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Id or name: writes a page on it.")
+    ] = None,
     *,
-    step: StepOption,
-    value: Annotated[float, typer.Option(help="The objective; `nan` says that it diverged.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where the page goes [default: STUDY.html]."
+        ),
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=0, help="Finished steps, counted from 1.")] = None,
+    value: Annotated[
+        float | None, typer.Option(help="The objective; `nan` says that it diverged.")
+    ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another metric; repeatable.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Report from within a trial's program; print the decision.
+    """Write a page on a study, or report from within a trial's program and print the decision.
 
-    Exit codes: 0 go on, 10 stop, 11 the worker leaves: checkpoint and end. The decision is printed
-    as lines that a shell can evaluate: action, lr_factor, reason, outcome.
+    With STUDY: one HTML file without external parts: the best configuration, curves, importance,
+    what pruning and halving did, findings, how to reproduce it.
+
+    Within a program, with --step and --value: the exit code is 0 to go on, 10 to stop, 11 if the
+    worker leaves: checkpoint and end. The decision is printed as lines that a shell can evaluate:
+    action, lr_factor, reason, outcome.
     """
+    if study is not None:
+        if step is not None or value is not None or metric:
+            raise typer.BadParameter("goes with --output alone", param_hint="STUDY")
+        write_page(ctx, study, output, as_json=as_json)
+        return
+    if step is None or value is None:
+        missing = "--value" if step is not None else "--step"
+        raise typer.BadParameter("needed within a program; or give STUDY", param_hint=missing)
     metrics = read_metrics(metric or [])
     trial = _trial("report")
     try:

@@ -19,7 +19,7 @@ from tuner.cli.context import (
 )
 from tuner.cli.exits import NOT_FOUND
 from tuner.cli.files import write
-from tuner.cli.output import params_text, print_json, print_table, print_yaml
+from tuner.cli.output import fresh_seeds, params_text, print_json, print_table, print_yaml
 
 if TYPE_CHECKING:
     from tuner.client import StudyHandle
@@ -143,6 +143,8 @@ def best(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -
         return
     metric = handle.view.spec.get("objective", {}).get("metric", "value")
     session(ctx).say(f"trial {found.number}: {metric} {found.value:.6g} at step {found.step}")
+    if found.mean is not None:
+        session(ctx).say(fresh_seeds(found))
     print_yaml(found.params)
 
 
@@ -258,6 +260,8 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         facts += _best_facts("best", view.best)
     if view.best_folk is not None:
         facts += _best_facts("best rule of thumb", view.best_folk)
+    for row in view.finalists:
+        facts.append((f"finalist {row.number}", f"{row.first:.6g}; {fresh_seeds(row)}"))
     facts += [("warning", text) for text in view.warnings]
     return [(name, value) for name, value in facts if value is not None]
 

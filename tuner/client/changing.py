@@ -9,7 +9,10 @@ from tuner.client.by_hand import ByHand
 from tuner.client.transport import Transport
 from tuner.handle import ParamValue
 from tuner.spec.read import validate
-from tuner.wire import Enqueue, Extend, StudyPatch, StudyView, TrialView
+from tuner.wire import Enqueue, Extend, StudyPage, StudyPatch, StudyView, TrialView
+
+_STEM = 80
+"""Letters of a study's name that the names of those that follow it begin with."""
 
 
 class Changes(ByHand):
@@ -69,9 +72,40 @@ class Changes(ByHand):
     def extend(self, trials: int = 0, hours: float = 0.0, *, if_match: str | None = None) -> Self:
         """Add to the budget; a finished study goes on. See `change` for `if_match`."""
         body = validate(Extend, {"trials": trials, "hours": float(hours)})
-        path = f"{self._path}/extend"
-        self.view = self._transport.post(StudyView, path, body, if_match=if_match)
-        return self
+        return self._extend(body, if_match)
+
+    def finish(
+        self,
+        repeats: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        *,
+        if_match: str | None = None,
+    ) -> Self:
+        """Run the best again on fresh seeds, and let an ensemble or the data doctor follow.
+
+        A study that is over searches no further; one that runs does this when its search ends.
+
+        Args:
+            repeats: as in the study document, such as `{"finalists": 3, "seeds": 5}`.
+            after: the same, such as `{"ensemble": {"top": 5}, "data_doctor": {}}`.
+            if_match: see `change`.
+
+        Raises:
+            errors.InvalidInput: neither is given, or the study can't have it.
+            errors.StudyState: it was cancelled or failed, or its hours are used up.
+        """
+        wish = {"repeats": repeats, "after": after}
+        body = validate(Extend, {k: dict(v) for k, v in wish.items() if v is not None})
+        return self._extend(body, if_match)
+
+    def followers(self) -> list[StudyView]:
+        """Return the studies that follow this one: ensembles, the data doctor's, neighbours'."""
+        name = f"{self.view.name[:_STEM]}-"
+        return [
+            view
+            for view in self._transport.pages(StudyPage, "/studies", name=name)
+            if (_run(view).get("after") or {}).get("of") == self.view.id
+        ]
 
     def enqueue(
         self,
@@ -118,6 +152,17 @@ class Changes(ByHand):
     def _path(self) -> str:
         return f"/studies/{self.view.id}"
 
+    def _extend(self, body: Extend, if_match: str | None) -> Self:
+        wish = body.model_dump(mode="json", exclude_none=True)
+        path = f"{self._path}/extend"
+        self.view = self._transport.post(StudyView, path, wish, if_match=if_match)
+        return self
+
     def _change(self, patch: StudyPatch, if_match: str | None = None) -> Self:
         self.view = self._transport.patch(StudyView, self._path, patch, if_match=if_match)
         return self
+
+
+def _run(view: StudyView) -> Mapping[str, Any]:
+    run = view.spec.get("run")
+    return run if isinstance(run, Mapping) else {}

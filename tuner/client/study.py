@@ -241,6 +241,20 @@ class StudyHandle(Changes):
         path = f"{self._path}/export"
         return self._transport.fetch(path, wait_s=TABLE_S, format=format, table=table)
 
+    def report(self, path: str | Path) -> Path:
+        """Write the study's report, one HTML file without external parts, and return its path.
+
+        It holds the best configuration, curves, importance, what pruning and halving did, findings,
+        and how to reproduce it.
+        """
+        from tuner.client.reporting import facts
+        from tuner.report import page
+
+        written = Path(path)
+        text = page(facts(self, self._transport, self._transport.url))
+        written.write_text(text, encoding="utf-8")
+        return written
+
     def ask(
         self, wait_s: float = 0.0, *, report_timeout_s: float = 10.0, record: bool = True
     ) -> LeasedTrial:

@@ -1,5 +1,6 @@
 """The study document: what a user submits, strictly read from JSON or YAML."""
 
+from tuner.spec.after import After, AfterRun, DataDoctor, Ensemble, Level, Member, NeighbourFallback
 from tuner.spec.command import RunCommand
 from tuner.spec.models import (
     Budget,
@@ -37,13 +38,20 @@ from tuner.spec.steering import (
 
 __all__ = [
     "SETS_RATE",
+    "After",
+    "AfterRun",
     "AshaPruner",
     "Budget",
+    "DataDoctor",
     "Divergence",
     "EarlyStopping",
+    "Ensemble",
     "HalveOnPlateau",
     "HyperbandPruner",
+    "Level",
     "MedianPruner",
+    "Member",
+    "NeighbourFallback",
     "NoPruner",
     "Objective",
     "PercentilePruner",

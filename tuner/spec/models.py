@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from tuner.size import Size
 from tuner.space import Space
+from tuner.spec.after import After, AfterRun
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
 from tuner.spec.lifting import lifted
@@ -87,6 +88,8 @@ class RunTask(Document):
     """Host memory a trial may use with all its processes, as `8GiB`; beyond it ends as oom."""
     gpus: GpuShare | None = None
     """A trial's share of a GPU, such as 0.25; 0 for none. What its slot sees if absent."""
+    after: AfterRun | None = None
+    """Of a study that follows another one, what it does. The service writes it."""
 
 
 class RunTable(RunTask):
@@ -208,6 +211,8 @@ class StudySpec(Document):
     """What the study may spend."""
     repeats: Repeats | None = None
     """Fresh-seed runs of the finalists after the search. None if absent."""
+    after: After | None = None
+    """What follows the search of a built-in task: ensemble, data doctor. None if absent."""
     run: Run
     """What a worker does with a trial; `external` for people who run their own loop."""
     retry: Retry = Field(default_factory=Retry)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tuner.spec import command, models, recipe, steering
+from tuner.spec import after, command, models, recipe, steering
 from tuner.spec.space import ParameterSpec
 
 MARK = "<!-- rendered by tuner.spec.reference -->\n"
@@ -37,10 +37,17 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("policies: divergence", steering.Divergence),
     ("budget", models.Budget),
     ("repeats", models.Repeats),
+    ("after", after.After),
+    ("after: ensemble", after.Ensemble),
+    ("after: data_doctor", after.DataDoctor),
+    ("after: neighbours", after.NeighbourFallback),
     ("run: a built-in task", models.RunTask),
     ("run: a table", models.RunTable),
     ("run: a built-in task, recipe", recipe.RecipeSpec),
     *((f"run: a built-in task, recipe: {name}", group) for name, group in recipe.GROUPS.items()),
+    ("run: a built-in task, after", after.AfterRun),
+    ("run: a built-in task, after: a member", after.Member),
+    ("run: a built-in task, after: a level", after.Level),
     ("run: a function of one's own", models.RunEntrypoint),
     ("run: a program of one's own", command.RunCommand),
     ("run: a program of one's own, report", command.Lines),

@@ -69,6 +69,8 @@ def run(
             checkpoint that can't be read or belongs to another training.
     """
     info, made = task_info(task), None
+    options = dict(options or {})
+    follows = options.pop("after", None)
     if info.file:
         from tuner.train.table.task import of_file
 
@@ -77,9 +79,14 @@ def run(
     if metric not in info.objectives:
         known = ", ".join(info.objectives)
         raise InvalidInput(f"{task} can't be tuned on {metric!r}; it can on {known}")
-    chosen = Options.from_mapping(options or {})
+    chosen = Options.from_mapping(options)
     whole = Recipe.from_params(trial.params, info.defaults, presets.spread(info, recipe or {}))
     fits.check(info, whole)
+    if follows is not None:
+        from tuner.train.after import follow
+
+        follow(trial, info, follows, chosen, recipe or {}, metric=metric, sources=sources or {})
+        return
 
     from tuner.train.loop import train
 

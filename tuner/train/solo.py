@@ -22,7 +22,7 @@ from tuner.train.adversary import train_on_both
 from tuner.train.data import Data, Split
 from tuner.train.engine import Leave, Setting
 from tuner.train.losses import flooded, taught
-from tuner.train.models import keep
+from tuner.train.models import Staged, keep
 from tuner.train.precision import autocast
 from tuner.train.prepare import prepared
 from tuner.train.pretrain import pretrain
@@ -37,13 +37,14 @@ MEASURED = ("train_loss", "grad_norm", "update_ratio")
 class Solo:
     """The engine of a supervised task: one network, rows with targets, a loss a row."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, data: Data | None = None) -> None:
         task, recipe = setting.task or tasks.get(setting.info.name), setting.recipe
         self._training = Training.start(
             task, recipe, setting.seed, setting.device, setting.precision,
             steps=setting.steps, sources=setting.sources, resumed=setting.resumed,
         )  # fmt: skip
-        data, others = split_labels(prepared(task.data(), recipe), recipe.labelled)
+        whole = task.data() if data is None else data
+        data, others = split_labels(prepared(whole, recipe), recipe.labelled)
         self._data = data.resident(setting.device)
         if others is not None and recipe.pseudo_labels is not None:
             self._training.unlabelled = Unlabelled(
@@ -64,6 +65,33 @@ class Solo:
         if not self._begin(leave):
             return False
         return run_epoch(self._training, self._data.train, self._lr, leave)
+
+    @property
+    def data(self) -> Data:
+        """The rows as the network sees them."""
+        return self._data
+
+    @property
+    def model(self) -> Staged:
+        """The network."""
+        return self._training.model
+
+    @property
+    def first_stage(self) -> int:
+        """The stage that takes `data`'s rows: later ones than the first where those are cached."""
+        return self._training.first
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, chunk: int = 8192) -> Tensor:
+        """Return the predictions of rows of `data`, as `evaluate` sees them, [rows, ...]."""
+        training = self._training
+        training.model.eval()
+        with nullcontext() if training.average is None else training.average.applied():
+            parts = [
+                _predict(training, part.to(training.device), number)
+                for number, part in enumerate(torch.split(x, chunk))
+            ]
+        return torch.cat(parts)
 
     def _begin(self, leave: Leave) -> bool:
         """Do what comes before the first batch; return False if `leave` said so before its end."""

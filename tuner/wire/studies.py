@@ -9,12 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from tuner.decision import Outcome
+from tuner.spec import After, Repeats
 from tuner.text import StudyName
 from tuner.trial import EndReason, EventKind, Origin, StudyState, TrialState
 from tuner.wire.base import Params, Reply, Request, Step
 
 _FIXED = (
-    "name", "objective", "run", "constraints", "sampler", "pruner", "policies", "repeats", "retry",
+    "name", "objective", "run", "constraints", "sampler", "pruner", "policies", "retry",
 )  # fmt: skip
 
 
@@ -23,6 +24,8 @@ class StudyPatch(Request):
 
     REFUSALS: ClassVar[Mapping[str, str]] = {
         **{key: f"a live study's {key} can't be changed; clone the study" for key in _FIXED},
+        "repeats": "given by extending the study, as `tuner finish` does",
+        "after": "given by extending the study, as `tuner finish` does",
         "budget": "give `parallel`; trials and hours are added by extending the study",
         "queue": "give `priority`; nothing else of a live study's place can be changed",
     }
@@ -36,10 +39,15 @@ class StudyPatch(Request):
 
 
 class Extend(Request):
-    """POST /studies/{study}/extend: add to the budget; a finished study goes on."""
+    """POST /studies/{study}/extend: add to the budget; a finished study goes on.
+
+    `repeats` and `after` replace those of its document. With them alone nothing more is searched.
+    """
 
     trials: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     hours: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    repeats: Repeats | None = None
+    after: After | None = None
 
 
 class CloneStudy(Request):
@@ -86,8 +94,28 @@ class RatePoint(Reply):
     lr_factor: float
 
 
+class FinalistView(Reply):
+    """A configuration that ran again on `n` fresh seeds. `number` is the trial it repeats.
+
+    `low` and `high` are the ends of the mean's 95 % interval by Student's t. `luck` is by how much
+    `first`, the value it was chosen for, was better than the mean; negative where it was worse.
+    """
+
+    number: int
+    first: float
+    mean: float
+    std: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    luck: float
+
+
 class BestView(Reply):
-    """The best trial: parameters, value, and the rate schedule as it really ran."""
+    """The best trial: parameters, value, and the rate schedule as it really ran.
+
+    Of a finalist, `mean` and what follows it are those of its runs on fresh seeds: `FinalistView`.
+    """
 
     number: int
     value: float
@@ -100,6 +128,9 @@ class BestView(Reply):
     mean: float | None = None
     std: float | None = None
     seeds: int | None = None
+    low: float | None = None
+    high: float | None = None
+    luck: float | None = None
 
 
 class Dryrun(Reply):
@@ -153,6 +184,7 @@ class StudyView(Reply):
     halving_worth: HalvingWorth | None = None
     best: BestView | None = None
     best_folk: BestView | None = None
+    finalists: list[FinalistView] = Field(default_factory=list)
     remark: str = ""
     tags: list[str] = Field(default_factory=list)
     pinned: bool = False

@@ -75,6 +75,8 @@ def read_program(run: object) -> Program | None:
             options["recipe"] = {key: x for key, x in recipe.items() if x is not None}
         if "data" in run:
             options["table"] = {key: run[key] for key in TABLE if key in run}
+        if isinstance(after := run.get("after"), Mapping):
+            options["after"] = dict(after)
         return Program(kind="task", name=task, options=options, **bounds)
     if isinstance(entrypoint, str):
         processes = process_count(bounds["gpus"], run.get("processes"))

@@ -80,8 +80,17 @@ function Best({ study }) {
     <div class="table"><table><tbody>
       ${Object.entries(best.params).map(([k, v]) => html`<tr><th scope="row">${k}</th><td class="num">${param(v)}</td><td>${edge(study, k, v)}</td></tr>`)}
       <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>
-      ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${best.seeds} seeds</td></tr>` : ""}
+      ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${freshSeeds(best)}</td></tr>` : ""}
     </tbody></table></div><//>`;
+}
+
+/** Say how sure the mean over fresh seeds is, and how lucky the value was that it was chosen for.
+ * @param {any} best
+ * @returns {string} */
+function freshSeeds(best) {
+  const range = best.low !== null && best.high !== null ? `, 95 %: ${num(best.low)} to ${num(best.high)}` : "";
+  const luck = best.luck ? `; the first value was ${num(Math.abs(best.luck))} ${best.luck > 0 ? "better" : "worse"}` : "";
+  return `${best.seeds} seeds${range}${luck}`;
 }
 
 /** Say if a value sits at the edge of its range: there may be better ones beyond.

@@ -1,0 +1,78 @@
+"""A study, its finalists, what follows it and its report: by a real server, worker and command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.worker_process import WorkerProcess
+from tests.serving import ROOT, ServerProcess
+from tuner.spec import StudySpec, check, parse_yaml
+
+GUIDE = ROOT / "docs" / "guides" / "after.md"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with ServerProcess(folder) as process:
+        yield process
+
+
+def guided() -> StudySpec:
+    """Return the guide's study, smaller."""
+    block = re.search(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    document = parse_yaml(block.group(1))
+    assert isinstance(document, dict)
+    assert check(document).after is not None
+    small = {
+        "name": "digits",
+        "budget": {"trials": 5, "steps": 4},
+        "pruner": {"name": "none"},
+        "repeats": {"finalists": 2, "seeds": 2},
+        "after": {"ensemble": {"top": 3}},
+        "run": {"task": "digits-mlp", "device": "cpu"},
+    }
+    return check(document | small)
+
+
+def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path) -> None:
+    document = guided().model_dump(mode="json", exclude_none=True)
+    server.call("POST", "/studies", document)
+    _work(server, tmp_path / "one")
+    study = server.call("GET", "/studies/digits")
+    assert study["state"] == "finished"
+    assert [row["n"] for row in study["finalists"]] == [2, 2]
+    assert study["best"]["number"] == study["finalists"][0]["number"]
+    trial = server.call("GET", "/studies/digits-ensemble/trials/0")
+    assert (trial["outcome"], [r["step"] for r in trial["reports"]]) == ("complete", [1, 2, 3])
+    members = server.call("GET", "/studies/digits-ensemble")["spec"]["run"]["after"]["members"]
+    first = server.call("GET", f"/studies/digits/trials/{members[0]['trial']}")
+    # trained again, the best member has the value to the last bit
+    assert trial["reports"][0]["metrics"]["best_member"] == first["value"]
+
+    said = server.run("finish", "digits", "--data-doctor", "--neighbours").stderr
+    assert "digits-data-doctor" in said
+    _work(server, tmp_path / "two")
+    assert server.call("GET", "/studies/digits-neighbours")["state"] == "finished"
+    artifacts = server.call("GET", "/studies/digits-data-doctor/trials/0/artifacts")["items"]
+    assert [a["name"] for a in artifacts] == ["doubted_labels.csv"]
+
+    page = tmp_path / "digits.html"
+    server.run("report", "digits", "--output", str(page))
+    html = page.read_text(encoding="utf-8")
+    assert "3 networks together" in html
+    assert "training labels are doubted" in html
+    assert "95 % interval" in html
+    assert "does not compute it" not in html
+
+
+def _work(server: ServerProcess, folder: Path) -> None:
+    folder.mkdir()
+    with WorkerProcess(folder, server.url, server.token, slots=1, until_idle=0.5) as worker:
+        assert worker.wait() == 0, worker.log

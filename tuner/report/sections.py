@@ -1,0 +1,276 @@
+"""The sections of a report, each from the facts to HTML; empty where there is nothing to say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+
+from tuner.decision import Outcome
+from tuner.report.charts import Series, bars, plot
+from tuner.report.facts import AGAIN, Facts, Follower
+from tuner.trial import TrialState
+from tuner.wire import BestView, TrialDetail
+
+_COLOURS = 6
+_FINDINGS = 50
+_KINDS = {"ensemble": "Ensemble", "data_doctor": "Data doctor", "neighbours": "Neighbours"}
+
+
+def lead(facts: Facts) -> str:
+    """Say in a line what the study did."""
+    view, run = facts.view, facts.view.spec.get("run")
+    ended = sum(view.counts.get(outcome, 0) for outcome in Outcome)
+    what = run if isinstance(run, str) else (run or {}).get("task") or (run or {}).get("entrypoint")
+    parts = [
+        f"study {view.id}, {view.state.value}",
+        f"{ended} trials",
+        f"{view.steps_done:,} steps",
+    ]
+    if what:
+        parts.insert(1, str(what))
+    note = f"<p>{escape(view.remark)}</p>" if view.remark else ""
+    return f'<p class="soft">{escape(", ".join(parts))}</p>{note}'
+
+
+def best(facts: Facts) -> str:
+    """Show the best configuration, with the interval of its mean if it ran on fresh seeds."""
+    found = facts.view.best
+    if found is None:
+        return "<p>No trial has a value yet.</p>"
+    metric = escape(facts.metric)
+    text = f'<p><span class="value">{metric} {found.value:.4g}</span> in trial {found.number}'
+    text += f" at step {found.step}.</p>"
+    if found.mean is not None:
+        text = f'<p><span class="value">{metric} {_mean(found)}</span></p>{_luck(found)}'
+    params = [(name, number(value)) for name, value in found.params.items()]
+    text += table(("parameter", "value"), params)
+    points = [(f"{p.step}", f"{p.lr_factor:g}") for p in found.schedule]
+    if len(points) > 1:
+        text += table(("from step", "rate times"), points, "The rate as it ran")
+    folk = facts.view.best_folk
+    if folk is not None and folk.number != found.number:
+        gain = facts.sign * (folk.value - found.value)
+        text += (
+            f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}: the search "
+            f"gained {gain:.3g}.</p>"
+        )
+    return text
+
+
+def _mean(found: BestView) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.mean:.4g}"
+    return f"{found.mean:.4g}, 95 % interval {found.low:.4g} to {found.high:.4g}"
+
+
+def _luck(found: BestView) -> str:
+    which = "better" if (found.luck or 0) > 0 else "worse"
+    return (
+        f"<p>The mean of {found.seeds} runs on fresh seeds, with Student's t interval. Trial "
+        f"{found.number}, which was chosen, had {found.value:.4g} at step {found.step}: "
+        f"{abs(found.luck or 0):.3g} {which} than that.</p>"
+    )
+
+
+def finalists(facts: Facts) -> str:
+    """Compare the finalists' means with the values they were chosen for."""
+    rows = [
+        (
+            f"{row.number}",
+            f"{row.first:.4g}",
+            f"{row.mean:.4g}",
+            "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
+            f"{row.n}",
+            f"{row.luck:+.3g}",
+        )
+        for row in facts.view.finalists
+    ]
+    if not rows:
+        return ""
+    heads = ("trial", "first value", "mean", "95 % interval", "seeds", "luck")
+    return table(heads, rows, "Ranked by mean") + (
+        "<p>Luck is by how much the first value was better than the mean of fresh seeds: whoever "
+        "chooses the best of many values chooses luck, too.</p>"
+    )
+
+
+def search(facts: Facts) -> str:
+    """Plot the values in the order of the trials, and the best so far."""
+    ended = [
+        (float(t.number), t.value)
+        for t in facts.trials
+        if t.state is TrialState.ENDED and t.value is not None and t.origin not in AGAIN
+    ]
+    so_far: list[tuple[float, float]] = []
+    for at, value in ended:
+        if so_far:
+            so_far.append((at, so_far[-1][1]))
+        if not so_far or facts.sign * value < facts.sign * so_far[-1][1]:
+            so_far.append((at, value))
+    return plot(
+        [
+            Series(label="trials", points=ended, css="c5", dots=True),
+            Series(label="best so far", points=so_far, css="c0"),
+        ],
+        title=f"Values and the best so far over {len(ended)} trials",
+        x="trial",
+        y=facts.metric,
+        sign=facts.sign,
+    )
+
+
+def curves(facts: Facts) -> str:
+    """Plot the best trials' curves, with the cuts of the rate."""
+    series = [_curve(trial, i) for i, trial in enumerate(facts.shown[:_COLOURS])]
+    return plot(
+        series,
+        title="The best trials as they trained; triangles are cuts of the rate",
+        x="step",
+        y=facts.metric,
+        sign=facts.sign,
+    )
+
+
+def _curve(trial: TrialDetail, colour: int) -> Series:
+    last: dict[int, tuple[float, float]] = {}
+    for report in trial.reports:
+        if report.value is not None:
+            last[report.step] = (report.value, report.lr_factor)
+    points = [(float(step), value) for step, (value, _) in sorted(last.items())]
+    levels = [level for _, (_, level) in sorted(last.items())]
+    marks = [points[i] for i in range(len(points) - 1) if levels[i + 1] < levels[i]]
+    return Series(label=f"trial {trial.number}", points=points, css=f"c{colour}", marks=marks)
+
+
+def importance(facts: Facts) -> str:
+    """Show which parameters matter, if the server says so."""
+    if facts.importance:
+        return bars(facts.importance, "Share of what tells the best trials from all")
+    return f"<p>{escape(facts.unimportant.rstrip('.'))}.</p>"
+
+
+def steering(facts: Facts) -> str:
+    """Say what pruning and halving did."""
+    view = facts.view
+    outcomes = [(name, f"{n}") for name, n in view.counts.items() if n]
+    whole = view.steps_done + view.steps_saved
+    share = f" ({view.steps_saved / whole:.0%} of what all would have taken)" if whole else ""
+    text = (
+        f"<p>{view.steps_done:,} steps were trained; ending trials early saved "
+        f"{view.steps_saved:,}{share}. The rate was cut {view.halvings} times.</p>"
+    )
+    if view.halving_worth is not None:
+        said = view.halving_worth.text
+        text += f"<p>{escape(said[:1].upper() + said[1:])}.</p>"
+    rows = [(rule, kind, f"{n}") for (kind, rule), n in sorted(facts.decisions.items())]
+    return (
+        text
+        + table(("outcome", "trials"), outcomes)
+        + (table(("rule", "decision", "times"), rows) if rows else "")
+    )
+
+
+def findings(facts: Facts) -> str:
+    """List what the diagnostics said, the newest ones if there are many."""
+    if not facts.findings:
+        return ""
+    rows = [
+        (
+            "" if event.number is None else f"{event.number}",
+            "" if event.step is None else f"{event.step}",
+            " ".join(str(event.data[key]) for key in ("reason", "advice") if event.data.get(key)),
+        )
+        for event in facts.findings[-_FINDINGS:]
+    ]
+    more = len(facts.findings) - len(rows)
+    note = f"<p>{more} earlier ones are left out.</p>" if more else ""
+    return table(("trial", "step", "finding"), rows) + note
+
+
+def after(facts: Facts) -> str:
+    """Say what the studies that follow this one found."""
+    return "".join(map(_followed, facts.followers))
+
+
+def _followed(one: Follower) -> str:
+    run = one.view.spec.get("run") or {}
+    kind = str((run.get("after") or {}).get("kind", "")) if isinstance(run, dict) else ""
+    head = f"<p><b>{_KINDS.get(kind, 'Study')}</b> ({escape(one.view.name)}, study {one.view.id}): "
+    m = one.metrics
+    if not m:
+        return f"{head}{escape(one.view.state.value)}, no result yet.</p>"
+    value = m.get("value", 0.0)
+    if kind == "ensemble":
+        text = (
+            f"{m.get('members', 0):.0f} networks together {value:.4g}, their best alone "
+            f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
+            f"{m.get('test_gain', 0):+.3g}."
+        )
+    elif kind == "data_doctor":
+        text = f"{m.get('flagged', 0):.0f} of {m.get('rows', 0):.0f} training labels are doubted."
+    else:
+        text = (
+            f"in doubt about {m.get('unsure', 0):.1%} of the validation rows; neighbours change "
+            f"the accuracy by {m.get('gain', 0):+.3g}."
+        )
+    return f"{head}{text}</p>"
+
+
+def again(facts: Facts) -> str:
+    """Say how to train the best trial again, with which versions and seed."""
+    found = facts.view.best
+    if found is None:
+        return ""
+    name = facts.view.name
+    trial = next((t for t in facts.trials if t.number == found.number), None)
+    rows = [] if trial is None else [("seed", f"{trial.seed}")]
+    if (env := facts.environment) is not None:
+        machine, code = env.machine, env.code
+        rows += [
+            ("tuner", machine.tuner),
+            ("Python", machine.python),
+            ("system", f"{machine.os}, {machine.cpu}"),
+            ("GPUs", ", ".join(machine.gpus) or "none"),
+            ("commit", f"{(code.commit or '-')[:12]}{' with changes' if code.diff_size else ''}"),
+        ]
+        shown = ("torch", "numpy", "optuna", "scikit-learn", "lightning", "transformers", "keras")
+        rows += [(package, env.packages[package]) for package in shown if package in env.packages]
+    word = shlex.quote(name)
+    commands = f"tuner reproduce {word} {found.number}\ntuner export {word} -o best.yaml"
+    return (
+        table(("", "as it ran"), rows)
+        + f"<pre>{escape(commands)}</pre><p>The study that trains it again:</p>"
+        + f"<pre>{escape(facts.replay.strip())}</pre>"
+    )
+
+
+def number(value: object) -> str:
+    """Return a parameter's value as text."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """Return a table of escaped texts."""
+    top = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+ALL: tuple[tuple[str, Callable[[Facts], str]], ...] = (
+    ("Best configuration", best),
+    ("Finalists on fresh seeds", finalists),
+    ("The search", search),
+    ("Curves", curves),
+    ("Which parameters matter", importance),
+    ("What pruning and halving did", steering),
+    ("Findings", findings),
+    ("After the search", after),
+    ("How to reproduce", again),
+)

@@ -1,0 +1,120 @@
+"""What follows a search: ensembles, the data doctor, neighbours, and the studies that run them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tuner.spec.base import Document, Steps
+from tuner.spec.space import Choice
+from tuner.text import Identifier
+
+Kind = Literal["ensemble", "data_doctor", "neighbours"]
+_Size = Annotated[int, Field(ge=2, le=100)]
+Folds = Annotated[int, Field(ge=2, le=50)]
+Networks = Annotated[int, Field(ge=1, le=50)]
+Neighbours = Annotated[int, Field(ge=1, le=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Ensemble(Document):
+    """Averages the predictions of several networks. Give `top` or `seeds`."""
+
+    top: _Size | None = None
+    """The best trials of so many different configurations."""
+    seeds: _Size | None = None
+    """The best configuration on so many fresh seeds."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.top is None) == (self.seeds is None):
+            raise ValueError("give either top or seeds")
+        return self
+
+
+class DataDoctor(Document):
+    """Flags the training labels that networks which never saw them confidently contradict."""
+
+    folds: Folds = 5
+    """Parts of the training rows; each is judged by networks trained on the others."""
+    networks: Networks = 3
+    """Networks of the best configuration, each on a seed of its own, that judge a part."""
+
+
+class NeighbourFallback(Document):
+    """Lets the nearest training rows decide where the best network is unsure."""
+
+    neighbours: Neighbours = 5
+    """How many have a say."""
+    below: Share = 0.5
+    """The network is unsure where its largest probability is below this."""
+
+
+class After(Document):
+    """What is done once the search and its finalists are over, each as a study of one trial."""
+
+    ensemble: Ensemble | None = None
+    """An ensemble. None if absent."""
+    data_doctor: DataDoctor | None = None
+    """A look for wrong labels. None if absent."""
+    neighbours: NeighbourFallback | None = None
+    """Nearest neighbours as a fallback. None if absent."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self == type(self).model_construct():
+            raise ValueError("give ensemble, data_doctor or neighbours")
+        return self
+
+
+class Level(Document):
+    """A level of the rate, from a step on."""
+
+    step: Annotated[int, Field(ge=0, lt=2**31)]
+    """Finished steps after which it is in force."""
+    lr_factor: Annotated[float, Field(gt=0, le=1e6)]
+    """The starting rate is multiplied by this."""
+
+
+class Member(Document):
+    """A training that a trial did, or that differs from it by its seed alone."""
+
+    trial: Annotated[int, Field(ge=0)]
+    """The trial."""
+    params: dict[Identifier, Choice]
+    """Its parameters."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """The seed."""
+    until: Steps
+    """Steps that are trained: up to the trial's value."""
+    levels: list[Level] = Field(default_factory=list)
+    """The levels of the rate, in order of their steps. 1 before the first."""
+
+
+class AfterRun(Document):
+    """What a study does that follows another one. The service writes it; see `after`."""
+
+    of: Annotated[int, Field(ge=0)]
+    """Id of the study it follows."""
+    kind: Kind
+    """What is done."""
+    steps: Steps
+    """The longest training of that study's trials, on which schedules of the rate depend."""
+    members: Annotated[list[Member], Field(min_length=1, max_length=100)]
+    """The trainings: all of an ensemble, else the best one."""
+    folds: Folds = 5
+    """Of the data doctor."""
+    networks: Networks = 3
+    """Of the data doctor."""
+    neighbours: Neighbours = 5
+    """Of the fallback."""
+    below: Share = 0.5
+    """Of the fallback."""
+
+    @property
+    def length(self) -> int:
+        """The number of steps it reports: members of an ensemble, parts of the rows, or one."""
+        if self.kind == "data_doctor":
+            return self.folds
+        return len(self.members)

@@ -1,0 +1,107 @@
+"""Averages networks' predictions, and says what that gains over the best of them."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tuner.handle import TrialHandle
+from tuner.train.after.members import Trainer, averaged, scored
+from tuner.train.catalog import TaskInfo
+
+_LISTED = 200
+
+
+def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
+    """Train one member after another; report after each what those so far are worth together.
+
+    The reported value is the ensemble's. Its metrics say what the best member so far has
+    (`best_member`) and how much better the ensemble is (`gain`, negative if worse), the same on the
+    test rows (`test_gain`, over the member that is best in validation), and which trial it is.
+    """
+    val: list[Tensor] = []
+    test: list[Tensor] = []
+    alone: list[dict[str, float]] = []
+    sign = sign_of(trainer.info, metric)
+    for step, member in enumerate(trainer.run.members, start=1):
+        engine = trainer.fit(member)
+        if engine is None:
+            return
+        data = engine.data
+        val.append(engine.predict(data.val.x))
+        test.append(engine.predict(data.test.x))
+        alone.append(
+            scored(trainer.task, val[-1], data.val, "val")
+            | scored(trainer.task, test[-1], data.test, "test")
+        )
+        together = scored(
+            trainer.task, averaged(val, classes=trainer.classes), data.val, "val"
+        ) | scored(trainer.task, averaged(test, classes=trainer.classes), data.test, "test")
+        best = min(range(step), key=lambda i: sign * alone[i][metric])
+        gains = gained(together, alone[best], metric, sign)
+        number = float(trainer.run.members[best].trial)
+        metrics = together | gains | {"members": float(step), "best_trial": number}
+        if step == len(trainer.run.members) and trainer.classes:
+            _keep(trial, test, data.test.y)
+        if trial.report(step, together[metric], metrics).stop:
+            return
+
+
+def sign_of(info: TaskInfo, metric: str) -> float:
+    """Return 1 if a smaller metric is better, -1 if a larger one is."""
+    return 1.0 if info.objectives[metric] == "min" else -1.0
+
+
+def gained(
+    together: dict[str, float], best: dict[str, float], metric: str, sign: float
+) -> dict[str, float]:
+    """Return what an ensemble gains over its best member, positive if it is better."""
+    test = metric.replace("val_", "test_")
+    return {
+        "best_member": best[metric],
+        "gain": sign * (best[metric] - together[metric]),
+        "test_gain": sign * (best[test] - together[test]),
+    }
+
+
+def disagreement(predictions: Sequence[Tensor]) -> Tensor:
+    """Return how much members disagree on each row, [rows], in nats from 0 to the log of classes.
+
+    It is the entropy of the mean probabilities less the mean of their entropies: high where each
+    member is sure of something else, low where all are unsure alike (Houlsby et al. 2011, BALD).
+
+    Args:
+        predictions: logits of each member, [rows, classes].
+    """
+    each = torch.stack(list(predictions)).softmax(-1)  # [members, rows, classes]
+    found: Tensor = (_entropy(each.mean(0)) - _entropy(each).mean(0)).clamp_min(0.0)
+    return found
+
+
+def most_disputed(predictions: Sequence[Tensor], count: int) -> Tensor:
+    """Return the rows that are worth a label most, the most disputed first, [count or fewer]."""
+    return disagreement(predictions).argsort(descending=True, stable=True)[:count]
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    return -torch.xlogy(probabilities, probabilities).sum(-1)
+
+
+def _keep(trial: TrialHandle, predictions: Sequence[Tensor], labels: Tensor) -> None:
+    """Keep the disputed test rows as `disagreement.csv`, with what the members say."""
+    disputed = disagreement(predictions)
+    votes = torch.stack([p.argmax(-1) for p in predictions])  # [members, rows]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "disagreement.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["test_row", "disagreement_nats", "label", "votes"])
+            for row in most_disputed(predictions, _LISTED).tolist():
+                said = " ".join(map(str, votes[:, row].tolist()))
+                writer.writerow([row, f"{float(disputed[row]):.4f}", int(labels[row]), said])
+        trial.artifact(path)
