@@ -14,7 +14,7 @@ from storage.memory import Reader
 from tuner.command import without
 from tuner.decision import Outcome
 from tuner.errors import NotFound
-from tuner.spec import HalveOnPlateau, RateSchedule, RunCommand, StudySpec
+from tuner.spec import SETS_RATE, HalveOnPlateau, RunCommand, StudySpec
 from tuner.study import Study
 from tuner.trial import Report, Trial
 from tuner.wire import TrialExport
@@ -95,7 +95,7 @@ def _policies(spec: StudySpec, trial: Trial) -> list[dict[str, Any]]:
     kept = [
         p.model_dump(mode="json", exclude_none=True)
         for p in spec.policies or ()
-        if not isinstance(p, HalveOnPlateau | RateSchedule)
+        if not isinstance(p, SETS_RATE)
     ]
     return [*([{"name": "rate_schedule", "points": points}] if points else []), *kept]
 

@@ -53,7 +53,7 @@ def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     ranked = sorted(
         (sign * t.value, t.number, t)
         for t in trials
-        if t.origin is not Origin.FINALIST and t.outcome in _MEASURED and t.value is not None
+        if t.searches and t.outcome in _MEASURED and t.value is not None
         if not study.space.faults(t.params)
     )
     distinct: dict[Key, Trial] = {}

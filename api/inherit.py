@@ -167,7 +167,7 @@ def take_over(
     if start.steps == "on":
         trial = _with_curve(trial, _current(tx, start), start.held.step)
     for report in trial.reports:
-        tx.add_report(trial, INHERITED, report, {}, now)
+        tx.add_report(trial, INHERITED, report, report.metrics or {}, now)
     tx.put_trial(trial)
     tx.add_checkpoint(trial, start.copy, now)
     return trial

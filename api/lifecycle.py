@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from api import finalists
+from api import controls, finalists
 from storage import Listing, Reader, Transaction
 from tuner.decision import Outcome
 from tuner.study import Study
@@ -42,8 +42,10 @@ class Tally(NamedTuple):
 
 def tally(reader: Reader, study_id: int) -> Tally:
     """Count a study's trials."""
-    waiting, running, failed, finalist = (len(reader.listed(study_id, x)) for x in Listing)
-    return Tally(waiting, running, failed, reader.next_number(study_id) - finalist)
+    found = {x: len(reader.listed(study_id, x)) for x in Listing}
+    beside = found[Listing.FINALIST] + found[Listing.CONTROL]
+    searched = reader.next_number(study_id) - beside
+    return Tally(found[Listing.WAITING], found[Listing.RUNNING], found[Listing.FAILED], searched)
 
 
 def hours_over(study: Study, now: datetime) -> bool:
@@ -130,6 +132,7 @@ def _end(
             data={**(data or {}), "outcome": outcome.value, "reason": reason, "value": value},
         )
     )
+    controls.compare(tx, study, ended, now)
     return ended
 
 

@@ -17,7 +17,7 @@ from tuner.packing import Need, Room, asked
 from tuner.study import Study
 from tuner.trial import Origin, Trial
 
-_ORIGINS = (Origin.ENQUEUED, Origin.FOLK, Origin.FINALIST, Origin.SAMPLED)
+_ORIGINS = (Origin.ENQUEUED, Origin.FOLK, Origin.FINALIST, Origin.CONTROL, Origin.SAMPLED)
 NO_LIMITS = Limits()
 Rank = Callable[[Mapping[int, int], Mapping[str, int]], Sequence[Study]]
 

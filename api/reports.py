@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
-from api import lifecycle
+from api import branching, controls, lifecycle
 from api.fence import held_trial, last_held
 from api.problems import problem_of
 from api.services import Services
@@ -30,6 +31,7 @@ from tuner.study import Study
 from tuner.terminal import plain
 from tuner.trial import (
     Event,
+    EventKind,
     Report,
     Trial,
     TrialState,
@@ -45,16 +47,28 @@ from tuner.wire import (
 )
 
 
+class Branch(NamedTuple):
+    """A control of halving that was created, and the trial it stands beside."""
+
+    control: Trial
+    halved: Trial
+
+
 async def report(services: Services, items: Sequence[ReportItem], who: Identity) -> ReportResults:
     """Store reports and decide; each item succeeds or fails alone.
 
     Raises:
         Unavailable: the database is away; send all of them again.
     """
-    write = services.ledger.submit
-    writes = [write(partial(_report, services=services, item=item, who=who)) for item in items]
+    write, branched = services.ledger.submit, list[Branch]()
+    writes = [
+        write(partial(_report, services=services, item=item, who=who, branched=branched))
+        for item in items
+    ]
     found = await asyncio.gather(*writes, return_exceptions=True)
     services.metrics.reported(found)
+    for branch in branched:
+        await branching.shorten(services, branch.control, branch.halved)
     return ReportResults(results=[_result(x) for x in found])
 
 
@@ -75,9 +89,10 @@ def _view(decision: Decision) -> DecisionView:
     )
 
 
-def _report(tx: Transaction, services: Services, item: ReportItem, who: Identity) -> Decision:
+def _report(
+    tx: Transaction, services: Services, item: ReportItem, who: Identity, branched: list[Branch]
+) -> Decision:
     value = math.nan if item.value is None or item.status == "diverged" else item.value
-    new = Report(item.step, value, item.lr_factor)
     try:
         trial = held_trial(tx, item.lease, item.attempt, who)
     except StaleAttempt:
@@ -91,12 +106,28 @@ def _report(tx: Transaction, services: Services, item: ReportItem, who: Identity
         return Decision(lr_factor=trial.lr_factor, reason=trial.reason)
     study = tx.study(trial.study_id)
     now = services.clock()
+    new = Report(item.step, value, item.lr_factor, _read(study, item.metrics))
     tx.add_report(trial, item.attempt, new, item.metrics, now)
     trial = trial.evolve(reports=_insert(trial.reports, new))
-    return _judge(tx, study, trial, item.step, now)
+    return _judge(tx, study, trial, item.step, now, branched=branched)
 
 
-def _judge(tx: Transaction, study: Study, trial: Trial, step: int, now: datetime) -> Decision:
+def _read(study: Study, metrics: Mapping[str, float]) -> Mapping[str, float] | None:
+    """Return the metrics that the study's policies read."""
+    if not study.watched:
+        return None
+    return {name: metrics[name] for name in study.watched & metrics.keys()} or None
+
+
+def _judge(
+    tx: Transaction,
+    study: Study,
+    trial: Trial,
+    step: int,
+    now: datetime,
+    *,
+    branched: list[Branch],
+) -> Decision:
     judgement = steer.judge(study, trial, tx.peers(study.study_id), step)
     decision = judgement.decision
     for record in judgement.records:
@@ -117,6 +148,13 @@ def _judge(tx: Transaction, study: Study, trial: Trial, step: int, now: datetime
         memo=judgement.memo,
         reason=decision.reason if step == trial.last_step else trial.reason,
     )
+    halved = any(r.kind is EventKind.HALVED for r in judgement.records)
+    if (
+        halved
+        and not decision.stop
+        and (made := controls.branch(tx, study, trial, now)) is not None
+    ):
+        branched.append(Branch(made, trial))
     if decision.outcome is None:
         tx.put_trial(trial)
     else:

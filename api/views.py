@@ -10,10 +10,11 @@ from typing import Any
 
 from api import finalists, versions
 from tuner.decision import Outcome
+from tuner.policies import control
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
-from tuner.wire import BestView, EventView, RatePoint, StudyView, TrialView
+from tuner.wire import BestView, EventView, HalvingWorth, RatePoint, StudyView, TrialView
 
 MEASURED = frozenset({Outcome.COMPLETE, Outcome.CONVERGED})
 _CUT_SHORT = frozenset({Outcome.PRUNED, Outcome.CONVERGED, Outcome.DIVERGED})
@@ -46,8 +47,25 @@ def study_view(
         steps_done=sum(t.last_step for t in trials),
         steps_saved=steps_saved(study.spec.budget.steps, trials),
         halvings=sum(t.halvings for t in trials),
+        halving_worth=halving_worth(study, trials),
         best=best(study, trials),
         best_folk=best_folk(study, trials),
+    )
+
+
+def halving_worth(study: Study, trials: Sequence[Trial]) -> HalvingWorth | None:
+    """Show what halving was worth, None for a study without controls."""
+    if (found := control.worth(study, trials)) is None:
+        return None
+    mean = found.mean
+    return HalvingWorth(
+        pairs=mean.n if mean else 0,
+        better=found.better,
+        open=found.open,
+        mean=mean.value if mean else None,
+        low=mean.low if mean else None,
+        high=mean.high if mean else None,
+        text=control.sentence(found, study.spec.objective.metric),
     )
 
 
@@ -87,7 +105,7 @@ def best(study: Study, trials: Sequence[Trial]) -> BestView | None:
     for row in finalists.summary(study, trials):
         view = best_view(study, next(t for t in trials if t.number == row.source))
         return view.model_copy(update={"mean": row.mean, "std": row.std, "seeds": row.n})
-    search = [t for t in trials if t.origin is not Origin.FINALIST]
+    search = [t for t in trials if t.searches]
     found = ranked(study, search)
     return best_view(study, found[0]) if found else None
 

@@ -15,7 +15,7 @@ STUDY = {
         "momentum": {"min": 0.0, "max": 0.95},
     },
     "policies": [
-        {"name": "halve_on_plateau", "factor": 0.5, "patience": 3, "min_lr": 1e-5},
+        {"name": "halve_on_plateau", "min_lr": 1e-5},
         {"name": "divergence"},
     ],
     "budget": {"trials": 20, "steps": 30},

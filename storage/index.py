@@ -27,6 +27,7 @@ class Listing(IntEnum):
     RUNNING = 1
     FAILED = 2
     FINALIST = 3
+    CONTROL = 4
 
 
 def listing_key(listing: Listing) -> Key:
@@ -45,11 +46,16 @@ def step_key(step: int) -> Key:
 
 
 def entries(trial: Trial | None) -> dict[Key, float]:
-    """Return under which keys, with which values, a trial is listed in its study's index."""
+    """Return under which keys, with which values, a trial is listed in its study's index.
+
+    A control of halving is no peer: pruning sees nothing of it.
+    """
     if trial is None:
         return {}
-    found = {rung_key(m.bracket, m.rung): m.value for m in trial.marks}
-    found.update((listing_key(listing), 0.0) for listing in _listings(trial))
+    found = {listing_key(listing): 0.0 for listing in _listings(trial)}
+    if trial.origin is Origin.CONTROL:
+        return found
+    found.update((rung_key(m.bracket, m.rung), m.value) for m in trial.marks)
     if trial.outcome in (Outcome.COMPLETE, Outcome.CONVERGED):
         found[COMPLETE] = 0.0
         found.update((step_key(r.step), r.value) for r in trial.reports if math.isfinite(r.value))
@@ -65,6 +71,8 @@ def _listings(trial: Trial) -> Iterator[Listing]:
         yield Listing.FAILED
     if trial.origin is Origin.FINALIST:
         yield Listing.FINALIST
+    if trial.origin is Origin.CONTROL:
+        yield Listing.CONTROL
 
 
 def changed_entries(old: Trial | None, new: Trial) -> dict[Key, float | None]:

@@ -17,6 +17,7 @@ from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
 from storage.numbers import highest_seq
 from storage.optuna_records.load import load_optuna
+from storage.watched import Watched, read_watched
 from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
@@ -44,7 +45,8 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     attempts = _attempts(connection)
     found.attempts = {a.lease.token: a for a in attempts.values()}
     found.holders = {place: a.lease.token for place, a in attempts.items()}
-    found.trials, found.stored = _trials(connection, attempts)
+    read = read_watched(connection, found.studies.values())
+    found.trials, found.stored = _trials(connection, attempts, read)
     found.index = {i: build_index(trials.values()) for i, trials in found.trials.items()}
     found.workers = _workers(connection)
     found.replies = _replies(connection)
@@ -128,10 +130,10 @@ def _attempts(connection: Connection) -> dict[TrialKey, Attempt]:
 
 
 def _trials(
-    connection: Connection, attempts: Mapping[TrialKey, Attempt]
+    connection: Connection, attempts: Mapping[TrialKey, Attempt], read: Watched
 ) -> tuple[dict[int, dict[int, Trial]], dict[TrialKey, Stored]]:
     params = _params(connection)
-    lineages, stored = _reports(connection)
+    lineages, stored = _reports(connection, read)
     found: dict[int, dict[int, Trial]] = {}
     curves: dict[TrialKey, Stored] = {}
     ours, held_by = tables.trials, tables.attempts
@@ -191,7 +193,9 @@ def _params(connection: Connection) -> dict[int, dict[str, ParamValue]]:
     return found
 
 
-def _reports(connection: Connection) -> tuple[dict[int, list[Report]], dict[int, Stored]]:
+def _reports(
+    connection: Connection, read: Watched
+) -> tuple[dict[int, list[Report]], dict[int, Stored]]:
     """Read all lineages, and by attempt what `stored_report` knows."""
     table, trials = tables.reports, tables.trials
     kept = or_(trials.c.state != _ENDED, table.c.attempt == trials.c.attempt)
@@ -206,7 +210,8 @@ def _reports(connection: Connection) -> tuple[dict[int, list[Report]], dict[int,
     lineages: dict[int, list[Report]] = defaultdict(list)
     stored: dict[int, Stored] = defaultdict(dict)
     for trial_id, attempt, step, value, kind, lr_factor, lineage, keep in _plain(connection, query):
-        report = Report(step, float(kind) if value is None else value, lr_factor)
+        metrics = read.get((trial_id, attempt, step)) if read else None
+        report = Report(step, float(kind) if value is None else value, lr_factor, metrics)
         if lineage:
             lineages[trial_id].append(report)
         if keep:

@@ -116,7 +116,8 @@ class _Curves:
                 return
         key = ReportKey(trial.study_id, trial.number, 0, report.step)
         at = trial.started_at or trial.created_at
-        inherited = StoredReport(trial_id=trial.trial_id, report=report, metrics={}, at=at)
+        metrics = report.metrics or {}
+        inherited = StoredReport(trial_id=trial.trial_id, report=report, metrics=metrics, at=at)
         self.reports[key] = (inherited, True)
 
 

@@ -11,17 +11,20 @@ from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Parameter, Space
 from tuner.spec import (
+    SETS_RATE,
     AshaPruner,
     Divergence,
+    EarlyStopping,
     HalveOnPlateau,
     HyperbandPruner,
     MedianPruner,
     Policy,
     Pruner,
-    RateSchedule,
     RunCommand,
     RunTask,
     StudySpec,
+    patience_of,
+    watched,
 )
 from tuner.spec.space import space_document
 from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS, TaskInfo, refusal
@@ -54,7 +57,7 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
             "space": spec.space if spec.space is not None else space_document(space),
             "budget": spec.budget.model_copy(update={"steps": steps}),
             "pruner": _fill_pruner(spec.pruner, steps),
-            "policies": policies,
+            "policies": [_fill_policy(policy, steps) for policy in policies],
         }
     )
     return full, [w for check in _WARNINGS for w in check(spec, full)]
@@ -70,6 +73,12 @@ def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
         return [Divergence(name="divergence")]
     halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
     return [halving, Divergence(name="divergence")]
+
+
+def _fill_policy(policy: Policy, steps: int | None) -> Policy:
+    if not isinstance(policy, HalveOnPlateau):
+        return policy
+    return policy.model_copy(update={"patience": patience_of(policy, steps)})
 
 
 def _is_deaf(spec: StudySpec) -> bool:
@@ -130,6 +139,9 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
         yield Fault(where="objective.metric", message=message)
     elif modes[metric] != mode:
         yield Fault(where="objective.mode", message=f"the best {metric} is its {modes[metric]}")
+    for name in sorted(watched(spec.policies or ()) - set(TASKS[task].metrics)):
+        message = f"{task} reports no {name!r}; it reports {', '.join(TASKS[task].metrics)}"
+        yield Fault(where="policies", message=message)
     yield from _recipe_faults(spec, TASKS[task])
 
 
@@ -189,8 +201,19 @@ def _warn_threshold(spec: StudySpec, full: StudySpec) -> Iterator[str]:
             )
 
 
+def _warn_hasty(_: StudySpec, full: StudySpec) -> Iterator[str]:
+    policies = full.policies or ()
+    cut = next((p.patience for p in policies if isinstance(p, HalveOnPlateau)), None)
+    stop = next((p.patience for p in policies if isinstance(p, EarlyStopping)), None)
+    if cut is not None and stop is not None and stop <= cut:
+        yield (
+            f"early_stopping (patience {stop}) may end trials before halve_on_plateau "
+            f"(patience {cut}) cuts their rate; give it more patience"
+        )
+
+
 def _warn_deaf(spec: StudySpec, full: StudySpec) -> Iterator[str]:
-    steers = [p.name for p in full.policies or () if isinstance(p, HalveOnPlateau | RateSchedule)]
+    steers = [p.name for p in full.policies or () if isinstance(p, SETS_RATE)]
     if _is_deaf(spec) and steers:
         yield (
             f"{steers[0]} changes a rate that the program is not told of, unless it reads "
@@ -211,4 +234,5 @@ _WARNINGS: tuple[Callable[[StudySpec, StudySpec], Iterator[str]], ...] = (
     _warn_threshold,
     _warn_sampler,
     _warn_deaf,
+    _warn_hasty,
 )

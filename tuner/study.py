@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tuner.constraints import Constraint, parse
 from tuner.space import Params, Space
-from tuner.spec import StudySpec
+from tuner.spec import StudySpec, watched
 from tuner.trial import EndReason, StudyState, trial_seed
 
 
@@ -45,6 +45,11 @@ class Study:
     def constraints(self) -> tuple[Constraint, ...]:
         """The conditions between parameters."""
         return tuple(parse(text, self.space.parameters) for text in self.spec.constraints)
+
+    @cached_property
+    def watched(self) -> frozenset[str]:
+        """The names of the metrics that its policies read beside the objective."""
+        return watched(self.spec.policies or ())
 
     def allows(self, params: Params) -> bool:
         """Tell whether `params` meet all constraints."""

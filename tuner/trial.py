@@ -51,6 +51,7 @@ class Origin(StrEnum):
     SAMPLED = "sampled"
     ENQUEUED = "enqueued"
     FINALIST = "finalist"
+    CONTROL = "control"
     ADOPTED = "adopted"
 
 
@@ -83,6 +84,8 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"
     MISSING = "missing"
     HALVED = "halved"
+    SCALED = "scaled"
+    COMPARED = "compared"
     RUNG = "rung"
     ENDED = "ended"
     RESTORED = "restored"
@@ -93,11 +96,13 @@ class Report(NamedTuple):
     """An intermediate value of the objective after `step` finished steps.
 
     `lr_factor` is the level that was in force while this step trained. `value` may be non-finite.
+    `metrics` are those of its metrics that the study's policies read; None without any.
     """
 
     step: int
     value: float
     lr_factor: float
+    metrics: Mapping[str, float] | None = None
 
 
 class RungMark(NamedTuple):
@@ -198,6 +203,11 @@ class Trial:
     def never_pruned(self) -> bool:
         """Whether pruning spares this trial: the rules of thumb and the finalists."""
         return self.origin in (Origin.FOLK, Origin.FINALIST)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is part of the search: no run of a finalist, and no control of halving."""
+        return self.origin not in (Origin.FINALIST, Origin.CONTROL)
 
     @property
     def last_step(self) -> int:

@@ -34,6 +34,8 @@ class Topic(StrEnum):
     TRIAL_CHECKPOINT = "trial.checkpoint"
     TRIAL_MISSING = "trial.missing"
     TRIAL_HALVED = "trial.halved"
+    TRIAL_SCALED = "trial.scaled"
+    TRIAL_COMPARED = "trial.compared"
     TRIAL_RUNG = "trial.rung"
     TRIAL_ENDED = "trial.ended"
     TRIAL_FAILED = "trial.failed"

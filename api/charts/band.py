@@ -49,7 +49,7 @@ class Bands:
         new = [t for t in trials if t.state is TrialState.ENDED and t.number not in seen.taken]
         for trial in new:
             seen.taken.add(trial.number)
-            for step, value, _ in trial.reports:
+            for step, value, *_ in trial.reports:
                 if math.isfinite(value):
                     seen.values.setdefault(step, array("d")).append(value)
         if new or seen.band is None:

@@ -9,7 +9,7 @@ from api.charts.numbers import spread
 from api.charts.progress import eta, improvements, in_order, staircase
 from tuner.decision import Outcome
 from tuner.study import Study
-from tuner.trial import Origin, StudyState, Trial, TrialState
+from tuner.trial import StudyState, Trial, TrialState
 from tuner.wire.charts import BoardRow
 
 MOST_STEPS = 24
@@ -32,7 +32,7 @@ def waits(ahead: int) -> str:
 
 def row(study: Study, trials: Sequence[Trial], *, rank: int, note: str, now: datetime) -> BoardRow:
     """Show one study; `rank` is its place on the board."""
-    search = [t for t in trials if t.origin is not Origin.FINALIST]
+    search = [t for t in trials if t.searches]
     spark = staircase(spread(improvements(study, in_order(search)), MOST_STEPS))
     return BoardRow(
         id=study.study_id,

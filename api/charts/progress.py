@@ -10,7 +10,7 @@ from typing import NamedTuple
 from api.charts.numbers import short, spread
 from api.views import MEASURED, best_folk, steps_saved
 from tuner.study import Study
-from tuner.trial import Origin, Trial, TrialState
+from tuner.trial import Trial, TrialState
 from tuner.wire.charts import Progress, Staircase
 
 MOST_POINTS = 1500
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 def progress(study: Study, trials: Sequence[Trial], now: datetime) -> Progress:
     """Show how the search went. Fresh-seed runs of finalists are no part of it."""
-    search = [t for t in trials if t.origin is not Origin.FINALIST]
+    search = [t for t in trials if t.searches]
     points = in_order(search)
     improved = improvements(study, points)
     valued = [p for p in points if p.trial.value is not None and math.isfinite(p.trial.value)]

@@ -24,7 +24,7 @@ from tuner.wire.charts import Board, Columns, Curves, Progress
 
 router = APIRouter(prefix="/studies/{study}", tags=["charts"])
 above = APIRouter(tags=["charts"])
-_DECISIONS = (EventKind.HALVED, EventKind.ENDED)
+_DECISIONS = (EventKind.HALVED, EventKind.SCALED, EventKind.ENDED)
 
 
 @above.get(

@@ -113,7 +113,7 @@ class History:
             return 0.0, self._sign * result.value
         if not result.curve:
             return 1.0, 0.0
-        step, value, _ = result.curve[-1]
+        step, value, *_ = result.curve[-1]
         return float(-step), math.inf if math.isnan(value) else self._sign * value
 
     def _grow(self) -> None:

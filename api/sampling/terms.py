@@ -17,7 +17,7 @@ from optuna.trial import TrialState as OptunaState
 from tuner.decision import Outcome
 from tuner.handle import ParamValue
 from tuner.space import Categorical, Numeric, Parameter, Space
-from tuner.trial import Report, Trial, TrialState
+from tuner.trial import Origin, Report, Trial, TrialState
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -43,7 +43,12 @@ RUNNING = Result(OptunaState.RUNNING)
 
 
 def result_of(trial: Trial) -> Result:
-    """Return a trial's result. A waiting trial is as good as running: its result will come."""
+    """Return a trial's result. A waiting trial is as good as running: its result will come.
+
+    A control of halving is none of the search's: a failed trial teaches nothing.
+    """
+    if trial.origin is Origin.CONTROL:
+        return Result(OptunaState.FAIL)
     if trial.state is not TrialState.ENDED or trial.outcome is None:
         return RUNNING
     state = _STATES.get(trial.outcome, OptunaState.FAIL)

@@ -10,7 +10,7 @@ from api.webhooks.network import Answer
 from storage.memory import Reader
 from tuner.errors import NotFound
 from tuner.study import Study
-from tuner.trial import Event, EventKind, Origin, Trial
+from tuner.trial import Event, EventKind, Trial
 from tuner.webhook import Topic, Webhook, topics_of
 
 FIRST_PAUSE_S = 5.0
@@ -67,7 +67,7 @@ class Rank(NamedTuple):
 
 
 def _rank(study: Study, trial: Trial) -> Rank | None:
-    if trial.outcome not in MEASURED or trial.value is None or trial.origin is Origin.FINALIST:
+    if trial.outcome not in MEASURED or trial.value is None or not trial.searches:
         return None
     sign = 1.0 if study.spec.objective.mode == "min" else -1.0
     return Rank(sign * trial.value, trial.number)

@@ -18,7 +18,7 @@ from typing import Any
 
 from storage.check import check
 from tests.api.in_process import API
-from tests.api.node import SPACE, Node, document, serve
+from tests.api.node import SPACE, Node, document, item, serve
 from tests.databases import lay_database
 from tests.faults.light import Rounds, Tally
 from tests.postgres import Postgres
@@ -32,9 +32,11 @@ PRUNERS = [
     {"name": "asha", "min": 1, "max": STEPS, "eta": 2},
     {"name": "hyperband", "min": 1, "max": STEPS, "eta": 3},
 ]
+HALVE = {"name": "halve_on_plateau", "patience": 1, "threshold": 0.02, "min_lr": 0.004}
 POLICIES = [
-    {"name": "halve_on_plateau", "factor": 0.5, "patience": 1, "threshold": 0.02, "min_lr": 0.004},
-    {"name": "divergence"},
+    [HALVE | {"control": 0.3}, {"name": "early_stopping", "patience": 3}, {"name": "divergence"}],
+    [{"name": "update_ratio", "patience": 1}, {"name": "early_stopping", "patience": 2}],
+    [{"name": "warm_restarts", "period": 3}, {"name": "divergence"}],
 ]
 
 
@@ -53,7 +55,7 @@ class Script:
         self._document = document(
             space={**SPACE, "lr": {"min": 1e-3, "max": 1.0, "log": True}},
             pruner=PRUNERS[seed % len(PRUNERS)],
-            policies=POLICIES,
+            policies=POLICIES[seed % len(POLICIES)],
             budget={"trials": TRIALS, "steps": STEPS},
         )
         self._running: list[LeaseGrant] = []
@@ -106,7 +108,11 @@ class Script:
         self._steps[trial.lease] += 1
         step = self._steps[trial.lease]
         value = None if rng.random() < 0.01 else rng.uniform(0.5, 1.0) + 1.0 / step
-        decision = await node.report(trial, step, value, self._level[trial.lease])
+        metrics = {"train_loss": 1.0 / step, "update_ratio": 10 ** rng.uniform(-5, -2)}
+        report = item(trial, step, value, self._level[trial.lease])
+        (result,) = await node.results([report.model_copy(update={"metrics": metrics})])
+        assert result.decision is not None, result.problem
+        decision = result.decision
         self.said.append((trial.number, step, decision.model_dump()))
         self._level[trial.lease] = decision.lr_factor
         if decision.action == "stop":
@@ -159,6 +165,7 @@ def _case(folder: Path, seeds: range, url: Callable[[str], str], tally: Tally, n
         restarts, decided, different = restarts + times, decided + what, different + (not same)
     note = (
         f"restarts on {name}, in {len(seeds)} histories; decided: {decided['halved']} cuts, "
+        f"{decided['scaled']} other changes of the rate, "
         f"{decided['pruned']} pruned, {decided['converged']} converged"
     )
     tally(PROMISE, restarts, different, note)

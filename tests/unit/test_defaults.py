@@ -81,6 +81,27 @@ def test_a_program_that_is_told_of_no_rate_is_not_halved(run: dict[str, Any], ha
     assert warnings == []
 
 
+@pytest.mark.parametrize(
+    ("steps", "given", "patience"),
+    [
+        (27, None, 5),
+        (81, None, 8),
+        (10, None, 5),
+        (1000, None, 10),
+        (None, None, 10),  # as torch has it
+        (27, 0, 0),
+    ],
+)
+def test_patience_grows_with_the_length_of_a_training(
+    steps: int | None, given: int | None, patience: int
+) -> None:
+    halving = {"name": "halve_on_plateau"} | ({} if given is None else {"patience": given})
+    spec, _ = full(OWN, policies=[halving], pruner={"name": "none"}, budget={"steps": steps})
+    (policy,) = spec.policies or ()
+    assert isinstance(policy, HalveOnPlateau)
+    assert policy.patience == patience
+
+
 def test_no_policies_are_kept_as_none() -> None:
     assert full(TASK, policies=[])[0].policies == []
 
@@ -104,6 +125,11 @@ def test_normalising_twice_changes_nothing() -> None:
         (TASK, {"space": {"batch_size": {"min": 8.0, "max": 512.0}}}, "a whole number"),
         (TASK, {"space": {"optimizer": {"value": "lion"}}}, "must be one of sgd, momentum"),
         (OWN, {"pruner": {"name": "asha"}}, "asha needs budget.steps, or max"),
+        (
+            TASK,
+            {"policies": [{"name": "update_ratio", "metric": "ratio"}]},
+            "digits-mlp reports no 'ratio'; it reports val_loss",
+        ),
         (
             OWN,
             {
@@ -129,6 +155,12 @@ def test_what_can_not_be_is_refused(base: Any, more: Any, words: str) -> None:
         (TASK, {"sampler": {"name": "random", "startup": 3}}, "means nothing to random"),
         (TASK, {"sampler": {"name": "gp"}}, "learns from complete trials only"),
         (PRINTS, {"policies": [HALVING]}, "a rate that the program is not told of"),
+        (PRINTS, {"policies": [{"name": "warm_restarts"}]}, "warm_restarts changes a rate"),
+        (
+            TASK,
+            {"policies": [HALVING | {"patience": 5}, {"name": "early_stopping", "patience": 5}]},
+            "before halve_on_plateau (patience 5) cuts their rate",
+        ),
     ],
 )
 def test_warnings(base: Any, more: Any, words: str) -> None:

@@ -43,7 +43,7 @@ def torch_scheduler(policy: HalveOnPlateau, mode: Any, base: float) -> CountingS
     return CountingScheduler(
         torch.optim.SGD([weight], lr=base),
         mode=mode,
-        **policy.model_dump(exclude={"name", "rate"}),
+        **policy.model_dump(exclude={"name", "rate", "warmup", "control"}),
     )
 
 

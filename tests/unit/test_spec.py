@@ -114,7 +114,7 @@ def test_load_reads_files(tmp_path: Any, suffix: str) -> None:
         ({"space": {"lr": {"mn": 1, "max": 2}}}, "space.lr.mn: unknown key; did you mean 'min'"),
         # an unknown name is answered with the known ones
         ({"pruner": {"name": "ashaa"}}, "known are asha, hyperband, median, none, percentile"),
-        ({"policies": [{"name": "halve"}]}, "known are divergence, halve_on_plateau"),
+        ({"policies": [{"name": "halve"}]}, "known are divergence, early_stopping"),
         ({"sampler": {"name": "bayes"}}, "sampler.name: give 'tpe', 'random'"),
         ({"run": "extern"}, "run: give {task: NAME}"),
         ({"run": {"entrypoint": "no colon"}}, "should look like package.module:function"),
@@ -177,6 +177,15 @@ def test_load_reads_files(tmp_path: Any, suffix: str) -> None:
         ({"name": ""}, "name"),
         # the whole
         ({"policies": [{"name": "divergence"}, {"name": "divergence"}]}, "listed more than once"),
+        (
+            {"policies": [{"name": "warm_restarts"}, {"name": "halve_on_plateau"}]},
+            "policies warm_restarts and halve_on_plateau exclude each other: each sets the rate",
+        ),
+        (
+            {"policies": [{"name": "update_ratio"}, {"name": "warm_restarts"}]},
+            "exclude each other",
+        ),
+        ({"policies": [{"name": "warm_restarts", "period": 1, "growth": 1}]}, "never fall"),
         ({"pruner": {"name": "asha", "min": 9, "max": 3}}, "min (9) is larger than max (3)"),
         ({"api_version": "v2"}, "api_version: give 'v1'"),
     ],

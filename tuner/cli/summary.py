@@ -85,6 +85,7 @@ def _steering(
         pruned_text(trials),
         halved_text(events),
         f"{view.steps_done} epochs trained, {view.steps_saved} saved{share}",
+        *([view.halving_worth.text] if view.halving_worth is not None else []),
     ]
 
 

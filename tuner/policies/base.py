@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tuner.decision import Decision, Outcome
-from tuner.trial import EventKind, RungMark
+from tuner.trial import EventKind, Report, RungMark
 
 Data = Mapping[str, float | int | str | bool | None]
 
@@ -37,11 +37,23 @@ class Record:
     `data` always holds rule, reason and step, and no number that is not finite (None stands for
     it). For a rung also bracket, rung, rung_step, value, cutoff, rank, n, promoted (a rule without
     rungs leaves out the first three); for a halving old_rate, new_rate, old_factor, new_factor,
-    value, best, bad, patience.
+    value, best, bad, patience; for another change of the rate the factors and what led to it.
     """
 
     kind: EventKind
     data: Data = field(default_factory=dict)
+
+
+class Folded(NamedTuple):
+    """A fold done: over which reports, with which level given, and the state that came out."""
+
+    reports: Sequence[Report]
+    given: float
+    state: object
+
+
+Memo = Mapping[str, Folded]
+"""What policies keep of a lineage, by their names, to not read it all again at the next report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +61,8 @@ class Verdict:
     """One policy's answer. `lr_factor` is that policy's level; `stop` ends the trial.
 
     `grounds` is the data behind a stop, written like a record's; empty without one. `cuts` are the
-    steps of all halvings in the lineage. `memo` is for the next call, as `tuner.trial.Trial.memo`.
+    steps of all changes of the rate in the lineage after which the objective may get worse for a
+    while. `memo` is for the next call.
     """
 
     stop: Outcome | None = None
@@ -59,7 +72,7 @@ class Verdict:
     records: tuple[Record, ...] = ()
     grounds: Data = field(default_factory=dict)
     cuts: tuple[int, ...] = ()
-    memo: object = field(default=None, compare=False, repr=False)
+    memo: Memo = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +87,7 @@ class Judgement:
     marks: tuple[RungMark, ...] = ()
     records: tuple[Record, ...] = ()
     grounds: Data = field(default_factory=dict)
-    memo: object = field(default=None, compare=False, repr=False)
+    memo: Memo = field(default_factory=dict, compare=False, repr=False)
 
 
 def storable(value: float) -> float | None:

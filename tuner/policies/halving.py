@@ -6,11 +6,12 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from tuner.decision import Outcome
-from tuner.policies.base import Record, Verdict, storable
-from tuner.spec import HalveOnPlateau
+from tuner.policies.base import Folded, Record, Verdict, storable
+from tuner.spec import HalveOnPlateau, patience_of
 from tuner.trial import EventKind, Report
 
 _SMALLEST = sys.float_info.min
@@ -32,14 +33,6 @@ class Plateau(NamedTuple):
     cooldown: int = 0
     cuts: tuple[int, ...] = ()
     converged: bool = False
-
-
-class Folded(NamedTuple):
-    """A fold done: over which reports, with which level given, and what came out."""
-
-    reports: Sequence[Report]
-    given: float
-    state: Plateau
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +63,8 @@ class Halving:
     def start(self) -> Plateau:
         """Return the state before the first report."""
         rate = 1.0 if self.base_rate is None else self.base_rate
-        return Plateau(best=math.inf if self.mode == "min" else -math.inf, rate=rate)
+        worst = math.inf if self.mode == "min" else -math.inf
+        return Plateau(best=worst, rate=rate, cooldown=self.policy.warmup)
 
     def advance(self, state: Plateau, report: Report) -> Plateau:
         """Return the state after one more report.
@@ -91,7 +85,7 @@ class Halving:
             cooldown -= 1
             bad = 0
         state = Plateau(best, rate, level, bad, cooldown, cuts)
-        return state if bad <= self.policy.patience else self._cut(state, report.step)
+        return state if bad <= self.patience else self._cut(state, report.step)
 
     def _cut(self, state: Plateau, step: int) -> Plateau:
         rate, level = state.rate * self.policy.factor, state.level * self.policy.factor
@@ -107,6 +101,11 @@ class Halving:
         rate = self.start().rate * report.lr_factor
         cooldown, cuts = self.policy.cooldown, (*state.cuts, report.step)
         return Plateau(state.best, rate, report.lr_factor, 0, cooldown, cuts)
+
+    @cached_property
+    def patience(self) -> int:
+        """Reports without improvement that are let pass."""
+        return patience_of(self.policy, None)
 
     @property
     def lowest(self) -> float:
@@ -130,7 +129,7 @@ def judge(
     reports: Sequence[Report],
     given: float = 1.0,
     *,
-    memo: object = None,
+    memo: Folded | None = None,
 ) -> Verdict:
     """Judge the newest report of a lineage ordered by step.
 
@@ -141,16 +140,17 @@ def judge(
         return Verdict(lr_factor=given)
     rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given)
     earlier, newest = reports[:-1], reports[-1]
-    known = isinstance(memo, Folded) and memo.given == given and memo.reports == earlier
-    before = memo.state if known and isinstance(memo, Folded) else rule.fold(earlier)
+    known = memo is not None and memo.given == given and memo.reports == earlier
+    before = memo.state if memo is not None and known else rule.fold(earlier)
+    assert isinstance(before, Plateau)
     after = rule.advance(before, newest)
     level = min(after.level, given)
     if after.converged:
         return _converged(rule, before, after, newest)
     new = after.level < min(before.level, given)
     records = (_halved(rule, before, after, newest),) if new else ()
-    memo = Folded(reports, given, after)
-    return Verdict(lr_factor=level, records=records, cuts=after.cuts, memo=memo)
+    kept = {str(policy.name): Folded(reports, given, after)}
+    return Verdict(lr_factor=level, records=records, cuts=after.cuts, memo=kept)
 
 
 def _halved(rule: Halving, before: Plateau, after: Plateau, newest: Report) -> Record:
@@ -190,7 +190,7 @@ def _numbers(
         "value": storable(newest.value),
         "best": storable(after.best),
         "bad": before.bad + 1,
-        "patience": rule.policy.patience,
+        "patience": rule.patience,
     }
 
 

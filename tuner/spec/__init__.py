@@ -15,8 +15,10 @@ from tuner.spec.models import (
 )
 from tuner.spec.read import check, load, parse_json, parse_yaml
 from tuner.spec.steering import (
+    SETS_RATE,
     AshaPruner,
     Divergence,
+    EarlyStopping,
     HalveOnPlateau,
     HyperbandPruner,
     MedianPruner,
@@ -26,12 +28,18 @@ from tuner.spec.steering import (
     Pruner,
     RateChange,
     RateSchedule,
+    UpdateRatio,
+    WarmRestarts,
+    patience_of,
+    watched,
 )
 
 __all__ = [
+    "SETS_RATE",
     "AshaPruner",
     "Budget",
     "Divergence",
+    "EarlyStopping",
     "HalveOnPlateau",
     "HyperbandPruner",
     "MedianPruner",
@@ -51,8 +59,12 @@ __all__ = [
     "RunTask",
     "Sampler",
     "StudySpec",
+    "UpdateRatio",
+    "WarmRestarts",
     "check",
     "load",
     "parse_json",
     "parse_yaml",
+    "patience_of",
+    "watched",
 ]

@@ -14,7 +14,7 @@ from tuner.spec.lifting import lifted
 from tuner.spec.placement import Gpus, GpuShare, Processes, check_processes
 from tuner.spec.recipe import RecipeSpec
 from tuner.spec.space import SpaceSpec, build_space
-from tuner.spec.steering import Policy, Pruner
+from tuner.spec.steering import SETS_RATE, Policy, Pruner
 from tuner.text import Label, MetricName, Name, StudyName
 
 
@@ -200,8 +200,11 @@ class StudySpec(Document):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"policy {name!r} is listed more than once")
-        if "rate_schedule" in names and "halve_on_plateau" in names:
-            raise ValueError("policies rate_schedule and halve_on_plateau exclude each other")
+        setting = [p.name for p in self.policies or () if isinstance(p, SETS_RATE)]
+        if len(setting) > 1:
+            raise ValueError(
+                f"policies {' and '.join(setting)} exclude each other: each sets the rate"
+            )
         return self
 
     @model_validator(mode="after")

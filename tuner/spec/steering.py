@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tuner.spec.base import Document, Steps
-from tuner.text import Identifier
+from tuner.text import Identifier, MetricName
 
 
 class _Graceful(Document):
@@ -89,21 +90,87 @@ class HalveOnPlateau(Document):
     name: Literal["halve_on_plateau"]
     """Which one."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """The rate is multiplied by this."""
-    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 3
-    """Reports without improvement that are let pass."""
+    """The rate is multiplied by this: 0.5 halves it, 0.2 divides it by 5."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Reports without improvement that are let pass. If absent a tenth of the steps, 5 to 10."""
     threshold: Annotated[float, Field(ge=0)] = 1e-4
     """What counts as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """Whether the threshold is a share of the best value or an amount."""
     cooldown: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Reports after a cut that are not counted."""
+    warmup: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Reports at the start that are not counted."""
     min_lr: Annotated[float, Field(ge=0)] = 0.0
     """A trial whose rate would fall below this stops as converged."""
     eps: Annotated[float, Field(ge=0)] = 1e-8
     """A cut that changes the rate by less is left out."""
     rate: Identifier = "lr"
     """The parameter that holds the starting rate."""
+    control: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the halved trials that run a second time without, to show what halving is worth."""
+
+
+class WarmRestarts(Document):
+    """Lets the rate fall along a cosine and restarts it, each cycle longer (Loshchilov 2017)."""
+
+    name: Literal["warm_restarts"]
+    """Which one."""
+    period: Steps = 10
+    """Steps of the first cycle."""
+    growth: Annotated[int, Field(ge=1, le=100)] = 2
+    """Each cycle is this many times as long as the one before."""
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The share of its starting rate that a cycle falls to."""
+    peak: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each cycle starts at this share of the starting rate of the one before."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.growth == 1 and self.period == 1:
+            raise ValueError("cycles of one step never fall: set period or growth above 1")
+        return self
+
+
+class UpdateRatio(Document):
+    """Scales the rate until a step changes the weights by about a thousandth of their size."""
+
+    name: Literal["update_ratio"]
+    """Which one."""
+    metric: MetricName = "update_ratio"
+    """Name of the reported metric: norm of a step's update divided by norm of the weights."""
+    target: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """Where the ratio should be."""
+    band: Annotated[float, Field(gt=1, le=1000)] = 3.0
+    """The ratio may be this many times the target, or the target this many times the ratio."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 2
+    """Reports in a row outside of the band that are let pass."""
+    step: Annotated[float, Field(gt=1, le=1000)] = 2.0
+    """One change multiplies or divides the rate by at most this."""
+    bound: Annotated[float, Field(gt=1, le=1e6)] = 10.0
+    """All changes together multiply or divide the starting rate by at most this."""
+    until: Steps | None = None
+    """Last step at which the rate is changed. Towards a training's end the ratio falls anyway."""
+
+
+class EarlyStopping(Document):
+    """Ends a trial as complete once the objective gets worse while the training still gets better.
+
+    Reports that name no training metric count for nothing.
+    """
+
+    name: Literal["early_stopping"]
+    """Which one."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 12
+    """Reports of over-fitting since the best one that are let pass."""
+    threshold: Annotated[float, Field(ge=0)] = 0.0
+    """A report is worse if it is by this share of the best value's size."""
+    train: MetricName | None = "train_loss"
+    """The training's metric. Null: a report that is worse counts, whatever the training does."""
+    train_mode: Literal["min", "max"] = "min"
+    """Whether a smaller or a larger value of it is better."""
+    warmup: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Reports at the start that are not counted."""
 
 
 class Divergence(Document):
@@ -142,4 +209,26 @@ class RateSchedule(Document):
         return self
 
 
-Policy = Annotated[HalveOnPlateau | RateSchedule | Divergence, Field(discriminator="name")]
+Policy = Annotated[
+    HalveOnPlateau | RateSchedule | WarmRestarts | UpdateRatio | EarlyStopping | Divergence,
+    Field(discriminator="name"),
+]
+SETS_RATE = (HalveOnPlateau, RateSchedule, WarmRestarts, UpdateRatio)
+"""The policies that set the rate. A study has at most one of them."""
+
+
+def patience_of(policy: HalveOnPlateau, steps: int | None) -> int:
+    """Return a policy's patience, by the longest training in steps where it names none.
+
+    docs/why/halving.md shows what it was measured on.
+    """
+    if policy.patience is not None:
+        return policy.patience
+    return 10 if steps is None else min(max(round(steps / 10), 5), 10)
+
+
+def watched(policies: Sequence[Policy]) -> frozenset[str]:
+    """Return the names of the metrics that policies read beside the objective."""
+    names = {p.metric for p in policies if isinstance(p, UpdateRatio)}
+    names.update(p.train for p in policies if isinstance(p, EarlyStopping) and p.train is not None)
+    return frozenset(names)

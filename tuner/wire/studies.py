@@ -109,6 +109,23 @@ class Dryrun(Reply):
     warnings: list[str]
 
 
+class HalvingWorth(Reply):
+    """What halving was worth beside trials that ran a second time without it.
+
+    `mean` is what it improved the objective by, in its own units, positive if halving was the
+    better; `low` and `high` are the ends of its 95 % interval. All are null before there are pairs
+    to tell from. `open` pairs are under way.
+    """
+
+    pairs: int
+    better: int
+    open: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    text: str
+
+
 class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
@@ -133,6 +150,7 @@ class StudyView(Reply):
     steps_done: int
     steps_saved: int
     halvings: int
+    halving_worth: HalvingWorth | None = None
     best: BestView | None = None
     best_folk: BestView | None = None
 

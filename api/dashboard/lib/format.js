@@ -98,5 +98,6 @@ export const ORIGINS = {
   sampled: "sampled",
   enqueued: "enqueued",
   finalist: "fresh seed",
+  control: "control of halving",
   adopted: "taken over",
 };

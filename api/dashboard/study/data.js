@@ -48,11 +48,11 @@ export class StudyData {
     if (kind === "report") return this.addPoint(message);
     if (kind === "trial") return message.state === "ended";
     if (kind === "event") {
-      if (message.kind === "halved" || message.kind === "ended") {
+      if (["halved", "scaled", "ended"].includes(message.kind)) {
         const known = this.decisions.value;
         if (!known.some((d) => d.seq === message.seq)) this.decisions.value = [message, ...known].slice(0, 200);
       }
-      return !["leased", "checkpoint", "rung", "halved"].includes(message.kind);
+      return !["leased", "checkpoint", "rung", "halved", "scaled"].includes(message.kind);
     }
     return kind === "stale";
   }

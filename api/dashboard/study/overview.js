@@ -87,7 +87,8 @@ function Decisions({ study, events }) {
 function Decision({ study, event }) {
   const at = new Date(event.at).toLocaleTimeString(undefined, { hour12: false });
   const link = html`<a href=${href({ study: study.id, trial: event.number, tab: null }, true)}>trial ${event.number}</a>`;
-  const what = event.kind === "halved" ? html`<b>⤓ rate halved</b>` : html`<${Outcome} name=${event.data.outcome} />`;
+  const rate = { halved: "⤓ rate halved", scaled: "⇅ rate scaled" }[event.kind];
+  const what = rate ? html`<b>${rate}</b>` : html`<${Outcome} name=${event.data.outcome} />`;
   const step = event.step === null ? "" : ` at step ${event.step}`;
   return html`<li><time class="dim" datetime=${event.at}>${at}</time><span>${link}</span><p>${what}${step}: ${event.data.reason || OUTCOMES[event.data.outcome]?.word || ""}</p></li>`;
 }
