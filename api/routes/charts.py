@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -15,6 +16,7 @@ from api.charts.curves import curves
 from api.charts.packed import packed
 from api.charts.progress import progress
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
+from api.services import Services
 from api.views import event_view
 from storage import queries
 from tuner.access import Role
@@ -118,8 +120,31 @@ async def list_decisions(
         int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
     ] = None,
 ) -> EventPage:
+    return await _newest(services, study, _DECISIONS, before, limit)
+
+
+@router.get(
+    "/findings",
+    operation_id="list_findings",
+    summary="What was found of trials' trainings, with advice, newest first",
+)
+@needs(Role.VIEWER)
+async def list_findings(
+    services: ServicesDep,
+    study: StudyRef,
+    limit: Limit = 50,
+    before: Annotated[
+        int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
+    ] = None,
+) -> EventPage:
+    return await _newest(services, study, (EventKind.FINDING,), before, limit)
+
+
+async def _newest(
+    services: Services, study: str, kinds: Sequence[EventKind], before: int | None, limit: int
+) -> EventPage:
     found = studies.find(services.ledger.memory, study)
     place = (services.ledger, found.study_id)
-    events = await queries.newest_of_kinds(*place, _DECISIONS, before, limit + 1)
+    events = await queries.newest_of_kinds(*place, kinds, before, limit + 1)
     items = [event_view(e) for e in events[:limit]]
     return EventPage(items=items, next_cursor=str(items[-1].seq) if len(events) > limit else None)
