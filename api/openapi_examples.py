@@ -162,7 +162,7 @@ _FINDING = _EVENT | {
     "kind": "finding",
     "data": {
         "rule": "update_ratio_low",
-        "reason": "update ratio 3e-05 for 5 reports: the rate is about 33 times too low",
+        "reason": "update ratio 3e-5 for 5 reports: the rate is about 30 times too low",
         "measure": 3e-05,
         "reports": 5,
     },

@@ -38,7 +38,7 @@ async def test_a_finding_is_an_event_with_its_advice(tmp_path: Path) -> None:
             await tell(node, grant, step, SLOW)
         (found,) = await findings(node)
         assert (found["step"], found["attempt"]) == (5, 1)
-        said = "update ratio 3e-05 for 5 reports: the rate is about 33 times too low"
+        said = "update ratio 3e-5 for 5 reports: the rate is about 30 times too low"
         assert found["data"]["reason"] == said
         assert found["data"]["rule"] == "update_ratio_low"
         listed = (await node.http.get("/api/v1/studies/s/findings")).json()

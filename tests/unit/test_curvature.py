@@ -90,9 +90,9 @@ def test_a_saddle_and_the_way_out_of_it() -> None:
     assert place.lowest == pytest.approx(-2.0)
     assert place.highest == pytest.approx(2.0)
     assert place.loss == 1.0
-    # of the steps tried the longest, 1 where the weights are zero, is the best
-    assert place.escape_step == pytest.approx(1.0)
-    assert place.escape_loss == pytest.approx(0.25)
+    # of the steps tried, 0.01 * 3**k, the one with the lowest loss
+    assert place.escape_step == pytest.approx(0.81)
+    assert place.escape_loss == pytest.approx(1 - 0.81**2 + 0.81**4 / 4)
     assert torch.equal(p.detach(), torch.zeros(2, dtype=torch.float64))
     assert p.grad is None
     expected = {"hessian_min", "hessian_max", "escape_step", "escape_to", "escape_from"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -104,7 +105,8 @@ class Course:
         reports: how many came.
         best: the report with the lowest validation loss.
         first_train, best_train: the first training loss and the lowest before the window.
-        top_grad, top_rate: the largest gradient norm and rate.
+        top_grad, top_rate, least_ratio: the largest gradient norm and rate, and the least update
+            ratio, of the reports before the newest but for the rate's.
         rate: that of the newest report.
         told: what each rule said last; `said` counts all findings.
     """
@@ -117,6 +119,7 @@ class Course:
     best_train: float = math.inf
     top_grad: float = 0.0
     top_rate: float = 0.0
+    least_ratio: float = math.inf
     rate: float = 0.0
     streaks: Mapping[str, Streak] = field(default_factory=dict)
     told: Mapping[str, Told] = field(default_factory=dict)
@@ -174,5 +177,13 @@ def for_reports(count: int) -> str:
 
 
 def times(factor: float) -> str:
-    """Return a factor as people say it: `30`, `1.5`, `2,000`."""
-    return f"{float(f'{factor:.2g}'):,.10g}"
+    """Return a factor as people say it: `30`, `2,000`, `1e8`."""
+    rounded = float(f"{factor:.1g}")
+    return f"{rounded:,.0f}" if 1 <= rounded < 1e6 else short(rounded)
+
+
+def short(number: Number, digits: int = 1) -> str:
+    """Return a number in a few digits: `3e-5`, `0.8`."""
+    if not isinstance(number, float | int):
+        return "none"
+    return re.sub(r"e([+-])0*", lambda m: "e-" if m[1] == "-" else "e", f"{number:.{digits}g}")

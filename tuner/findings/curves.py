@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.findings.base import Course, Reported, Rule, Sign, Streak
+from tuner.findings.base import Course, Reported, Rule, Sign, Streak, short
 from tuner.findings.rates import HIGH, LOW, rests
 
 RISEN = 1.05
@@ -34,9 +34,9 @@ def _say_over(_: Streak, sign: Sign) -> tuple[str, str]:
     n = sign.data
     risen, fallen = sign.measure - 1, 1 - _part(n["train_loss"], n["best_train"])
     return (
-        f"the validation loss rose by {risen:.0%} from its best, {n['best']:.3g} at step "
-        f"{n['best_step']}, to {n['val_loss']:.3g}, while the training loss fell by {fallen:.0%} "
-        f"to {n['train_loss']:.3g}",
+        f"the validation loss rose by {risen:.0%} from its best, {short(n['best'], 3)} at step "
+        f"{n['best_step']}, to {short(n['val_loss'], 3)}, while the training loss fell by "
+        f"{fallen:.0%} to {short(n['train_loss'], 3)}",
         f"over-fitting: more dropout, weight decay, augmentation or data, or stop near step "
         f"{n['best_step']} (policy early_stopping)",
     )
@@ -57,8 +57,8 @@ def _under(course: Course, report: Reported) -> Sign | None:
 def _say_under(_: Streak, sign: Sign) -> tuple[str, str]:
     n = sign.data
     return (
-        f"the training loss rests at {n['train_loss']:.3g}, {sign.measure:.0%} of its first, and "
-        f"the validation loss is as high, {n['val_loss']:.3g}",
+        f"the training loss rests at {short(n['train_loss'], 3)}, {sign.measure:.0%} of its first, "
+        f"and the validation loss is as high, {short(n['val_loss'], 3)}",
         "under-fitting: a larger network, less dropout and weight decay, or another rate",
     )
 

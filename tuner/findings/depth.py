@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuner.findings.base import Course, Reported, Rule, Sign, Streak, for_reports, times
+from tuner.findings.base import Course, Reported, Rule, Sign, Streak, for_reports, short, times
 
 APART = 1e4
 """Layers whose numbers are this many times apart."""
 DEAD = 0.5
 """A part of a layer's ReLUs that is too large to be idle."""
 _SMALLEST = 1e-30
+_CAUSES = ("update_ratio_high", "bounces", "dead_units")
+"""What was found already, and has layers far apart as a consequence."""
 
 
-def _apart(found: Mapping[str, float], *, lower_is_small: bool) -> Sign | None:
+def _apart(course: Course, found: Mapping[str, float], *, lower_is_small: bool) -> Sign | None:
     """Compare the extreme layers; their order says which way size is lost."""
-    if len(found) < 2:
+    if len(found) < 2 or not course.told.keys().isdisjoint(_CAUSES):
         return None
     order = list(found)
     small, large = min(order, key=found.__getitem__), max(order, key=found.__getitem__)
@@ -35,7 +37,8 @@ def _words(streak: Streak, sign: Sign, what: str) -> str:
     n = sign.data
     much = f"{times(streak.mean)} times that of" if n["least"] else "beside"
     return (
-        f"the {what} of {n['large']} is {n['most']:.1g}, {much} {n['small']}, {n['least']:.1g}"
+        f"the {what} of {n['large']} is {short(n['most'])}, {much} {n['small']}, "
+        f"{short(n['least'])}"
         f"{for_reports(streak.count)}"
     )
 
@@ -74,25 +77,25 @@ RULES = (
     Rule(
         name="gradients_vanish",
         patience=5,
-        sign=lambda _, r: _apart(r.layers.get("grad", {}), lower_is_small=True),
+        sign=lambda c, r: _apart(c, r.layers.get("grad", {}), lower_is_small=True),
         say=lambda k, s: (_words(k, s, "gradient norm"), _VANISHES),
     ),
     Rule(
         name="gradients_explode",
         patience=5,
-        sign=lambda _, r: _apart(r.layers.get("grad", {}), lower_is_small=False),
+        sign=lambda c, r: _apart(c, r.layers.get("grad", {}), lower_is_small=False),
         say=lambda k, s: (_words(k, s, "gradient norm"), _EXPLODES),
     ),
     Rule(
         name="signal_fades",
         patience=5,
-        sign=lambda _, r: _apart(r.layers.get("var", {}), lower_is_small=False),
+        sign=lambda c, r: _apart(c, r.layers.get("var", {}), lower_is_small=False),
         say=lambda k, s: (_words(k, s, "activation variance"), _FADES),
     ),
     Rule(
         name="signal_explodes",
         patience=5,
-        sign=lambda _, r: _apart(r.layers.get("var", {}), lower_is_small=True),
+        sign=lambda c, r: _apart(c, r.layers.get("var", {}), lower_is_small=True),
         say=lambda k, s: (_words(k, s, "activation variance"), _SWELLS),
     ),
     Rule(name="dead_units", patience=3, sign=_dead, say=_say_dead, again=1.3),

@@ -82,7 +82,6 @@ def _heard(course: Course, report: Reported) -> Course:
         course,
         reports=course.reports + 1,
         first_train=report.train if first is None else first,
-        top_grad=max(course.top_grad, report.metrics.get("grad_norm", 0.0)),
         top_rate=max(course.top_rate, rate),
         rate=rate,
     )
@@ -98,7 +97,15 @@ def _passed(course: Course, report: Reported) -> Course:
         window = window[1:]
     if past.val is not None and (best is None or best.val is None or past.val < best.val):
         best = past
-    return replace(course, window=window, best=best, best_train=lowest)
+    found = report.metrics
+    return replace(
+        course,
+        window=window,
+        best=best,
+        best_train=lowest,
+        top_grad=max(course.top_grad, found.get("grad_norm", 0.0)),
+        least_ratio=min(course.least_ratio, found.get("update_ratio", math.inf)),
+    )
 
 
 def _longer(streak: Streak, sign: Sign) -> Streak:

@@ -7,6 +7,7 @@ zero, it is at a saddle or a minimum (Dauphin et al. 2014, section 2).
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from tuner.findings.base import (
@@ -17,17 +18,23 @@ from tuner.findings.base import (
     Sign,
     Streak,
     for_reports,
+    short,
     times,
 )
 
 HEALTHY = 1e-3
-LOW, HIGH = 1e-4, 1e-2
+LOW, HIGH = 1e-4, 3e-2
 LOWERED = 0.5
 """A rate below this part of the trial's largest was lowered on purpose."""
 FADED = 0.01
 """A gradient norm below this part of the trial's largest makes small updates at any rate."""
 RESTS = 0.01
 """A training loss that fell by less than this part over the window rests."""
+START = 0.1
+"""A training loss within this part of its first never left it: too little is known of its gradient
+to call it large."""
+FALLING = 0.9
+"""An update ratio below this part of the least before is on its way down, as at each start."""
 SOLVED = 0.02
 """A training loss below this part of its first is no reason for advice."""
 FLAT = 1e-3
@@ -48,19 +55,22 @@ def _ratio_low(course: Course, report: Reported) -> Sign | None:
 
 def _say_low(streak: Streak, _: Sign) -> tuple[str, str]:
     return (
-        f"update ratio {streak.mean:.1g}{for_reports(streak.count)}",
+        f"update ratio {short(streak.mean)}{for_reports(streak.count)}",
         f"the rate is about {times(HEALTHY / streak.mean)} times too low",
     )
 
 
-def _ratio_high(_: Course, report: Reported) -> Sign | None:
+def _ratio_high(course: Course, report: Reported) -> Sign | None:
     ratio = report.metrics.get("update_ratio")
-    return None if ratio is None or not ratio > HIGH else Sign(ratio)
+    if ratio is None or not ratio > HIGH:
+        return None
+    falls = math.isfinite(course.least_ratio) and ratio < FALLING * course.least_ratio
+    return None if falls else Sign(ratio)
 
 
 def _say_high(streak: Streak, _: Sign) -> tuple[str, str]:
     return (
-        f"update ratio {streak.mean:.1g}{for_reports(streak.count)}",
+        f"update ratio {short(streak.mean)}{for_reports(streak.count)}",
         f"the rate is about {times(streak.mean / HEALTHY)} times too high",
     )
 
@@ -83,9 +93,17 @@ def rests(course: Course, report: Reported) -> bool:
     return min([*recent, report.train]) > before - RESTS * abs(before)
 
 
+def _stays(course: Course, report: Reported) -> bool:
+    """Tell whether the training loss is about what it was at first."""
+    first = course.first_train or 0.0
+    return abs((report.train or 0.0) - first) < START * abs(first)
+
+
 def _bounces(course: Course, report: Reported) -> Sign | None:
     gradient = report.metrics.get("grad_norm")
     if gradient is None or gradient < 0.1 * course.top_grad or not rests(course, report):
+        return None
+    if not course.told.keys().isdisjoint(("saddle", "minimum")) or _stays(course, report):
         return None
     losses = [p.train for p in course.window if p.train is not None] + [report.train or 0.0]
     if sum(after > before for before, after in pairwise(losses)) < 2:
@@ -94,10 +112,11 @@ def _bounces(course: Course, report: Reported) -> Sign | None:
 
 
 def _say_bounces(streak: Streak, sign: Sign) -> tuple[str, str]:
+    loss, top = short(sign.data["train_loss"], 3), short(sign.data["top_grad"], 2)
     return (
-        f"the training loss, {sign.data['train_loss']:.3g}, goes up and down and has not fallen "
-        f"for {WINDOW + streak.count - 1} reports, while the gradient norm, {streak.mean:.2g}, is "
-        f"not near zero (at most {sign.data['top_grad']:.2g} before)",
+        f"the training loss, {loss}, goes up and down and has not fallen for "
+        f"{WINDOW + streak.count - 1} reports, while the gradient norm, {short(streak.mean, 2)}, "
+        f"is not near zero (at most {top} before)",
         "it bounces: halve the rate, or let halve_on_plateau do it; if that gains nothing, the "
         "network is too small or the data too noisy",
     )
@@ -114,8 +133,8 @@ def _flat(course: Course, report: Reported) -> Sign | None:
 
 def _say_flat(streak: Streak, sign: Sign) -> tuple[str, str]:
     return (
-        f"the training loss rests at {sign.data['train_loss']:.3g} and the gradient norm, "
-        f"{streak.mean:.1g}, is near zero",
+        f"the training loss rests at {short(sign.data['train_loss'], 3)} and the gradient norm, "
+        f"{short(streak.mean)}, is near zero",
         "it is at a saddle, in a minimum, or its units are dead: tuner.torch.examine says which",
     )
 

@@ -6,7 +6,7 @@ the eigenvector of the lowest is the way out of a saddle.
 
 from __future__ import annotations
 
-from tuner.findings.base import Course, Reported, Rule, Sign, Streak
+from tuner.findings.base import Course, Reported, Rule, Sign, Streak, short
 from tuner.findings.rates import SOLVED
 
 NEGATIVE = 0.01
@@ -28,13 +28,13 @@ def _saddle(_: Course, report: Reported) -> Sign | None:
 def _say_saddle(_: Streak, sign: Sign) -> tuple[str, str]:
     n = sign.data
     seen = (
-        f"the gradient is near zero and the Hessian's eigenvalues go from {n['lowest']:.2g} to "
-        f"{n['highest']:.2g}, a saddle"
+        f"the gradient is near zero and the Hessian's eigenvalues go from "
+        f"{short(n['lowest'], 2)} to {short(n['highest'], 2)}, a saddle"
     )
     if n["loss"] is not None and n["escaped"] is not None and n["along"] is not None:
         seen += (
-            f"; a step of {n['along']:.2g} along the eigenvector of the lowest takes the loss from "
-            f"{n['loss']:.4g} to {n['escaped']:.4g}"
+            f"; a step of {short(n['along'], 2)} along the eigenvector of the lowest takes the "
+            f"loss from {short(n['loss'], 4)} to {short(n['escaped'], 4)}"
         )
     return seen, (
         "momentum, a smaller batch or a larger rate leads out of it; so does another start "
@@ -57,8 +57,8 @@ def _say_minimum(_: Streak, sign: Sign) -> tuple[str, str]:
     n = sign.data
     return (
         f"the gradient is near zero, no eigenvalue of the Hessian is far below zero (the lowest is "
-        f"{n['lowest']:.2g}, the highest {sign.measure:.2g}), and the training loss is still "
-        f"{n['train_loss']:.3g}, {n['part']:.0%} of its first",
+        f"{short(n['lowest'], 2)}, the highest {short(sign.measure, 2)}), and the training loss is "
+        f"still {short(n['train_loss'], 3)}, {n['part']:.0%} of its first",
         "a poor minimum or a flat place: start again with another seed or init_scale, or take a "
         "larger network",
     )

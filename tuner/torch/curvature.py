@@ -21,7 +21,8 @@ NEGATIVE = 0.01
 FLAT = 1e-2
 """Near zero is a gradient along which weights that change by all their size gain less than this
 part of the loss: `|gradient| * |weights| < FLAT * |loss|`."""
-_LENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
+SHORTEST, MOST_LENGTHS = 0.01, 8
+"""The first step out of a saddle, as a part of the weights' norm; tripled while that gains."""
 
 
 class Spectrum(NamedTuple):
@@ -227,9 +228,15 @@ def examine(
 
 
 def _escaped(place: Place, surface: Surface, vector: Tensor, size: float) -> Place:
-    tried = [sign * part * size for part in _LENGTHS for sign in (1.0, -1.0)]
-    losses = {length: surface.along(vector, length) for length in tried}
-    best = min(losses, key=lambda length: losses[length])
+    losses: dict[float, float] = {}
+    best, length = 0.0, SHORTEST * size
+    for _ in range(MOST_LENGTHS):
+        for step in (length, -length):
+            losses[step] = surface.along(vector, step)
+        last, best = best, min(losses, key=lambda step: losses[step])
+        if best == last and best:
+            break
+        length *= 3
     if not losses[best] < place.loss:
         return place
     return Place(

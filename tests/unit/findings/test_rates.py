@@ -45,7 +45,9 @@ def rules(found: Sequence[Finding]) -> list[tuple[str, int]]:
         ([3e-5] * 9, 0.5, []),
         # the edges of the band are in it
         ([1e-4] * 9, 1.0, []),
-        ([1e-2] * 9, 1.0, []),
+        ([3e-2] * 9, 1.0, []),
+        # above it, but on its way down, as at the start of a training
+        ([0.4 * 0.8**i for i in range(11)], 1.0, []),
         ([0.05] * 5, 1.0, [("update_ratio_high", 5)]),
         # also where it was lowered
         ([0.05] * 5, 0.5, [("update_ratio_high", 5)]),
@@ -59,7 +61,7 @@ def test_the_update_ratio(
 
 def test_the_advice_names_the_factor() -> None:
     (low,) = judged(told([{"update_ratio": 3e-5}] * 5))
-    assert low.text == "update ratio 3e-05 for 5 reports: the rate is about 33 times too low"
+    assert low.text == "update ratio 3e-5 for 5 reports: the rate is about 30 times too low"
     (high,) = judged(told([{"update_ratio": 0.05}] * 5))
     assert high.text == "update ratio 0.05 for 5 reports: the rate is about 50 times too high"
     assert high.document()["reason"] == high.text
