@@ -17,6 +17,7 @@ from tuner.cli import (
     convert,
     database,
     db,
+    doctor,
     events,
     logs,
     nodes,
@@ -106,6 +107,7 @@ studies.register(app)
 convert.register(app)
 adopt.register(app)
 trial.register(app)
+doctor.register(app)
 reproduce.register(app)
 reporting.register(app)
 logs.register(app)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from tuner.findings.base import MOST, Course, Finding, Reported, Rule
+from tuner.findings.base import MOST, Course, Finding, Reported, Rule, short
 from tuner.findings.fold import advance, judged, known
 from tuner.findings.rules import RULES
 
-__all__ = ["MOST", "RULES", "Course", "Finding", "Reported", "Rule", "advance", "judged", "known"]
+__all__ = [
+    "MOST",
+    "RULES",
+    "Course",
+    "Finding",
+    "Reported",
+    "Rule",
+    "advance",
+    "judged",
+    "known",
+    "short",
+]

@@ -6,6 +6,7 @@ import { href } from "../lib/route.js";
 import { Copy, Fact, Outcome, Panel } from "../ui/bits.js";
 import { BestSoFar } from "./best-so-far.js";
 import { Curves } from "./curves.js";
+import { Findings } from "./findings.js";
 
 /** @param {{data: import("./data.js").StudyData}} props */
 export function Overview({ data }) {
@@ -15,6 +16,7 @@ export function Overview({ data }) {
     <${Facts} study=${study} progress=${progress} />
     <div class="grid2"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} /></div>
     <${Curves} study=${study} curves=${curves} />
+    <${Findings} study=${study} events=${data.findings.value} />
     <${Decisions} study=${study} events=${data.decisions.value} />`;
 }
 

@@ -58,8 +58,10 @@ def test_a_training_left_within_an_epoch_measures_the_same(tmp_path: Path) -> No
     [
         # the rate is a thousandth of what it should be
         ("digits-mlp", {"lr": 1e-4, "optimizer": "sgd"}, "update_ratio_low"),
-        # and a hundred times it
-        ("digits-mlp", {"lr": 0.3, "optimizer": "adam"}, "update_ratio_high"),
+        # and some thirty times it: it jumps about
+        ("digits-mlp", {"lr": 3.0, "optimizer": "sgd"}, "bounces"),
+        # steps of the same size on weights that may not grow
+        ("digits-mlp", {"lr": 0.1, "optimizer": "adam", "max_norm": 1.0}, "update_ratio_high"),
         # a saddle: all weights nearly zero
         ("digits-mlp", {"lr": 1e-4, "optimizer": "sgd", "init_scale": 1e-3}, "saddle"),
         # ten sigmoid layers
@@ -74,7 +76,7 @@ def test_trainings_that_go_wrong_say_why(
     tmp_path: Path, task: str, recipe: dict[str, Any], rule: str
 ) -> None:
     fixed = {"dropout": 0.0, "clip_norm": 1e9, "batch_size": 128} | recipe
-    assert rule in findings(trained(tmp_path, task, fixed, steps=12))
+    assert rule in findings(trained(tmp_path, task, fixed, steps=16))
 
 
 def test_a_training_that_goes_well_says_nothing(tmp_path: Path) -> None:
