@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +36,7 @@ def of_study(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = Fals
     with study(ctx, name) as handle:
         found = [e for e in handle.events() if e.kind == "finding"]
     if as_json:
-        print_json([event.model_dump(mode="json") for event in found])
+        print_json(found)
         return
     if not found:
         typer.echo("nothing was found")
@@ -65,7 +65,7 @@ def of_trial(
         reports = history(detail, _objective(handle))
     found = judged(reports)
     if as_json:
-        print_json([finding.document() for finding in found])
+        _print([finding.document() for finding in found])
         return
     for finding in found:
         typer.echo(f"step {finding.step}  {finding.rule}\n  {finding.seen}\n  → {finding.advice}\n")
@@ -165,7 +165,7 @@ def gradients(
     found = check(target, inputs, json_object(arguments), entries=entries, seed=seed)
     wrong = [checked for checked in found if not checked.right]
     if as_json:
-        print_json([_plain(checked) for checked in found])
+        _print([_plain(checked) for checked in found])
     else:
         print_table(
             ("", "name", "found"),
@@ -187,6 +187,10 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise typer.BadParameter("--with takes a JSON object, such as '{\"width\": 8}'")
     return found
+
+
+def _print(documents: Sequence[Mapping[str, Any]]) -> None:
+    typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
 
 
 def _plain(checked: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,14 @@ def test_dead_units_in_words() -> None:
     assert found.seen == (
         "62% of the ReLUs of hidden.1 answered to no row for 3 reports (2 of 2 layers are like it)"
     )
+
+
+def test_the_page_has_each_rule_with_its_patience() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "diagnostics.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{rule.name}` |")]
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[3:5] == [str(rule.patience), f"× {rule.again:g}"]  # noqa: RUF001
 
 
 def test_what_is_stored_is_finite_and_rules_have_names_of_their_own() -> None:
