@@ -73,9 +73,11 @@ def test_a_start_of_zero_is_refused() -> None:
 def test_the_product_is_the_hessians() -> None:
     matrix, _ = rotated([-1.0, 2.0, 3.0])
     x = nn.Parameter(start(3))
-    gradient, product = Surface(lambda: x @ matrix @ x / 2, [x]).derivatives()
+    surface = Surface(lambda: x @ matrix @ x / 2, [x])
+    value, gradient = surface.slope()
+    assert value == pytest.approx(surface.value())
     assert torch.allclose(gradient, matrix @ x.detach())
-    assert torch.allclose(product(start(3)), matrix @ start(3))
+    assert torch.allclose(surface.hessian()(start(3)), matrix @ start(3))
 
 
 def at(x: float, y: float) -> nn.Parameter:

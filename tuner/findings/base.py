@@ -96,8 +96,7 @@ class Told(NamedTuple):
     absent: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Course:
+class Course(NamedTuple):
     """What is kept of an attempt's reports, and of what was found in the trial.
 
     Args:
@@ -121,8 +120,8 @@ class Course:
     top_rate: float = 0.0
     least_ratio: float = math.inf
     rate: float = 0.0
-    streaks: Mapping[str, Streak] = field(default_factory=dict)
-    told: Mapping[str, Told] = field(default_factory=dict)
+    streaks: Mapping[str, Streak] = MappingProxyType({})
+    told: Mapping[str, Told] = MappingProxyType({})
     said: int = 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tuner.findings.base import (
@@ -55,7 +54,7 @@ def advance(course: Course, report: Reported, attempt: int) -> tuple[Course, tup
         elif _is_news(rule, streak, told.get(rule.name)) and course.said + len(found) < MOST:
             told[rule.name] = Told(streak.mean)
             found.append(_finding(rule, streak, sign, report.step))
-    course = replace(course, streaks=streaks, told=told, said=course.said + len(found))
+    course = course._replace(streaks=streaks, told=told, said=course.said + len(found))
     return _passed(course, report), tuple(found)
 
 
@@ -78,8 +77,7 @@ def _heard(course: Course, report: Reported) -> Course:
     """Take in what the rules compare this report with."""
     rate = report.metrics.get("lr", 0.0)
     first = course.first_train
-    return replace(
-        course,
+    return course._replace(
         reports=course.reports + 1,
         first_train=report.train if first is None else first,
         top_rate=max(course.top_rate, rate),
@@ -98,8 +96,7 @@ def _passed(course: Course, report: Reported) -> Course:
     if past.val is not None and (best is None or best.val is None or past.val < best.val):
         best = past
     found = report.metrics
-    return replace(
-        course,
+    return course._replace(
         window=window,
         best=best,
         best_train=lowest,

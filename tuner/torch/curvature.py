@@ -109,8 +109,15 @@ class Surface:
         with torch.no_grad():
             return float(self._loss())
 
-    def derivatives(self) -> tuple[Tensor, Product]:
-        """Return the gradient, [size], and the Hessian as a product with a vector."""
+    def slope(self) -> tuple[float, Tensor]:
+        """Return the loss here and its gradient, [size]."""
+        with torch.enable_grad():
+            loss = self._loss()
+            found = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return float(loss.detach()), self._flat(found)
+
+    def hessian(self) -> Product:
+        """Return the Hessian as a product with a vector."""
         # cuDNN's recurrent layers have no second derivative.
         with torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
             found = torch.autograd.grad(
@@ -126,7 +133,7 @@ class Surface:
             )
             return self._flat(mapped).detach()
 
-        return gradient.detach(), product
+        return product
 
     def along(self, direction: Tensor, length: float) -> float:
         """Return the loss a step away; the parameters are back where they were, to the last bit."""
@@ -207,8 +214,7 @@ def examine(
         InvalidInput: no parameter wants a gradient, or the loss is not finite.
     """
     surface = Surface(loss, parameters)
-    here = surface.value()
-    gradient, product = surface.derivatives()
+    here, gradient = surface.slope()
     norm = float(torch.linalg.vector_norm(gradient))
     point = surface.point
     size = float(torch.linalg.vector_norm(point))
@@ -218,7 +224,7 @@ def examine(
         return Place(kind="slope", loss=here, grad_norm=norm)
     draw = torch.Generator().manual_seed(seed)
     start = torch.randn(point.numel(), generator=draw).to(point)
-    found = lanczos(product, start, steps)
+    found = lanczos(surface.hessian(), start, steps)
     saddle = found.lowest < -NEGATIVE * abs(found.highest)
     place = Place(
         kind="saddle" if saddle else "minimum", loss=here, grad_norm=norm,

@@ -7,7 +7,7 @@ and, every few epochs where the gradient is near zero, the curvature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,12 @@ from tuner.train.models import keep
 from tuner.train.precision import autocast
 from tuner.train.training import Training
 
-SAMPLE = 256
+SAMPLE = 128
 """Rows whose activations are measured."""
 CURVATURE_EVERY = 5
 """Epochs between looks at the curvature."""
+STEEP = 0.3
+"""No look is taken where the batches' gradient times the weights is above this part of the loss."""
 PRODUCTS = 12
 """Hessian-vector products in such a look."""
 
@@ -78,21 +80,24 @@ class Health:
         rows = torch.arange(min(SAMPLE, len(data.train)))
         self._learned = next(data.train.batches(rows, SAMPLE, training.device))
 
-    def measure(self) -> dict[str, float]:
-        """Return the metrics of the epoch just finished."""
+    def measure(self, told: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of the epoch just finished, beside those that are `told` of it."""
         training = self._training
         found = self._layers.read()
         training.model.eval()
         with torch.no_grad(), autocast(training.precision, training.device), self._probe.on():
             training.model(self._seen, keep, training.first)
         found |= self._probe.read()
-        metrics = dict(zip(found, _numbers(list(found.values())), strict=True))
+        size = torch.linalg.vector_norm(training.weights.value)
+        *numbers, weights = torch.stack([*(t.float() for t in found.values()), size]).tolist()
+        metrics = dict(zip(found, numbers, strict=True))
+        slope = told["grad_norm"] * weights
+        if training.epoch % CURVATURE_EVERY or slope > STEEP * abs(told["train_loss"]):
+            return metrics
         return metrics | self._curvature()
 
     def _curvature(self) -> dict[str, float]:
         training = self._training
-        if training.epoch % CURVATURE_EVERY:
-            return {}
         x, y = self._learned
 
         def loss() -> Tensor:
@@ -103,7 +108,3 @@ class Health:
         except InvalidInput:
             return {}
         return place.metrics()
-
-
-def _numbers(tensors: Sequence[Tensor]) -> list[float]:
-    return torch.stack([t.float() for t in tensors]).tolist() if tensors else []

@@ -90,7 +90,7 @@ class Solo:
     def measure(self) -> dict[str, float]:
         """Close the epoch: see `Engine.measure`."""
         metrics = measure(self._training, self._data, self._lr)
-        return metrics if self._health is None else metrics | self._health.measure()
+        return metrics if self._health is None else metrics | self._health.measure(metrics)
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""

@@ -27,5 +27,5 @@ export function Findings({ study, events }) {
   return html`<${Panel} title="What was found" tools=${html`<span class="dim small">in ${count(new Set(events.map((e) => e.number)).size)} trials</span>`}>
     <ul class="findings">${rules.map((r) => html`<li key=${r.rule}>
       <p><b class="warn">! ${r.rule.replaceAll("_", " ")}</b> <span class="dim small">${r.trials.length === 1 ? "trial" : `${count(r.trials.length)} trials:`} ${r.trials.slice(0, SHOWN).map(link)}${r.trials.length > SHOWN ? "…" : ""}</span></p>
-      <p>${r.newest.data.seen}: <span>${r.newest.data.advice}</span></p></li>`)}</ul><//>`;
+      <p>${r.newest.data.seen}</p><p><span aria-hidden="true">→ </span>${r.newest.data.advice}</p></li>`)}</ul><//>`;
 }

@@ -27,7 +27,8 @@ def test_the_layers_of_one_step_by_hand() -> None:
     health = Health(one, data)
     before = [p.detach().clone() for p in one.model.parameters()]
     assert solo.run_epoch(one, data.train, 0.5, lambda: False)
-    found = health.measure()
+    (norm, _) = one.records[0][1:].tolist()
+    found = health.measure({"grad_norm": norm, "train_loss": 1.0})
     layers, measures = ("hidden.0.map", "out"), ("grad", "update", "var")
     expected = {f"layer/{layer}/{what}" for layer in layers for what in measures}
     assert set(found) == {*expected, "layer/hidden.0.activation/dead"}
@@ -39,7 +40,6 @@ def test_the_layers_of_one_step_by_hand() -> None:
     assert found["layer/out/grad"] == pytest.approx(
         float(torch.tensor(changes[2:]).norm()) / 0.5, rel=1e-3
     )
-    (norm, _) = one.records[0][1:].tolist()
     grads = [found[f"layer/{n}/grad"] for n in ("hidden.0.map", "out")]
     assert float(torch.tensor(grads).norm()) == pytest.approx(norm, rel=1e-4)
 
