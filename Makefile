@@ -70,6 +70,11 @@ reference: $(VENV)/.installed-test ## write the reference pages from the code th
 	$(BIN)/python -m tuner.cli.reference docs/cli.md
 	$(BIN)/python -m api.openapi docs/openapi.json
 
+.PHONY: screenshots
+screenshots: export OMP_NUM_THREADS := 1
+screenshots: $(VENV)/.installed-test chromium ## take pictures of the dashboard for docs/dashboard.md
+	$(BIN)/python docs/screenshots.py $(PAGES)
+
 .PHONY: install
 install: $(VENV)/.installed-test ## set up .venv with everything, for development
 
@@ -86,9 +91,10 @@ chromium: ## install Chromium, for tests marked `browser`, where it is missing
 	@.ci/chromium
 
 .PHONY: bench
-bench: $(VENV)/.installed-test postgres ## measure bookkeeping and what it adds to training; print the README's figures
+bench: $(VENV)/.installed-test postgres chromium ## measure bookkeeping and what it adds to training; print the README's figures
 	$(BIN)/python benchmarks/bookkeeping.py
 	$(BIN)/python benchmarks/cold_start.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/dashboard.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/asks.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/slot_gap.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
 
-from api import missing, problems, reaper
+from api import draining, missing, problems, reaper
 from api.access import permitted, require_declared
 from api.auth import OPEN, Guard
 from api.daytime import DayTime
@@ -86,6 +86,7 @@ async def open_services(
         try:
             await asyncio.to_thread(services.store.check)
             await missing.fall_back(services)
+            await draining.restore(services)
             async with (
                 reaper.running(services),
                 dispatch.running(services),
@@ -95,6 +96,7 @@ async def open_services(
         finally:
             services.closing.set()
             services.search.close()
+            await services.importances.close()
 
 
 def create_app(

@@ -147,7 +147,7 @@ class Guard:
         if any(k.lower() in _TOKEN_NAMES for k in QueryParams(scope["query_string"])):
             raise NotAuthenticated("a token in the URL is refused, since URLs end up in logs")
         if scope["method"] in _SAFE and "text/html" in headers.get("accept", ""):
-            return RedirectResponse(f"{LOGIN}?next={quote(scope['path'], safe='')}", 303)
+            return RedirectResponse(_to_log_in(scope["path"]), 303)
         raise NotAuthenticated("send the header 'Authorization: Bearer TOKEN'")
 
     def _by_token(
@@ -212,3 +212,9 @@ def host_name(header: str) -> str | None:
     except ValueError:
         return None
     return parts.hostname
+
+
+def _to_log_in(path: str) -> str:
+    """Return where the log-in page is, seen from `path`: a proxy may serve all under a prefix."""
+    up = "../" * (path.count("/") - 1)
+    return f"{up}{LOGIN[1:]}?next={quote(f'.{path}', safe='')}"

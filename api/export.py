@@ -119,7 +119,7 @@ async def everything(reader: Reader, services: Services, study: Study) -> AsyncI
     head = studies.show(reader, services, study).model_dump_json()
     yield f'{{"study":{head},"trials":['
     for i, trial in enumerate(reader.trials(study.study_id)):
-        yield ("," if i else "") + _export(trial).model_dump_json()
+        yield ("," if i else "") + _export(reader, trial).model_dump_json()
     yield '],"events":['
     after, first = 0, True
     while True:
@@ -133,9 +133,9 @@ async def everything(reader: Reader, services: Services, study: Study) -> AsyncI
     yield "]}"
 
 
-def _export(trial: Trial) -> TrialExport:
+def _export(reader: Reader, trial: Trial) -> TrialExport:
     return TrialExport(
-        **views.trial_fields(trial),
+        **views.trial_fields(trial, reader.remark(trial.study_id, trial.number)),
         schedule=views.schedule(trial.reports),
         curve=[_point(r) for r in trial.reports],
     )

@@ -24,7 +24,7 @@ async def trial_detail(services: Services, trial: Trial) -> TrialDetail:
     reports = await queries.trial_reports(*place)
     events = await queries.trial_events(*place)
     return TrialDetail(
-        **trial_fields(trial),
+        **trial_fields(trial, services.ledger.memory.remark(trial.study_id, trial.number)),
         reports=[_report(r) for r in reports],
         events=[event_view(e) for e in events],
     )

@@ -186,5 +186,6 @@ def _with_curve(trial: Trial, source: Trial, step: int) -> Trial:
     return trial.evolve(
         reports=tuple(r for r in source.reports if r.step <= step),
         marks=tuple(m for m in source.marks if m.step <= step),
+        hand=tuple(c for c in source.hand if c.step < step),
         lr_factor=next(later, source.lr_factor),
     )

@@ -14,12 +14,13 @@ from starlette.responses import JSONResponse, Response
 from api import idempotency, lifecycle, queue
 from api.fence import new_token
 from api.idempotency import Key
-from api.plan import Caller, Pick, Space, plan
+from api.plan import Caller, Pick, Plan, Space, plan
 from api.sampling.ready import NoPoint
 from api.services import Services
 from api.studies import find
 from api.workers import touch
 from storage.changes import Committed
+from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner.access import Identity
 from tuner.errors import InvalidInput, NotAuthenticated, NotFound, StudyState
@@ -72,6 +73,7 @@ def _has_others(services: Services, worker_id: str, study: Study) -> bool:
         worker.worker_id != worker_id
         and services.deadlines.is_alive(worker)
         and not services.troubles.of(worker)
+        and not services.cordons.holds(worker.worker_id)
         and queue.refusal(study, worker) is None
         for worker in services.ledger.memory.workers()
     )
@@ -118,13 +120,14 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
     unsubscribe = services.ledger.subscribe(lambda c: news.set() if _matters(c) else None)
     end = asyncio.get_running_loop().time() + poll.wait_s
     held, stack = False, ExitStack()
+    stack.enter_context(services.cordons.watched(news.set))
     try:
         while True:
             news.clear()
             _check_valid(poll)
             if key is not None and memory.reply(key.value) is not None:
                 return await _grant(services, caller, key)
-            picks, idle, kept = plan(memory, caller, services.settings.limits)
+            picks, idle, kept = _plan(services, memory, caller)
             if caller.worker_id is not None:
                 services.drains.keep(caller.worker_id, kept)
             if picks and not await poll.is_gone():
@@ -143,6 +146,13 @@ async def _lease(services: Services, caller: Caller, poll: Poll) -> Response:
     finally:
         stack.close()
         unsubscribe()
+
+
+def _plan(services: Services, reader: Reader, caller: Caller) -> Plan:
+    """Plan what to lease: nothing to a worker that is drained."""
+    if services.cordons.holds(caller.worker_id):
+        return Plan([], idle=False, kept=frozenset())
+    return plan(reader, caller, services.settings.limits)
 
 
 def _check_valid(poll: Poll) -> None:
@@ -211,7 +221,7 @@ async def _grant(services: Services, caller: Caller, key: Key | None) -> Respons
 
     def command(tx: Transaction) -> Leases:
         now = services.clock()
-        picks = plan(tx, caller, services.settings.limits).picks
+        picks = _plan(services, tx, caller).picks
         leases: list[LeaseGrant] = []
         for study, number in picks:
             if number is None:

@@ -50,7 +50,11 @@ def page(target: str, fault: str = "") -> str:
 
 
 def safe_target(given: str | None) -> str:
-    """Return a path of this server to lead to: what was given, if it is one."""
-    if given and given.startswith("/") and given[1:2] not in ("/", "\\") and given.isprintable():
+    """Return a path of this server to lead to: what was given, if it is one.
+
+    One that begins with `./` is taken from where the server's own pages are, below any prefix.
+    """
+    path = (given or "").removeprefix(".")
+    if given and path.startswith("/") and path[1:2] not in ("/", "\\") and given.isprintable():
         return given
-    return "/"
+    return "./"

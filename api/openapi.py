@@ -44,7 +44,8 @@ _SECURITY = {
 }
 TAGS = {
     "studies": "Submit studies, look at them, steer them, take their results away.",
-    "trials": "A study's trials: list, show, enqueue.",
+    "trials": "A study's trials: list, show, enqueue, stop, cut the rate.",
+    "remarks": "Notes, tags and pins that people keep; saved views of the dashboard.",
     "logs": "What trials print.",
     "charts": "What the dashboard draws: columns instead of rows, bounded in size.",
     "leases": "Run trials: lease, report, heartbeat, finish, release.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import openapi_examples_of_files
+from api import openapi_examples_by_hand, openapi_examples_of_files
 from api.openapi_environment import CODE, MACHINE, PACKAGES
 
 LEASE = "l1-3-1-Jb0Hf2nXcQ9rT5vW8yZa"
@@ -35,6 +35,7 @@ _NODE = {
 
 REQUESTS: dict[str, dict[str, Any]] = {
     **openapi_examples_of_files.REQUESTS,
+    **openapi_examples_by_hand.REQUESTS,
     "submit_study": _DOCUMENT,
     "adopt_study": {
         "document": {
@@ -250,6 +251,7 @@ _STAIRS = {"number": [3], "n": [2], "steps": [20], "value": [0.31]}
 
 REPLIES: dict[str, Any] = {
     **openapi_examples_of_files.REPLIES,
+    **openapi_examples_by_hand.REPLIES,
     "healthz": {"status": "ok"},
     "readyz": {"status": "ok"},
     "submit_study": _STUDY,
@@ -308,6 +310,7 @@ REPLIES: dict[str, Any] = {
         "since_best_trials": 1,
         "since_best_s": 12.5,
         "eta_s": [40.0, 90.0],
+        "crew": {"workers": 2, "slots": 4, "gpus": 2, "busy": 3, "here": 3},
     },
     "get_curves": {
         "total": 1,
@@ -333,11 +336,48 @@ REPLIES: dict[str, Any] = {
         "columns": {"number": [3], "outcome": ["complete"], "value": [0.31]},
         "params": {"lr": [0.05], "width": [64]},
     },
+    "get_importance": {
+        "state": "ready",
+        "why": "",
+        "n": 40,
+        "at": _AT,
+        "behind": 2,
+        "items": [{"name": "lr", "share": 0.8}, {"name": "width", "share": 0.2}],
+    },
+    "get_endings": {
+        "trials": 9,
+        "trained": 120,
+        "full": 27,
+        "saved": {"pruned": 96},
+        "rungs": [
+            {
+                "bracket": 0,
+                "rung": 0,
+                "step": 3,
+                "reached": 9,
+                "pruned": 4,
+                "cutoff": 0.42,
+                "saved": 96,
+            }
+        ],
+        "causes": [
+            {
+                "outcome": "failed",
+                "cause": "ValueError: width … is odd",
+                "n": 1,
+                "numbers": [5],
+                "reason": "ValueError: width 7 is odd",
+                "steps": 0,
+            }
+        ],
+    },
     "list_decisions": {"items": [_EVENT], "next_cursor": None},
     "list_findings": {"items": [_FINDING], "next_cursor": None},
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},
     "enqueue_trial": _WAITING,
+    "stop_trial": _TRIAL | {"outcome": "cancelled", "reason": "stopped by hand by ann"},
+    "cut_rate": _TRIAL | {"state": "running", "outcome": None, "value": None},
     "get_trial": _TRIAL
     | {
         "reports": [
@@ -355,6 +395,22 @@ REPLIES: dict[str, Any] = {
     },
     "register_worker": {"worker_id": WORKER, "lease_s": 30.0, "heartbeat_s": 10.0},
     "list_workers": {"items": [_WORKER]},
+    "drain_worker": _WORKER | {"drained_by": "ann"},
+    "undrain_worker": _WORKER,
+    "list_attempts": {
+        "studies": {"1": "digits"},
+        "columns": {
+            "study_id": [1],
+            "number": [3],
+            "attempt": [1],
+            "worker_id": [WORKER],
+            "started": [1767603600.0],
+            "ended": [None],
+            "end": [None],
+            "outcome": [None],
+        },
+        "next_cursor": None,
+    },
     "acquire_leases": _LEASES,
     "ask_trial": _LEASES,
     "report": _DECIDED,
@@ -381,6 +437,17 @@ REPLIES: dict[str, Any] = {
         "next_cursor": None,
     },
     "list_all_events": {"items": [_EVENT], "next_cursor": None},
+    "get_schema": {
+        "document": {"title": "StudySpec", "type": "object", "properties": {}},
+        "tasks": [
+            {
+                "name": "digits-mlp",
+                "description": "Handwritten digits",
+                "steps": 27,
+                "objectives": {"val_loss": "min", "val_accuracy": "max"},
+            }
+        ],
+    },
     "list_projects": {"items": [_PROJECT], "next_cursor": None},
     "list_tokens": {"items": [_TOKEN], "next_cursor": None},
     "create_token": _TOKEN | {"secret": TOKEN},

@@ -31,10 +31,11 @@ def order(
         for s in studies
         if is_open(s) and not is_full(s, running_by_study) and refusal(s, worker) is None
     ]
-    return sorted(ready, key=lambda s: _rank(s, running_by_project))
+    return sorted(ready, key=lambda s: rank(s, running_by_project))
 
 
-def _rank(study: Study, running_by_project: ProjectCounts) -> tuple[int, int, float, int]:
+def rank(study: Study, running_by_project: ProjectCounts) -> tuple[int, int, float, int]:
+    """Return what sorts studies: priority, how much the project runs, age, id."""
     queue = study.spec.queue
     share = running_by_project.get(queue.project, 0)
     return (-queue.priority, share, study.created_at.timestamp(), study.study_id)

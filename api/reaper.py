@@ -91,6 +91,7 @@ async def _forget_workers(services: Services) -> None:
                 await services.ledger.write(methodcaller("drop_worker", worker.worker_id))
             services.deadlines.forget(worker.worker_id)
             services.troubles.forget(worker.worker_id)
+            services.cordons.forget(worker.worker_id)
 
 
 async def _end_by_hours(services: Services, now: datetime) -> None:

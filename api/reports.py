@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from api import branching, controls, findings, lifecycle
+from api import branching, by_hand, controls, findings, lifecycle
 from api.fence import held_trial, last_held
 from api.problems import problem_of
 from api.services import Services
@@ -31,7 +31,6 @@ from tuner.study import Study
 from tuner.terminal import plain
 from tuner.trial import (
     Event,
-    EventKind,
     Report,
     Trial,
     TrialState,
@@ -149,7 +148,7 @@ def _judge(
         memo=judgement.memo,
         reason=decision.reason if step == trial.last_step else trial.reason,
     )
-    halved = any(r.kind is EventKind.HALVED for r in judgement.records)
+    halved = any(r.data["rule"] == "halve_on_plateau" for r in judgement.records)
     if (
         halved
         and not decision.stop
@@ -192,6 +191,8 @@ def _late(tx: Transaction, item: ReportItem, value: float, who: Identity) -> Dec
         _check_same(stored, value)
         if item.step == trial.last_step:
             return _final(trial)
+    if by_hand.was_stopped(trial):
+        return _final(trial)
     raise TrialEnded(f"the trial has ended as {trial.outcome}", outcome=trial.outcome)
 
 

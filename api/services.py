@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from api.charts.band import Bands
+from api.charts.importance import Importances
+from api.cordons import Cordons
 from api.known_parts import KnownParts
 from api.observe.metrics import Metrics
 from api.sessions import Sessions
@@ -49,8 +51,10 @@ class Services:
         polls: places for long polls.
         logs: logs of trials that are written or followed now.
         troubles: why workers are out of service.
+        cordons: which workers people drained.
         parts: stored parts of environments.
         bands: what charts of many trials were counted from; `charting` is held meanwhile.
+        importances: which parameters of studies matter.
         keys_in_flight: Idempotency-Keys of requests that are being answered.
     """
 
@@ -73,8 +77,10 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     logs: Open = field(default_factory=Open)
     troubles: Troubles = field(default_factory=Troubles)
+    cordons: Cordons = field(default_factory=Cordons)
     bands: Bands = field(default_factory=Bands)
     charting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    importances: Importances = field(default_factory=Importances)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     parts: KnownParts = field(default_factory=KnownParts)
     keys_in_flight: set[str] = field(default_factory=set)

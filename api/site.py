@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import posixpath
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,10 +29,13 @@ _MODULES = {
     "@preact/signals": "vendor/signals.js",
     "htm": "vendor/htm.js",
     "uplot": "vendor/uplot.js",
+    "echarts": "vendor/echarts.js",
+    "js-yaml": "vendor/js-yaml.js",
 }
 """What modules import by name, and the file it is."""
-_LATER = ("vendor/echarts.js", "analysis/")
-"""What the first view does without."""
+_FIRST = "main.js"
+_IMPORTS = re.compile(r"""^import\b[^"'(]*["']([^"']+)["']""", re.MULTILINE)
+"""What a module needs before it runs; not `import(...)`, by which it reads others later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,7 @@ def site() -> Site:
         digest.update(f"{name}\0{len(body)}\0".encode() + body)
     root = f"assets/{digest.hexdigest()[:12]}"
     imports = json.dumps({"imports": {k: f"./{root}/{v}" for k, v in _MODULES.items()}})
-    early = [n for n in bodies if n.endswith(".js") and not n.startswith(_LATER)]
+    early = _needed(bodies)
     links = "\n".join(f'<link rel="modulepreload" href="{root}/{name}">' for name in early)
     page = (FOLDER / _INDEX).read_text("utf-8")
     for mark, text in (("{root}", root), ("{imports}", imports), ("{preloads}", links)):
@@ -85,6 +90,23 @@ def site() -> Site:
         },
         headers=_headers(imports),
     )
+
+
+def _needed(bodies: Mapping[str, bytes]) -> list[str]:
+    """Return the modules that run before the page shows anything, by their names."""
+    found: list[str] = []
+    open_ = [_FIRST]
+    while open_:
+        name = open_.pop()
+        if name in found:
+            continue
+        found.append(name)
+        if name.startswith("vendor/"):
+            continue
+        for target in _IMPORTS.findall(bodies[name].decode()):
+            near = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+            open_.append(_MODULES.get(target, near))
+    return sorted([*found, "vendor/signals-core.js"])
 
 
 def _headers(imports: str) -> dict[str, str]:

@@ -52,7 +52,8 @@ def show(
     """Show a study as it stands."""
     alive = [w for w in reader.workers() if services.deadlines.is_alive(w)]
     note = why_idle(study, alive)
-    return study_view(study, reader.trials(study.study_id), note=note, warnings=warnings)
+    trials, remark = reader.trials(study.study_id), reader.remark(study.study_id)
+    return study_view(study, trials, remark, note=note, warnings=warnings)
 
 
 def why_idle(study: Study, workers: Sequence[Worker]) -> str:

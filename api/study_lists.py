@@ -30,6 +30,7 @@ class Wanted(NamedTuple):
     name: str | None = None
     owner: str | None = None
     sort: Sort = "-created"
+    tag: str | None = None
 
     def holds(self, study: Study) -> bool:
         """Tell whether a study is to be listed."""
@@ -56,10 +57,14 @@ def page(
         InvalidInput: the cursor is none of this list's.
     """
     seen = (s for s in reader.studies() if who.sees(s.spec.queue.project))
-    found = filter(wanted.holds, seen)
+    found = [s for s in seen if wanted.holds(s) and _has(reader, s, wanted.tag)]
     order = _order(reader, wanted.sort)
     items, more = cut(found, order, ("studies", *wanted), limit=limit, cursor=cursor)
     return StudyPage(items=[show(reader, services, s) for s in items], next_cursor=more)
+
+
+def _has(reader: Reader, study: Study, tag: str | None) -> bool:
+    return tag is None or tag in reader.remark(study.study_id).tags
 
 
 def _order(reader: Reader, sort: Sort) -> Order[Study]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from api.listing import Order, cut
@@ -27,6 +28,7 @@ class Wanted(NamedTuple):
     min_value: float | None = None
     max_value: float | None = None
     sort: Sort = "number"
+    tag: str | None = None
 
     def holds(self, trial: Trial) -> bool:
         """Tell whether a trial is to be listed."""
@@ -54,11 +56,19 @@ def page(
     Raises:
         InvalidInput: the cursor is none of this list's.
     """
-    found = filter(wanted.holds, reader.trials(study.study_id))
+    found = filter(wanted.holds, _tagged(reader, study, wanted.tag))
     scope = ("trials", study.study_id, *wanted)
     order = _order(wanted.sort, 1.0 if study.spec.objective.mode == "min" else -1.0)
     items, more = cut(found, order, scope, limit=limit, cursor=cursor)
-    return TrialPage(items=[trial_view(t) for t in items], next_cursor=more)
+    views = [trial_view(t, reader.remark(t.study_id, t.number)) for t in items]
+    return TrialPage(items=views, next_cursor=more)
+
+
+def _tagged(reader: Reader, study: Study, tag: str | None) -> Iterable[Trial]:
+    trials = reader.trials(study.study_id)
+    if tag is None:
+        return trials
+    return (t for t in trials if tag in reader.remark(study.study_id, t.number).tags)
 
 
 def _order(sort: Sort, sign: float) -> Order[Trial]:

@@ -28,7 +28,7 @@ IfMatchHeader = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        description="Only if the study still has this ETag, or `version` in quotes; `*`: any",
+        description="Only if it still has this ETag, or `version` in quotes; `*`: any",
         max_length=2000,
     ),
 ]

@@ -11,6 +11,7 @@ from typing import Any
 from api import finalists, versions
 from tuner.decision import Outcome
 from tuner.policies import control
+from tuner.remark import Remark
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
@@ -26,9 +27,14 @@ def document(spec: StudySpec) -> dict[str, Any]:
 
 
 def study_view(
-    study: Study, trials: Sequence[Trial], *, note: str, warnings: Sequence[str] = ()
+    study: Study,
+    trials: Sequence[Trial],
+    remark: Remark,
+    *,
+    note: str,
+    warnings: Sequence[str] = (),
 ) -> StudyView:
-    """Show a study with its counts and its best trials."""
+    """Show a study with its counts, its best trials and what people noted on it."""
     return StudyView(
         id=study.study_id,
         name=study.name,
@@ -50,6 +56,9 @@ def study_view(
         halving_worth=halving_worth(study, trials),
         best=best(study, trials),
         best_folk=best_folk(study, trials),
+        remark=remark.text,
+        tags=list(remark.tags),
+        pinned=remark.pinned,
     )
 
 
@@ -140,12 +149,12 @@ def value_step(study: Study, trial: Trial) -> int:
     return trial.last_step
 
 
-def trial_view(trial: Trial) -> TrialView:
-    """Show a trial without its curve."""
-    return TrialView(**trial_fields(trial))
+def trial_view(trial: Trial, remark: Remark) -> TrialView:
+    """Show a trial without its curve, with what people noted on it."""
+    return TrialView(**trial_fields(trial, remark))
 
 
-def trial_fields(trial: Trial) -> dict[str, Any]:
+def trial_fields(trial: Trial, remark: Remark) -> dict[str, Any]:
     """Return the fields of a `TrialView`."""
     last = trial.reports[-1].value if trial.reports else None
     return {
@@ -166,6 +175,8 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
         "created_at": trial.created_at,
         "started_at": trial.started_at,
         "ended_at": trial.ended_at,
+        "remark": remark.text,
+        "tags": list(remark.tags),
     }
 
 

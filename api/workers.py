@@ -103,6 +103,7 @@ async def sign_off(services: Services, worker_id: str, actor: Actor) -> None:
     await services.ledger.write(command)
     services.deadlines.forget(worker_id)
     services.troubles.forget(worker_id)
+    services.cordons.forget(worker_id)
 
 
 def _own(reader: Reader, worker_id: str, who: Identity) -> Worker:
@@ -120,14 +121,7 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
     Raises:
         InvalidInput: the cursor is none of this list's.
     """
-    memory = services.ledger.memory
-    running: dict[str, list[str]] = {}
-    studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
-    for lease in memory.leases():
-        seen = who.sees(studies[lease.study_id].spec.queue.project)
-        if lease.worker_id is not None and seen:
-            label = f"{studies[lease.study_id].name}/{lease.number}"
-            running.setdefault(lease.worker_id, []).append(label)
+    memory, running = services.ledger.memory, _running(services, who)
     latest: Order[Worker] = Order(
         value=lambda w: f"{w.registered_at.isoformat()} {w.worker_id}",
         ident=lambda _: 0,
@@ -137,6 +131,23 @@ def page(services: Services, who: Identity, *, limit: int, cursor: str | None) -
     found, more = cut(known, latest, ("workers",), limit=limit, cursor=cursor)
     items = [_view(services, w, running.get(w.worker_id, []), who) for w in found]
     return WorkerPage(items=items, next_cursor=more)
+
+
+def show(services: Services, worker: Worker, who: Identity) -> WorkerView:
+    """Show one worker, with such trials of its that `who` may see."""
+    return _view(services, worker, _running(services, who).get(worker.worker_id, []), who)
+
+
+def _running(services: Services, who: Identity) -> dict[str, list[str]]:
+    memory = services.ledger.memory
+    running: dict[str, list[str]] = {}
+    studies: dict[int, Study] = {s.study_id: s for s in memory.studies()}
+    for lease in memory.leases():
+        seen = who.sees(studies[lease.study_id].spec.queue.project)
+        if lease.worker_id is not None and seen:
+            label = f"{studies[lease.study_id].name}/{lease.number}"
+            running.setdefault(lease.worker_id, []).append(label)
+    return running
 
 
 def _view(services: Services, worker: Worker, running: list[str], who: Identity) -> WorkerView:
@@ -155,6 +166,9 @@ def _view(services: Services, worker: Worker, running: list[str], who: Identity)
         allow_env=list(worker.allow_env),
         alive=services.deadlines.is_alive(worker),
         trouble=trouble,
+        drained_by=services.cordons.by(worker.worker_id),
+        silent_s=round(services.deadlines.silence(worker), 1),
+        registered_at=worker.registered_at,
         seen_at=worker.seen_at,
         running=sorted(running),
     )

@@ -27,7 +27,7 @@ import torch
 from benchmarks.halvings.figures import dots
 from benchmarks.halvings.schemes import LONG, SCHEMES
 from benchmarks.halvings.stack import TASKS, Curves, Task, train
-from benchmarks.halvings.worth import Compared, compare, real_curves
+from benchmarks.halvings.worth import GOOD, Compared, compare, real_curves
 
 DATA = Path(__file__).parent / "data"
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -44,7 +44,7 @@ SLOW = "adding-lstm"
 CHECK = RUNS.with_name("check.csv")
 COLUMNS = (
     "task", "epochs", "scheme", "rate", "seed",
-    "best", "best_epoch", "last", "test_at_best", "cuts", "first_cut", "last_level",
+    "best", "best_epoch", "last", "test_at_best", "cuts",
 )  # fmt: skip
 
 
@@ -60,16 +60,9 @@ def measure(task: Task, epochs: int, scheme: str, first_seed: int) -> Iterator[l
 def _summary(curves: Curves, slot: int) -> list[str]:
     val, level = curves.val[slot].nan_to_num(torch.inf), curves.level[slot]
     best = int(val.argmin())
-    cuts = (level[1:] < level[:-1]).nonzero().flatten() + 1  # finished epochs before each
-    return [
-        f"{val[best]:.5g}",
-        str(best + 1),
-        f"{val[-1]:.5g}",
-        f"{curves.test[slot][best]:.5g}",
-        str(len(cuts)),
-        str(int(cuts[0])) if len(cuts) else "",
-        f"{level[-1]:.4g}",
-    ]
+    cuts = int((level[1:] < level[:-1]).sum())
+    tested = curves.test[slot][best]
+    return [f"{val[best]:.4g}", str(best + 1), f"{val[-1]:.4g}", f"{tested:.4g}", str(cuts)]
 
 
 def train_all(schemes: Sequence[str], lengths: Sequence[int], runs: Path, first_seed: int) -> None:
@@ -109,35 +102,38 @@ def compared(runs: Path) -> dict[str, dict[str, Compared]]:
             for name, rows in schemes.items()
             if name != "constant"
         }
-        for (task, epochs), schemes in groups.items()
+        for (task, epochs), schemes in sorted(groups.items(), key=lambda g: (g[0][0], int(g[0][1])))
     }
+
+
+WHAT = {
+    "typical": "Median over rates and seeds",
+    "good": f"Median over the best {GOOD} rates",
+    "best": "Best loss over the rates",
+    "best_tested": "Test loss of that training",
+    "last": "Best last loss over the rates",
+}
 
 
 def show(runs: Path) -> None:
     """Print the tables of the page, and write its plots."""
     found = compared(runs)
-    names = [name for name in SCHEMES if name != "constant"]
-    for what in ("typical", "good", "best", "best_tested", "last"):
-        print(f"\n### {what}\n\n| scheme | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
+    names = [n for n in SCHEMES if n != "constant" and any(n in of for of in found.values())]
+    for what, title in WHAT.items():
+        print(f"\n{title}\n\n| scheme | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
         for name in names:
             cells = [str(getattr(of[name], what)) if name in of else "" for of in found.values()]
             print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\n### helped / hurt by over 1 %\n\n| scheme | {' | '.join(found)} |")
-    for name in names:
-        cells = [
-            f"{of[name].helped:.0%} / {of[name].hurt:.0%}" if name in of else ""
-            for of in found.values()
-        ]
-        print(f"| {name} | {' | '.join(cells)} |")
+    for of in found.values():
+        print({name: f"{c.helped:.0%} / {c.hurt:.0%}" for name, c in of.items()})
     for path in sorted(DATA.glob("*.npz")):
         print(f"\n{path.stem}: {real_curves(path)}")
     for what, title in PLOTS.items():
         panels = {
             task: {name: getattr(c, what) for name, c in of.items()} for task, of in found.items()
         }
-        (IMAGES / f"halving-{what}.svg").write_text(
-            dots(title, panels, names, (-0.5, 0.5)), encoding="utf-8"
-        )
+        picture = dots(title, panels, names, (-0.2, 0.2))
+        (IMAGES / f"halving-{what}.svg").write_text(picture, encoding="utf-8")
 
 
 def main() -> None:
@@ -149,12 +145,17 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, help="the file of the trainings")
     arguments = parser.parse_args()
     if arguments.command == "train":
-        schemes, lengths = arguments.scheme or list(SCHEMES), arguments.epochs or LENGTHS
+        schemes = arguments.scheme or [name for name in SCHEMES if name != "default"]
+        lengths = arguments.epochs or LENGTHS
         train_all(schemes, lengths, arguments.runs, first_seed=0)
     elif arguments.command == "check":
         train_all(["constant", "default"], [27, 54, 81], CHECK, first_seed=100)
     else:
         show(arguments.runs)
+        for task, of in compared(CHECK).items():
+            worth = of["default"]
+            cells = (worth.typical, worth.best, worth.best_tested, worth.last)
+            print(f"| fresh seeds | {task} | {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,16 @@ async def audit_entries(
 ) -> list[AuditEntry]:
     """Return up to `limit` entries with a `seq` below `before`, newest first."""
     query = _chosen(select(audit).where(audit.c.seq < before), chosen)
-    query = query.order_by(audit.c.seq.desc()).limit(limit)
+    return await _read(ledger, query.order_by(audit.c.seq.desc()).limit(limit))
 
+
+async def newest_of_actions(ledger: Ledger, actions: Sequence[str], limit: int) -> list[AuditEntry]:
+    """Return up to `limit` entries of some actions, newest first."""
+    query = select(audit).where(audit.c.action.in_(actions))
+    return await _read(ledger, query.order_by(audit.c.seq.desc()).limit(limit))
+
+
+async def _read(ledger: Ledger, query: Select[Any]) -> list[AuditEntry]:
     def run(connection: Connection) -> list[AuditEntry]:
         return [read_entry(row) for row in connection.execute(query).mappings()]
 

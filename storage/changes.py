@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from storage.adopted import OptunaRecord
 from storage.optuna_records.state import OptunaChanges
 from tuner.access import AuditEntry, Token
+from tuner.remark import Remark, RemarkKey, SavedView
 from tuner.spec import StudySpec
 from tuner.study import Study
 from tuner.trial import Artifact, AttemptEnd, Checkpoint, Event, Lease, Report, Trial, Worker
@@ -140,8 +141,9 @@ class Changes:
     (trial_id, attempt, step) of `entered` enter it. `checkpoints_dropped` are (trial_id, attempt,
     step), and `held_bytes` what the files of each study take more than before. `marks` are ids of
     stores with their names. None in `workers`, `replies`, `webhooks` and `tokens` (by digest)
-    removes. `attributes` are user attributes of studies, by study and key. The studies of `dropped`
-    go with all that belongs to them, and their names are free at once.
+    also removes; so it does in `remarks` and `views`. `attributes` are user attributes of studies,
+    by study and key. The studies of `dropped` go with all that belongs to
+    them, and their names are free at once.
     """
 
     dropped: tuple[int, ...] = ()
@@ -168,6 +170,8 @@ class Changes:
     audit: tuple[AuditEntry, ...] = ()
     webhooks: Mapping[str, Webhook | None] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
+    remarks: Mapping[RemarkKey, Remark | None] = field(default_factory=dict)
+    views: Mapping[str, SavedView | None] = field(default_factory=dict)
     optuna: OptunaChanges = field(default_factory=OptunaChanges)
 
     @property

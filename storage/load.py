@@ -18,6 +18,7 @@ from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
 from storage.numbers import highest_seq
 from storage.optuna_records.load import load_optuna
+from storage.remark_rows import load_remarks, load_views
 from storage.watched import Watched, read_watched
 from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
@@ -55,6 +56,8 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.replies = _replies(connection)
     found.tokens = read_tokens(connection)
     found.webhooks = load_webhooks(connection)
+    found.remarks = load_remarks(connection)
+    found.views = load_views(connection)
     found.held_bytes = read_held_bytes(connection)
     return Memory(found)
 
@@ -181,6 +184,7 @@ def _trial(row: RowMapping, params: Mapping[str, ParamValue], lease: Lease | Non
         failures=row["failures"],
         lr_factor=row["lr_factor"],
         marks=rows.read_marks(row["marks"]),
+        hand=rows.read_hand(row["hand"]),
         lease=lease,
         held_by=row["held_by"] and sys.intern(row["held_by"]),
         checkpoint=rows.read_checkpoint(row["checkpoint"]),

@@ -14,6 +14,7 @@ from storage.optuna_records.state import OptunaTables
 from tuner.access import Token
 from tuner.errors import NotFound, StaleAttempt
 from tuner.policies.base import Peers
+from tuner.remark import Remark, RemarkKey, SavedView
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
 from tuner.webhook import Webhook
@@ -100,6 +101,14 @@ class Reader(ABC):
         """Return all tokens, oldest first."""
 
     @abstractmethod
+    def remark(self, study_id: int, number: int | None = None) -> Remark:
+        """Return what people noted on a study or a trial; an empty one without any."""
+
+    @abstractmethod
+    def saved_views(self) -> Sequence[SavedView]:
+        """Return the saved views, oldest first."""
+
+    @abstractmethod
     def reply(self, key: str) -> StoredReply | None:
         """Return the stored idempotent reply, or None."""
 
@@ -177,6 +186,8 @@ class Tables:
     replies: dict[str, StoredReply] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
+    remarks: dict[RemarkKey, Remark] = field(default_factory=dict)
+    views: dict[str, SavedView] = field(default_factory=dict)
     index: dict[int, Index] = field(default_factory=dict)
     held_bytes: dict[int, int] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
@@ -261,6 +272,20 @@ class Memory(Reader):
     def tokens(self) -> Sequence[Token]:
         """Return all tokens, oldest first."""
         return tuple(self.tables.tokens.values())
+
+    def remark(self, study_id: int, number: int | None = None) -> Remark:
+        """Return what people noted on a study or a trial; an empty one without any."""
+        found = self.tables.remarks.get(RemarkKey(study_id, number))
+        return Remark(study_id=study_id, number=number) if found is None else found
+
+    def tags_of_trials(self, study_id: int) -> dict[int, tuple[str, ...]]:
+        """Return the tags of those of a study's trials that have any."""
+        found = [r for k, r in self.tables.remarks.items() if k.study_id == study_id]
+        return {r.number: r.tags for r in found if r.number is not None and r.tags}
+
+    def saved_views(self) -> Sequence[SavedView]:
+        """Return the saved views, oldest first."""
+        return tuple(self.tables.views.values())
 
     def reply(self, key: str) -> StoredReply | None:
         """Return the stored idempotent reply, or None."""

@@ -64,6 +64,8 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         audit=tuple(overlay.audit.values()),
         webhooks=dict(overlay.webhooks),
         deliveries=tuple(overlay.deliveries.values()),
+        remarks={k: r for k, r in overlay.remarks.items() if k.study_id not in gone},
+        views=dict(overlay.views),
         optuna=seal_optuna(base.optuna, overlay.optuna),
     )
 
@@ -147,6 +149,8 @@ def apply(memory: Memory, changes: Changes) -> Committed:
     merge(tables.replies, changes.replies)
     merge(tables.tokens, changes.tokens)
     merge(tables.webhooks, changes.webhooks)
+    merge(tables.remarks, changes.remarks)
+    merge(tables.views, changes.views)
     if tables.optuna is not None:
         _count_optuna(tables.counters, tables.optuna, changes.optuna)
         apply_optuna(tables.optuna, changes)
@@ -169,6 +173,8 @@ def _drop(tables: Tables, study_id: int) -> None:
         place = TrialKey(study_id, number)
         tables.stored.pop(place, None)
         tables.attempts.pop(tables.holders.pop(place, ""), None)
+    for key in [k for k in tables.remarks if k.study_id == study_id]:
+        del tables.remarks[key]
     tables.index.pop(study_id, None)
     tables.held_bytes.pop(study_id, None)
     tables.counters.numbers.pop(study_id, None)

@@ -21,6 +21,7 @@ from storage.changes import (
 from storage.index import Key
 from storage.optuna_records.state import OptunaOverlay
 from tuner.access import AuditEntry, Token
+from tuner.remark import Remark, RemarkKey, SavedView
 from tuner.study import Study
 from tuner.trial import Event, Trial, Worker
 from tuner.webhook import Delivery, Webhook
@@ -57,6 +58,8 @@ class Overlay:
     audit: dict[int, AuditEntry] = field(default_factory=dict)
     webhooks: dict[str, Webhook | None] = field(default_factory=dict)
     deliveries: dict[tuple[str, int], Delivery] = field(default_factory=dict)
+    remarks: dict[RemarkKey, Remark | None] = field(default_factory=dict)
+    views: dict[str, SavedView | None] = field(default_factory=dict)
     index: dict[int, dict[Key, dict[int, float | None]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from storage.index import EMPTY, Changed, Column, Key, Values
 from storage.memory import Memory, Reader
 from storage.overlay import Overlay
 from tuner.access import Token
+from tuner.remark import Remark, RemarkKey, SavedView
 from tuner.study import Study
 from tuner.trial import Lease, Report, Trial, Worker
 from tuner.webhook import Webhook
@@ -164,6 +165,18 @@ class OverlayReader(Reader):
         if key in self.overlay.replies:
             return self.overlay.replies[key]
         return self._base.replies.get(key)
+
+    def remark(self, study_id: int, number: int | None = None) -> Remark:
+        """Return what people noted on a study or a trial; an empty one without any."""
+        key = RemarkKey(study_id, number)
+        changed = self.overlay.remarks
+        found = changed[key] if key in changed else self._base.remarks.get(key)
+        return Remark(study_id=study_id, number=number) if found is None else found
+
+    def saved_views(self) -> Sequence[SavedView]:
+        """Return the saved views, oldest first."""
+        found = {**self._base.views, **self.overlay.views}.values()
+        return tuple(v for v in found if v is not None)
 
     def _holder(self, key: TrialKey) -> str | None:
         if key in self.overlay.holders:

@@ -32,6 +32,7 @@ _OURS_OF_STUDIES = (
     tables.events,
     tables.specs,
     tables.environments,
+    tables.remarks,
     tables.trials,
     tables.studies,
 )

@@ -18,7 +18,7 @@ from storage.changes import (
 )
 from tuner.spec import StudySpec
 from tuner.study import Study
-from tuner.trial import Checkpoint, Event, RungMark, Trial, Worker
+from tuner.trial import Checkpoint, Event, HandCut, RungMark, Trial, Worker
 
 Row = dict[str, Any]
 
@@ -144,7 +144,13 @@ def trial_changes(trial: Trial) -> Row:
         "share": trial.share,
         "started_at": naive_or_none(trial.started_at),
         "ended_at": naive_or_none(trial.ended_at),
+        "hand": to_json(trial.hand) if trial.hand else None,
     }
+
+
+def read_hand(text: str | None) -> tuple[HandCut, ...]:
+    """Return stored cuts by hand."""
+    return () if text is None else tuple(HandCut(*cut) for cut in json.loads(text))
 
 
 def read_marks(text: str) -> tuple[RungMark, ...]:

@@ -73,6 +73,7 @@ trials = Table(
     Column("created_at", DateTime, nullable=False),
     Column("started_at", DateTime),
     Column("ended_at", DateTime),
+    Column("hand", Text),
     UniqueConstraint("study_id", "number", name="tuner_trials_number"),
 )
 
@@ -269,6 +270,30 @@ webhook_deliveries = Table(
     Column("status", Integer),
     Column("error", Text, nullable=False),
     Column("body", Text, nullable=False),
+)
+
+remarks = Table(
+    "tuner_remarks",
+    metadata,
+    Column("study_id", ForeignKey(studies.c.study_id), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+)
+"""Number -1 is the study's own."""
+
+views = Table(
+    "tuner_views",
+    metadata,
+    Column("view_id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("project", Text),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime, nullable=False),
 )
 
 owner = Table(

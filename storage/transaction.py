@@ -39,6 +39,7 @@ from tuner.errors import (
     TrialEnded,
     Unavailable,
 )
+from tuner.remark import Remark, SavedView
 from tuner.space import Params
 from tuner.spec import StudySpec
 from tuner.study import Study
@@ -315,6 +316,23 @@ class Transaction(OverlayReader):
         """Append an attempt to deliver. Raises NotFound."""
         self.webhook(delivery.webhook_id)
         self._set(self.overlay.deliveries, (delivery.webhook_id, delivery.number), delivery)
+
+    def put_remark(self, remark: Remark) -> None:
+        """Replace what is noted on a study or a trial. Raises NotFound."""
+        if remark.number is None:
+            self.study(remark.study_id)
+        else:
+            self.trial(remark.study_id, remark.number)
+        empty = not (remark.text or remark.tags or remark.pinned)
+        self._set(self.overlay.remarks, remark.key, None if empty else remark)
+
+    def put_view(self, view: SavedView) -> None:
+        """Save a view of the dashboard, or replace it."""
+        self._set(self.overlay.views, view.view_id, view)
+
+    def drop_view(self, view_id: str) -> None:
+        """Remove a saved view."""
+        self._set(self.overlay.views, view_id, None)
 
     def put_reply(self, key: str, digest: str, status: int, body: bytes, now: datetime) -> None:
         """Keep the reply to a request with an Idempotency-Key, for `REPLY_KEPT`."""

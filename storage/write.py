@@ -16,6 +16,7 @@ from storage.changes import Changes, ReportKey, StoredReport, TrialChange
 from storage.environments import write_environments
 from storage.optuna_records.write import write_optuna
 from storage.prune import retire
+from storage.remark_rows import write_remarks
 from storage.rows import Row
 from storage.spec_versions import write_specs
 from storage.webhook_rows import write_webhooks
@@ -23,7 +24,7 @@ from tuner.study import Study
 
 _STORED = attrgetter(
     "state", "outcome", "value", "reason", "attempt", "failures", "lr_factor", "marks",
-    "checkpoint", "share", "started_at", "ended_at",
+    "checkpoint", "share", "started_at", "ended_at", "hand",
 )  # fmt: skip
 """What of a trial, beside its reports, changes in its life and is stored."""
 
@@ -51,6 +52,8 @@ def write(connection: Connection, changes: Changes) -> None:
     write_access(connection, changes.tokens, changes.audit)
     if changes.webhooks or changes.deliveries:
         write_webhooks(connection, changes)
+    if changes.remarks or changes.views:
+        write_remarks(connection, changes)
 
 
 def _advance_sequences(connection: Connection, changes: Changes) -> None:

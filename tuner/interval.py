@@ -36,7 +36,7 @@ def student(degrees: int) -> float:
     """
     if degrees in _EXACT:
         return _EXACT[degrees]
-    z, v = _NORMAL, degrees
+    z, v = _NORMAL, float(degrees)
     terms: tuple[float, ...] = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,

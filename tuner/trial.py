@@ -89,6 +89,7 @@ class EventKind(StrEnum):
     RUNG = "rung"
     FINDING = "finding"
     ENDED = "ended"
+    REMARKED = "remarked"
     RESTORED = "restored"
     UNTOLD = "untold"
 
@@ -113,6 +114,13 @@ class RungMark(NamedTuple):
     rung: int
     step: int
     value: float
+
+
+class HandCut(NamedTuple):
+    """A cut of the rate that a person made after `step` finished steps. It outlives attempts."""
+
+    step: int
+    factor: float
 
 
 class Checkpoint(NamedTuple):
@@ -156,7 +164,8 @@ class Trial:
 
     `reports` is the lineage: the reports of earlier attempts up to the checkpoint that the present
     attempt resumed from, then its own, ordered by step. `marks` are the rungs judged in it.
-    `lr_factor` is the level decided so far. `failures` counts attempts held against `retry.max`.
+    `lr_factor` is the level decided so far; `hand` are the cuts in it that people made, by step.
+    `failures` counts attempts held against `retry.max`.
     `held_by` names the access token of the last attempt's lease. `share` is the least part of a GPU
     it gets, after it ran out of memory on less.
     """
@@ -177,6 +186,7 @@ class Trial:
     lr_factor: float = 1.0
     reports: tuple[Report, ...] = ()
     marks: tuple[RungMark, ...] = ()
+    hand: tuple[HandCut, ...] = ()
     lease: Lease | None = None
     held_by: str | None = None
     checkpoint: Checkpoint | None = None

@@ -26,6 +26,7 @@ class Topic(StrEnum):
     STUDY_FAILED = "study.failed"
     STUDY_CANCELLED = "study.cancelled"
     STUDY_RESTORED = "study.restored"
+    STUDY_REMARKED = "study.remarked"
     TRIAL_ENQUEUED = "trial.enqueued"
     TRIAL_LEASED = "trial.leased"
     TRIAL_LOST = "trial.lost"

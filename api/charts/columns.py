@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from api.charts.numbers import column, short
@@ -15,7 +16,11 @@ from tuner.wire.charts import Columns
 MOST_ROWS = 20_000
 
 
-def columns(study: Study, trials: Sequence[Trial]) -> Columns:
+def columns(
+    study: Study,
+    trials: Sequence[Trial],
+    tags: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> Columns:
     """Show the newest `MOST_ROWS` trials as columns, oldest first. Times are seconds since 1970."""
     kept = trials[-MOST_ROWS:]
     found: dict[str, list[Any]] = {
@@ -34,6 +39,7 @@ def columns(study: Study, trials: Sequence[Trial]) -> Columns:
         "failures": [t.failures for t in kept],
         "started": [_seconds(t.started_at) for t in kept],
         "ended": [_seconds(t.ended_at) for t in kept],
+        "tags": [", ".join(tags.get(t.number, ())) for t in kept],
     }
     params = {name: [_shown(t.params.get(name)) for t in kept] for name in study.space.parameters}
     return Columns(total=len(trials), rows=len(kept), columns=found, params=params)

@@ -11,9 +11,9 @@ from api.charts.numbers import short, spread
 from api.views import MEASURED, best_folk, steps_saved
 from tuner.study import Study
 from tuner.trial import Trial, TrialState
-from tuner.wire.charts import Progress, Staircase
+from tuner.wire.charts import Crew, Progress, Staircase
 
-MOST_POINTS = 1500
+MOST_POINTS = 1000
 _PACE_TRIALS = 30
 """The last trials, whose pace tells when the budget is used up."""
 _DOUBT = 1.5
@@ -28,7 +28,9 @@ class Point(NamedTuple):
     steps: int
 
 
-def progress(study: Study, trials: Sequence[Trial], now: datetime) -> Progress:
+def progress(
+    study: Study, trials: Sequence[Trial], now: datetime, crew: Crew | None = None
+) -> Progress:
     """Show how the search went. Fresh-seed runs of finalists are no part of it."""
     search = [t for t in trials if t.searches]
     points = in_order(search)
@@ -49,6 +51,7 @@ def progress(study: Study, trials: Sequence[Trial], now: datetime) -> Progress:
         since_best_trials=None if last is None else len(points) - last.n,
         since_best_s=None if ended_at is None else (now - ended_at).total_seconds(),
         eta_s=eta(study, search, now),
+        crew=crew or Crew(),
     )
 
 

@@ -13,7 +13,12 @@ import { theme, turn } from "./lib/theme.js";
 import { Failure, Shield } from "./ui/bits.js";
 import { Studies } from "./pages/studies.js";
 import { Study } from "./pages/study.js";
-import { Trial } from "./pages/trial.js";
+import { Views } from "./ui/views.js";
+import { later } from "./ui/later.js";
+
+const Trial = later(() => import("./pages/trial.js"), "Trial");
+const Submit = later(() => import("./pages/submit.js"), "Submit");
+const Fleet = later(() => import("./pages/fleet.js"), "Fleet");
 
 function App() {
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -30,6 +35,8 @@ function Page() {
   const asked = query.value;
   if (asked.study && asked.trial) return html`<${Trial} key=${`${asked.study} ${asked.trial}`} study=${asked.study} number=${asked.trial} />`;
   if (asked.study) return html`<${Study} key=${asked.study} id=${asked.study} />`;
+  if (asked.page === "submit") return html`<${Submit} key=${`${asked.clone} ${asked.trial}`} />`;
+  if (asked.page === "fleet") return html`<${Fleet} />`;
   return html`<${Studies} />`;
 }
 
@@ -39,7 +46,7 @@ function Top() {
   const link = (page, word) => html`<a href=${page === "studies" ? "./" : href({ page }, true)} aria-current=${at === page ? "page" : undefined}>${word}</a>`;
   return html`<header class="top">
     <a class="brand" href="./">tuner</a>
-    <nav aria-label="Pages">${link("studies", "Studies")}</nav>
+    <nav aria-label="Pages">${link("studies", "Studies")}${link("fleet", "Fleet")}</nav><${Views} />
     <span class="grow"></span>
     <${Fresh} />
     <button class="plain" onClick=${() => (helpOpen.value = true)} aria-label="Keys" title="Keys (?)">?</button>
@@ -71,6 +78,7 @@ async function leave() {
 
 bind("?", "show these keys", () => (helpOpen.value = true));
 bind("g s", "go to the studies", () => go("./"));
+bind("g f", "go to the fleet", () => go(href({ page: "fleet" }, true)));
 bind("d", "dark or light", turn);
 effect(() => void document.documentElement.setAttribute("data-page", query.value.page ?? "studies"));
 watchLinks();

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from api.views import counts, event_view, finite, trial_fields
 from storage import Committed
 from storage.changes import ReportKey, StoredReport
-from storage.memory import Memory
+from storage.memory import Memory, Reader
 from tuner.study import Study
 from tuner.trial import Event, Trial
 from tuner.wire import LiveReport, LiveStale, LiveStudy, LiveTrial
@@ -91,7 +91,7 @@ def study_message(study: Study, trials: Sequence[Trial], *, deleted: bool = Fals
     return Message(study.study_id, project, written("study", view))
 
 
-def trial_messages(study: Study, trials: Sequence[Trial]) -> Iterator[Message]:
+def trial_messages(reader: Reader, study: Study, trials: Sequence[Trial]) -> Iterator[Message]:
     """Yield where trials of a study stand; of too many, that they are to be fetched."""
     project = study.spec.queue.project
     if len(trials) > MOST_TRIALS:
@@ -99,7 +99,8 @@ def trial_messages(study: Study, trials: Sequence[Trial]) -> Iterator[Message]:
         yield Message(study.study_id, project, stale)
         return
     for trial in trials:
-        view = LiveTrial(study_id=study.study_id, **trial_fields(trial))
+        remark = reader.remark(study.study_id, trial.number)
+        view = LiveTrial(study_id=study.study_id, **trial_fields(trial, remark))
         yield Message(study.study_id, project, written("trial", view))
 
 
@@ -148,7 +149,7 @@ def messages_of(memory: Memory, commits: Iterable[Committed]) -> Iterator[Messag
     for study_id, trials in told.items():
         if study_id in studies:
             now = [memory.trial(study_id, number) for number in trials]
-            yield from trial_messages(studies[study_id], now)
+            yield from trial_messages(memory, studies[study_id], now)
     for event in events:
         if event.study_id in studies:
             yield event_message(event, studies[event.study_id].spec.queue.project)

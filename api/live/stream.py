@@ -170,7 +170,7 @@ class EventStream(Response):
                 continue
             moved, trials = touched.get(study.study_id, set()), memory.trials(study.study_id)
             now = [t for t in trials if t.state is TrialState.RUNNING or t.number in moved]
-            data += b"".join(m.data for m in trial_messages(study, now))
+            data += b"".join(m.data for m in trial_messages(memory, study, now))
             data += study_message(study, trials).data
         return data
 

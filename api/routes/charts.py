@@ -13,8 +13,10 @@ from api import board, studies
 from api.access import needs
 from api.charts.columns import columns
 from api.charts.curves import curves
+from api.charts.endings import endings
 from api.charts.packed import packed
 from api.charts.progress import progress
+from api.crew import crew
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
 from api.services import Services
 from api.views import event_view
@@ -22,7 +24,7 @@ from storage import queries
 from tuner.access import Role
 from tuner.trial import EventKind
 from tuner.wire import EventPage
-from tuner.wire.charts import Board, Columns, Curves, Progress
+from tuner.wire.charts import Board, Columns, Curves, Endings, Importance, Progress
 
 router = APIRouter(prefix="/studies/{study}", tags=["charts"])
 above = APIRouter(tags=["charts"])
@@ -43,7 +45,7 @@ async def get_board(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    return await packed(request, board.page(services, who, limit=limit, cursor=cursor))
+    return await packed(request, await board.page(services, who, limit=limit, cursor=cursor))
 
 
 @router.get(
@@ -57,7 +59,9 @@ async def get_progress(request: Request, services: ServicesDep, study: StudyRef)
     memory = services.ledger.memory
     found = studies.find(memory, study)
     trials = memory.trials(found.study_id)
-    return await packed(request, await asyncio.to_thread(progress, found, trials, services.clock()))
+    who = crew(services, found)
+    made = await asyncio.to_thread(progress, found, trials, services.clock(), who)
+    return await packed(request, made)
 
 
 @router.get(
@@ -103,48 +107,86 @@ async def get_columns(request: Request, services: ServicesDep, study: StudyRef) 
     memory = services.ledger.memory
     found = studies.find(memory, study)
     trials = memory.trials(found.study_id)
-    return await packed(request, await asyncio.to_thread(columns, found, trials))
+    tags = memory.tags_of_trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(columns, found, trials, tags))
+
+
+@router.get(
+    "/importance",
+    operation_id="get_importance",
+    summary="Which parameters matter, as far as it is computed",
+)
+@needs(Role.VIEWER)
+async def get_importance(services: ServicesDep, study: StudyRef) -> Importance:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    return services.importances.of(found, memory.trials(found.study_id), services.clock())
+
+
+@router.get(
+    "/endings",
+    operation_id="get_endings",
+    summary="How trials ended: the funnel of rungs, steps saved, failures by cause",
+    response_model=Endings,
+)
+@needs(Role.VIEWER)
+async def get_endings(request: Request, services: ServicesDep, study: StudyRef) -> Response:
+    memory = services.ledger.memory
+    found = studies.find(memory, study)
+    trials = memory.trials(found.study_id)
+    return await packed(request, await asyncio.to_thread(endings, found, trials))
 
 
 @router.get(
     "/decisions",
     operation_id="list_decisions",
     summary="Halvings and ends of trials with their reasons, newest first",
+    response_model=EventPage,
 )
 @needs(Role.VIEWER)
 async def list_decisions(
+    request: Request,
     services: ServicesDep,
     study: StudyRef,
     limit: Limit = 50,
     before: Annotated[
         int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
     ] = None,
-) -> EventPage:
-    return await _newest(services, study, _DECISIONS, before, limit)
+) -> Response:
+    return await _newest(request, services, study, _DECISIONS, before=before, limit=limit)
 
 
 @router.get(
     "/findings",
     operation_id="list_findings",
     summary="What was found of trials' trainings, with advice, newest first",
+    response_model=EventPage,
 )
 @needs(Role.VIEWER)
 async def list_findings(
+    request: Request,
     services: ServicesDep,
     study: StudyRef,
     limit: Limit = 50,
     before: Annotated[
         int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
     ] = None,
-) -> EventPage:
-    return await _newest(services, study, (EventKind.FINDING,), before, limit)
+) -> Response:
+    return await _newest(request, services, study, (EventKind.FINDING,), before=before, limit=limit)
 
 
 async def _newest(
-    services: Services, study: str, kinds: Sequence[EventKind], before: int | None, limit: int
-) -> EventPage:
+    request: Request,
+    services: Services,
+    study: str,
+    kinds: Sequence[EventKind],
+    *,
+    before: int | None,
+    limit: int,
+) -> Response:
     found = studies.find(services.ledger.memory, study)
     place = (services.ledger, found.study_id)
     events = await queries.newest_of_kinds(*place, kinds, before, limit + 1)
     items = [event_view(e) for e in events[:limit]]
-    return EventPage(items=items, next_cursor=str(items[-1].seq) if len(events) > limit else None)
+    more = str(items[-1].seq) if len(events) > limit else None
+    return await packed(request, EventPage(items=items, next_cursor=more))

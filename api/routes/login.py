@@ -140,7 +140,7 @@ async def end_session(request: Request, services: ServicesDep, actor: ActorDep) 
 )
 @needs(*_EVERYONE, any_project=True)
 async def log_out(request: Request, services: ServicesDep, actor: ActorDep) -> Response:
-    return await _end(request, services, actor, RedirectResponse(LOGIN, 303))
+    return await _end(request, services, actor, RedirectResponse(LOGIN[1:], 303))
 
 
 async def _end(request: Request, services: Services, actor: Actor, reply: Response) -> Response:

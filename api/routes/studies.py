@@ -66,12 +66,13 @@ class YamlResponse(Response):
     responses={200: {"model": Dryrun, "description": "With `dry_run`: the whole document"}},
 )
 @needs(Role.SUBMITTER, any_project=True)
-async def submit_study(
+async def submit_study(  # noqa: PLR0917 - FastAPI passes them by name
     services: ServicesDep,
     spec: SpecBody,
     key: KeyDep,
     actor: ActorDep,
     dry_run: Annotated[bool, Query(description="Only answer the normalised document")] = False,
+    paused: Annotated[bool, Query(description="Start nothing until it is resumed")] = False,
 ) -> Response:
     spec = own_project(spec, actor.identity)
     check_name(services.ledger.memory, spec.name, actor.identity)
@@ -85,7 +86,10 @@ async def submit_study(
 
     def command(tx: Transaction) -> StudyView:
         quotas.check_queued(tx, services.settings.limits, submission.spec.queue.project)
-        study = submit.submit(tx, submission, actor.identity.name, services.clock())
+        now = services.clock()
+        study = submit.submit(tx, submission, actor.identity.name, now)
+        if paused:
+            study = studies.patch(tx, str(study.study_id), StudyPatch(state="paused"), now)
         actor.note(tx, services, "submit", study)
         return studies.show(tx, services, study, submission.warnings)
 
@@ -109,12 +113,17 @@ async def list_studies(  # noqa: PLR0917 - FastAPI passes them by name
     owner: Annotated[
         str | None, Query(description="Only studies submitted by this user", max_length=100)
     ] = None,
+    tag: Annotated[
+        str | None, Query(description="Only studies with this tag", max_length=40)
+    ] = None,
     sort: Annotated[
         study_lists.Sort,
         Query(description="`-` turns the order round; studies without a best value come last"),
     ] = "-created",
 ) -> StudyPage:
-    wanted = study_lists.Wanted(state=state, project=project, name=name, owner=owner, sort=sort)
+    wanted = study_lists.Wanted(
+        state=state, project=project, name=name, owner=owner, sort=sort, tag=tag
+    )
     memory = services.ledger.memory
     return study_lists.page(memory, services, wanted, who, limit=limit, cursor=cursor)
 

@@ -42,6 +42,9 @@ async def list_trials(  # noqa: PLR0917
     origin: Annotated[
         Origin | None, Query(description="Only trials whose parameters came from there")
     ] = None,
+    tag: Annotated[
+        str | None, Query(description="Only trials with this tag", max_length=40)
+    ] = None,
     min_value: Bound = None,
     max_value: Bound = None,
     sort: Annotated[
@@ -50,7 +53,7 @@ async def list_trials(  # noqa: PLR0917
     ] = "number",
 ) -> TrialPage:
     memory = services.ledger.memory
-    wanted = trials.Wanted(state, outcome, origin, min_value, max_value, sort)
+    wanted = trials.Wanted(state, outcome, origin, min_value, max_value, sort, tag)
     return trials.page(memory, studies.find(memory, study), wanted, limit=limit, cursor=cursor)
 
 
@@ -78,6 +81,6 @@ async def enqueue_trial(
     def command(tx: Transaction) -> TrialView:
         trial = enqueue(tx, services, study, wish, start)
         actor.note(tx, services, "enqueue", tx.study(trial.study_id), number=trial.number)
-        return views.trial_view(trial)
+        return views.trial_view(trial, tx.remark(trial.study_id, trial.number))
 
     return await write(services, key(), command, status=201)

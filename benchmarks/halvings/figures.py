@@ -7,7 +7,7 @@ from html import escape
 
 from benchmarks.halvings.worth import Worth
 
-LEFT, TOP, ROW, PANEL, GAP = 190, 58, 19, 150, 16
+LEFT, TOP, ROW, PANEL, GAP = 190, 58, 19, 140, 34
 STYLE = """
 svg { font: 12px system-ui, sans-serif; fill: #24292f; background: #fff }
 .axis { stroke: #d0d7de } .zero { stroke: #57606a }
@@ -28,8 +28,8 @@ def dots(
 ) -> str:
     """Draw a panel for each task, in it a row for each scheme.
 
-    Intervals that leave `bounds`, shares such as (-0.5, 0.5), are cut off there. An interval that
-    holds 0 is grey.
+    Intervals that leave `bounds`, shares such as (-0.5, 0.5), are cut off there; an arrow stands
+    for a value outside. An interval that holds 0 is grey.
     """
     width = LEFT + len(panels) * (PANEL + GAP)
     height = TOP + ROW * len(rows) + 30
@@ -67,7 +67,7 @@ def _panel(
     for tick in (low, 0.0, high):
         parts.append(
             f'<text class="dim" x="{x(tick)}" y="{bottom + 14}" text-anchor="middle">'
-            f"{tick:+.0%}</text>"
+            f"{f'{tick:+.0%}' if tick else 0}</text>"
         )
     for i, scheme in enumerate(rows):
         if (worth := found.get(scheme)) is None:
@@ -76,6 +76,14 @@ def _panel(
         kind = "better" if worth.high < 0 else "worse" if worth.low > 0 else "same"
         parts.append(
             f'<g class="{kind}"><path stroke-width="2" d="M{x(worth.low)} {y}H{x(worth.high)}"/>'
-            f'<circle cx="{x(worth.value)}" cy="{y}" r="3.5"/></g>'
+            + _mark(x(worth.value), y, outside=worth.value > high, before=worth.value < low)
+            + "</g>"
         )
     return parts
+
+
+def _mark(x: float, y: float, *, outside: bool, before: bool) -> str:
+    if outside or before:
+        tip = 7 if outside else -7
+        return f'<path d="M{x} {y - 5}L{x + tip} {y}L{x} {y + 5}Z"/>'
+    return f'<circle cx="{x}" cy="{y}" r="3.5"/>'

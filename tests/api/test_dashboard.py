@@ -9,7 +9,7 @@ import re
 import pytest
 
 from api.settings import Settings
-from api.site import FOLDER
+from api.site import FOLDER, site
 from tests.api.conftest import Api, external, problem, running, train
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,9 @@ async def test_charts_of_a_study(api: Api) -> None:
     await api.refused(404, "not-found", "GET", "/studies/none/progress")
 
 
+IDLE = "its own loop has asked for no trial yet"
+
+
 async def test_the_board_is_in_the_queues_order_and_says_why_a_study_waits(api: Api) -> None:
     for name, priority in (("low", 0), ("high", 5)):
         await api.post("/studies", external(name=name, queue={"priority": priority}))
@@ -86,7 +89,17 @@ async def test_the_board_is_in_the_queues_order_and_says_why_a_study_waits(api: 
     await api.patch("/studies/over", {"state": "cancelled"})
     board = await api.get("/board")
     assert [row["name"] for row in board["items"]] == ["high", "low", "over"]
-    assert [row["note"] for row in board["items"]] == ["", "waits behind 1 study", ""]
+    assert [row["note"] for row in board["items"]] == [IDLE, IDLE, ""]
     first = await api.get("/board", limit=1)
     rest = await api.get("/board", cursor=first["next_cursor"])
     assert [row["name"] for row in rest["items"]] == ["low", "over"]
+
+
+async def test_the_first_view_is_light_and_reads_the_rest_later() -> None:
+    shown = site()
+    early = re.findall(r'"modulepreload" href="([^"]+)"', shown.page.decode())
+    names = {name.split("/", 2)[2] for name in early}
+    assert {"main.js", "ui/chart.js", "vendor/uplot.js", "vendor/signals-core.js"} <= names
+    assert names.isdisjoint({"pages/trial.js", "study/trials.js", "vendor/echarts.js"})
+    sent = sum(len(shown.files[f"/{name}"].packed) for name in early)
+    assert sent < 100_000, "150 KB are for all of the first view, its data included"

@@ -30,6 +30,9 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "extend_study": ("/studies/loop/extend", {"trials": 1}, {"trials": 2}),
     "clone_study": ("/studies/loop/clone", {"name": "c"}, {"name": "d"}),
     "enqueue_trial": ("/studies/loop/trials", {"params": {"lr": 0.5}}, {"params": {"lr": 0.6}}),
+    "stop_trial": ("/studies/loop/trials/0/stop", {"why": "a"}, {"why": "b"}),
+    "cut_rate": ("/studies/loop/trials/0/rate", {"factor": 0.5}, {"factor": 0.25}),
+    "save_view": ("/views", {"name": "v", "query": "a=1"}, {"name": "v", "query": "a=2"}),
     "ask_trial": ("/studies/loop/ask", {"wait_s": 0}, {"wait_s": 0.001}),
     "create_webhook": ("/webhooks", RECEIVER, {**RECEIVER, "url": "https://1.0.0.1/x"}),
     "register_worker": ("/workers", WORKER, {**WORKER, "slots": 2}),
@@ -68,7 +71,7 @@ async def prepared(api: Api, name: str) -> tuple[str, dict[str, Any], dict[str, 
         await api.post("/studies", external("trained", **trained))
         worker = (await api.post("/workers", WORKER))["worker_id"]
         body, other = body | {"worker_id": worker}, other | {"worker_id": worker}
-    if "LEASE" in path:
+    if "LEASE" in path or "trials/0" in path:
         lease = (await api.post("/studies/loop/ask", {}))["leases"][0]["lease"]
         path = path.replace("LEASE", lease)
     return path, body, other

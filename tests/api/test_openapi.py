@@ -24,6 +24,7 @@ ORDER = (
     "submit_study",
     "ask_trial",
     "report",
+    "cut_rate",
     "record_environment",
     "heartbeat",
     "send_logs",
@@ -31,6 +32,10 @@ ORDER = (
     "finish_trial",
     "ask_trial",
     "release_trial",
+    "stop_trial",
+    "change_trial_remark",
+    "change_remark",
+    "save_view",
     "enqueue_trial",
     "change_study",
     "extend_study",
@@ -46,6 +51,7 @@ ORDER = (
 )
 AWAY = {"test_webhook", "register_checkpoint", "register_artifact", "reject_checkpoint"}
 """Would be sent to a receiver out there, or are about a file that a worker put into a store."""
+NUMBERS = {"stop_trial": 1}
 STUDY_OF = {"adopt_trials": "from-optuna"}
 
 
@@ -120,7 +126,8 @@ async def test_the_examples_are_taken(api: Api, described: dict[str, Any]) -> No
     for name in ORDER:
         method, path, operation = routes[name]
         study = STUDY_OF.get(name, "digits")
-        url = path.format(study=study, lease=real[LEASE], webhook=real[WEBHOOK])
+        number = NUMBERS.get(name, 0)
+        url = path.format(study=study, number=number, lease=real[LEASE], webhook=real[WEBHOOK])
         text = json.dumps(REQUESTS[name])
         for example, found in real.items():
             text = text.replace(example, found)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.serving import TOKEN, ServerProcess
 
@@ -22,14 +22,21 @@ OPTIONS = (
 
 
 @contextmanager
-def opened() -> Iterator[Page]:
-    """Give an empty page."""
+def launched() -> Iterator[Browser]:
+    """Give a browser without a page."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found is not None, "run `make chromium`"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(OPTIONS))
-        yield browser.new_page(viewport={"width": 1400, "height": 900})
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened() -> Iterator[Page]:
+    """Give an empty page."""
+    with launched() as browser:
+        yield browser.new_page(viewport={"width": 1400, "height": 900})
 
 
 def log_in(page: Page, server: ServerProcess, target: str = "", token: str = TOKEN) -> None:

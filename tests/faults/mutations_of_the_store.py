@@ -44,7 +44,7 @@ _ENDS_AGAIN = """\
     tx._put(trial, ended)
 """
 _PLANNED_AGAIN = """\
-        picks = plan(tx, caller, services.settings.limits).picks
+        picks = _plan(services, tx, caller).picks
         leases: list[LeaseGrant] = []
 """
 _PLANNED_ON_MEMORY = """\

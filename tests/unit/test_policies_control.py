@@ -87,9 +87,8 @@ def test_worth_is_the_mean_of_the_pairs_with_its_interval() -> None:
     assert (found.better, found.open, found.mean.n) == (3, 1, 4)
     assert found.mean.value == pytest.approx(0.15)
     low, high = stats.t.interval(0.95, 3, 0.15, stats.sem(differences))
-    assert (found.mean.low, found.mean.high) == (
-        pytest.approx(low, rel=1e-3), pytest.approx(high, rel=1e-3)
-    )  # fmt: skip
+    assert found.mean.low == pytest.approx(low, rel=1e-3)
+    assert found.mean.high == pytest.approx(high, rel=1e-3)
     assert control.sentence(found, "val_loss") == (
         "halving was worth +0.15 of val_loss a trial "
         f"(95 %: {found.mean.low:+.4g} to {found.mean.high:+.4g}, which may be chance), "

@@ -187,6 +187,17 @@ def test_a_store_that_refuses_is_gone_round(
     assert "0abc" not in caplog.text
 
 
+@pytest.mark.parametrize("status", [200, 403], ids=["from the store", "round it"])
+def test_another_trials_checkpoint_is_fetched(tmp_path: Path, status: int) -> None:
+    async def scenario(transport: FakeTransport, api: WorkerApi, link: Link) -> None:
+        transport.signs, transport.store_status = True, status
+        transport.served = b"weights"
+        await api.source(GRANT, "other", "best", tmp_path / "start")
+        assert (tmp_path / "start").read_bytes() == b"weights"
+
+    drive(scenario)
+
+
 def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
     async def scenario(transport: FakeTransport, api: WorkerApi, link: Link) -> None:
         transport.signs, transport.store_status = True, 404

@@ -12,6 +12,7 @@ from tuner.cli import (
     access,
     adopt,
     artifacts,
+    by_hand,
     change,
     control,
     convert,
@@ -116,6 +117,7 @@ watch.register(app)
 events.register(app)
 control.register(app)
 change.register(app)
+by_hand.register(app)
 nodes.register(app)
 access.register(app)
 projects.register(app)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from tuner.cli.context import JsonOption, client, session
 from tuner.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from tuner.wire import WorkerView
 
 IDLE_S = "10"
 UNTIL_IDLE = "--until-idle"
@@ -72,11 +75,17 @@ def workers(ctx: typer.Context, as_json: JsonOption = False) -> None:
                 "yes" if w.alive else "no",
                 len(w.running),
                 w.seen_at,
-                f"out of service: {w.trouble}" if w.trouble else None,
+                _trouble(w),
             )
             for w in views
         ],
     )
+
+
+def _trouble(worker: WorkerView) -> str | None:
+    if worker.trouble:
+        return f"out of service: {worker.trouble}"
+    return f"drained by {worker.drained_by}" if worker.drained_by else None
 
 
 def worker(

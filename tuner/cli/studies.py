@@ -45,11 +45,17 @@ def submit(
             metavar="FILE", exists=True, dir_okay=False, readable=True, help="Study document."
         ),
     ],
+    *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the study is over.")] = False,
     as_json: JsonOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the document.")] = False,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Start nothing until `tuner resume`.")
+    ] = False,
 ) -> None:
     """Submit a study (YAML or JSON) and print its id."""
+    if paused and wait:
+        raise typer.BadParameter("a paused study is never over: leave out --wait")
     with client(ctx) as found:
         if dry_run:
             checked = found.submit(file, dry_run=True)
@@ -59,7 +65,7 @@ def submit(
             else:
                 print_yaml(checked.spec)
             return
-        handle = found.submit(file)
+        handle = found.submit(file, paused=paused)
         _warn(ctx, handle.view.warnings)
         if not wait:
             print_json(handle.view) if as_json else typer.echo(handle.id)
@@ -80,6 +86,7 @@ def ls(
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     begins: Annotated[str | None, typer.Option("--name", help="How the name begins.")] = None,
     sort: Annotated[
         str | None,
@@ -89,7 +96,9 @@ def ls(
 ) -> None:
     """List the studies, newest first."""
     with client(ctx) as found:
-        handles = found.studies(state=state, project=project, owner=owner, name=begins, sort=sort)
+        handles = found.studies(
+            state=state, project=project, owner=owner, tag=tag, name=begins, sort=sort
+        )
         views = [handle.view for handle in handles]
     if as_json:
         print_json(views)
@@ -243,6 +252,7 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         ("steps done", view.steps_done),
         ("steps saved", view.steps_saved),
         ("rate cuts", view.halvings),
+        ("controls", view.halving_worth.text if view.halving_worth is not None else None),
     ]
     if view.best is not None:
         facts += _best_facts("best", view.best)

@@ -63,6 +63,8 @@ def _facts(detail: TrialDetail) -> list[tuple[str, Any]]:
         ("failures", detail.failures),
         ("seed", detail.seed),
         ("worker", detail.worker_id),
+        ("note", detail.remark or None),
+        ("tags", ", ".join(detail.tags) or None),
     ]
     return [(key, value) for key, value in facts if value is not None]
 

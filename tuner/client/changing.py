@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from tuner.client.by_hand import ByHand
 from tuner.client.transport import Transport
 from tuner.handle import ParamValue
 from tuner.spec.read import validate
 from tuner.wire import Enqueue, Extend, StudyPatch, StudyView, TrialView
 
 
-class Changes:
+class Changes(ByHand):
     """The changes of a study; `StudyHandle` has them all.
 
     Each reads the study anew: `view` is how it stands afterwards.
@@ -78,7 +79,7 @@ class Changes:
         *,
         like: int | None = None,
         from_checkpoint: bool | tuple[int, int] = False,
-        source: Mapping[str, str | int] | None = None,
+        source: Mapping[str, object] | None = None,
     ) -> TrialView:
         """Run these parameters next; absent ones take their middle, or those of trial `like`.
 

@@ -85,7 +85,11 @@ class Client:
 
     @overload
     def submit(
-        self, document: str | Path | Mapping[str, Any], dry_run: Literal[False] = False
+        self,
+        document: str | Path | Mapping[str, Any],
+        dry_run: Literal[False] = False,
+        *,
+        paused: bool = False,
     ) -> StudyHandle: ...
 
     @overload
@@ -94,11 +98,16 @@ class Client:
     ) -> Dryrun: ...
 
     def submit(
-        self, document: str | Path | Mapping[str, Any], dry_run: bool = False
+        self,
+        document: str | Path | Mapping[str, Any],
+        dry_run: bool = False,
+        *,
+        paused: bool = False,
     ) -> StudyHandle | Dryrun:
         """Submit a study document: a file's path (`.json`, else YAML) or a mapping.
 
-        With `dry_run` it is only checked; the answer is the document filled in, and warnings.
+        With `dry_run` it is only checked; the answer is the document filled in, and warnings. With
+        `paused` nothing starts until it is resumed.
 
         Raises:
             InvalidInput: the document breaks the rules; `faults` says where.
@@ -111,7 +120,11 @@ class Client:
             raise InvalidInput(f"{document} holds no mapping of keys to values")
         if dry_run:
             return self._transport.post(Dryrun, "/studies", body, dry_run="true")
-        return StudyHandle(self._transport, self._transport.post(StudyView, "/studies", body))
+        if paused:
+            view = self._transport.post(StudyView, "/studies", body, paused="true")
+        else:
+            view = self._transport.post(StudyView, "/studies", body)
+        return StudyHandle(self._transport, view)
 
     def study(self, study: int | str) -> StudyHandle:
         """Return a study by its id or name.
@@ -159,8 +172,8 @@ class Client:
         """Iterate over studies, newest first.
 
         Args:
-            query: `state`, `project`, `owner`, `name` (how it begins) choose; `sort` is `created`,
-                `name`, `priority` or `best`, with `-` in front the other way round.
+            query: `state`, `project`, `owner`, `tag`, `name` (how it begins) choose; `sort` is
+                `created`, `name`, `priority` or `best`, with `-` in front the other way round.
 
         Raises:
             InvalidInput: there is no such filter or order.

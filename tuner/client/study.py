@@ -102,7 +102,7 @@ class StudyHandle(Changes):
         """Return trials without their curves: all in order of their numbers, or those asked for.
 
         Args:
-            query: `state`, `outcome`, `origin`, `min_value`, `max_value` choose; `sort` is
+            query: `state`, `outcome`, `origin`, `tag`, `min_value`, `max_value` choose; `sort` is
                 `number`, `value` (best first) or `duration`, with `-` in front the other way round.
 
         Raises:

@@ -45,10 +45,10 @@ class Record:
 
 
 class Folded(NamedTuple):
-    """A fold done: over which reports, with which level given, and the state that came out."""
+    """A fold done: over which reports, with what else given, and the state that came out."""
 
     reports: Sequence[Report]
-    given: float
+    given: object
     state: object
 
 

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tuner.decision import Outcome
+from tuner.policies import by_hand
 from tuner.policies.base import Folded, Record, Verdict, storable
 from tuner.spec import HalveOnPlateau, patience_of
-from tuner.trial import EventKind, Report
+from tuner.trial import EventKind, HandCut, Report
 
 _SMALLEST = sys.float_info.min
 _SAME_LEVEL = 1e-9
@@ -46,19 +47,27 @@ class Halving:
             `min_lr` does not apply.
         given: the lowest level ever decided for the trial. Reports that ran at a lower level than
             the fold knows, but not below this one, are taken as proof of that decision.
+        hand: cuts that people made, ordered by step. Each is as one of the policy's own: after it
+            patience and cooldown begin anew.
     """
 
     policy: HalveOnPlateau
     mode: str
     base_rate: float | None
     given: float = 1.0
+    hand: Sequence[HandCut] = ()
 
-    def fold(self, reports: Sequence[Report]) -> Plateau:
-        """Return the state after `reports`, ordered by step."""
-        state = self.start()
+    def fold(self, reports: Sequence[Report], upto: int | None = None) -> Plateau:
+        """Return the state after `reports`, ordered by step, and the cuts by hand up to `upto`."""
+        state, done = self.start(), -1
         for report in reports:
+            if self.hand:
+                state = self.cut_by_hand(state, done, report.step - 1)
             state = self.advance(state, report)
-        return state
+            if self.hand:
+                state = self.cut_by_hand(state, report.step - 1, report.step)
+            done = report.step
+        return self.cut_by_hand(state, done, max(done, 0) if upto is None else upto)
 
     def start(self) -> Plateau:
         """Return the state before the first report."""
@@ -96,6 +105,14 @@ class Halving:
             return rested
         return rested._replace(rate=rate, level=level, cuts=(*state.cuts, step))
 
+    def cut_by_hand(self, state: Plateau, after: int, upto: int) -> Plateau:
+        """Return the state with the cuts that people made after `after` and up to `upto`."""
+        for cut in by_hand.between(self.hand, after, upto):
+            rate, level = state.rate * cut.factor, state.level * cut.factor
+            cooldown, cuts = self.policy.cooldown, (*state.cuts, cut.step)
+            state = Plateau(state.best, rate, level, 0, cooldown, cuts)
+        return state
+
     def _adopt(self, state: Plateau, report: Report) -> Plateau:
         # A late report can undo a cut in the fold, but not in the training that ran under it.
         rate = self.start().rate * report.lr_factor
@@ -129,6 +146,7 @@ def judge(
     reports: Sequence[Report],
     given: float = 1.0,
     *,
+    hand: Sequence[HandCut] = (),
     memo: Folded | None = None,
 ) -> Verdict:
     """Judge the newest report of a lineage ordered by step.
@@ -138,19 +156,26 @@ def judge(
     """
     if not reports:
         return Verdict(lr_factor=given)
-    rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given)
+    rule = Halving(policy=policy, mode=mode, base_rate=base_rate, given=given, hand=hand)
     earlier, newest = reports[:-1], reports[-1]
-    known = memo is not None and memo.given == given and memo.reports == earlier
+    known = memo is not None and memo.reports == earlier and memo.given == (given, hand)
     before = memo.state if memo is not None and known else rule.fold(earlier)
     assert isinstance(before, Plateau)
+    done = earlier[-1].step if earlier else 0
+    if hand:
+        before = rule.cut_by_hand(before, done, newest.step - 1)
     after = rule.advance(before, newest)
-    level = min(after.level, given)
     if after.converged:
         return _converged(rule, before, after, newest)
     new = after.level < min(before.level, given)
-    records = (_halved(rule, before, after, newest),) if new else ()
-    kept = {str(policy.name): Folded(reports, given, after)}
-    return Verdict(lr_factor=level, records=records, cuts=after.cuts, memo=kept)
+    records: tuple[Record, ...] = (_halved(rule, before, after, newest),) if new else ()
+    state = rule.cut_by_hand(after, newest.step - 1, newest.step)
+    level = min(state.level, given)
+    if hand:
+        met = by_hand.between(hand, done, newest.step)
+        records += by_hand.again(met, newest.step, min(after.level, given), level)
+    kept = {str(policy.name): Folded(reports, (given, hand), state)}
+    return Verdict(lr_factor=level, records=records, cuts=state.cuts, memo=kept)
 
 
 def _halved(rule: Halving, before: Plateau, after: Plateau, newest: Report) -> Record:

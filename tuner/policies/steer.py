@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from tuner.decision import Action, Decision, Outcome
-from tuner.policies import divergence, halving, pruning, ratio, restarts, schedule, stopping
-from tuner.policies.base import Data, Folded, Judgement, Memo, Peers, Verdict
+from tuner.policies import (
+    by_hand,
+    divergence,
+    halving,
+    pruning,
+    ratio,
+    restarts,
+    schedule,
+    stopping,
+)
+from tuner.policies.base import Data, Folded, Judgement, Memo, Peers, Record, Verdict
 from tuner.spec import (
     SETS_RATE,
     Divergence,
@@ -18,10 +28,11 @@ from tuner.spec import (
     WarmRestarts,
 )
 from tuner.study import Study
-from tuner.trial import Origin, Trial
+from tuner.trial import EventKind, Origin, Trial
 
 P = TypeVar("P", Divergence, EarlyStopping)
 _SetsRate = HalveOnPlateau | RateSchedule | WarmRestarts | UpdateRatio
+_SAME_LEVEL = 1 - 1e-9
 _SPARED: Mapping[Origin, str] = {Origin.FOLK: "rule-of-thumb trial", Origin.FINALIST: "finalist"}
 
 
@@ -62,42 +73,84 @@ def level_after(study: Study, trial: Trial, step: int) -> float:
     """Return the level with which an attempt starts that resumes after `step` finished steps.
 
     It is what the lineage up to that step decided; cuts that later reports brought are forgotten,
-    and decided anew.
+    and decided anew. Cuts by hand hold from the step on at which they were made.
     """
     policy = _sets_rate(study)
     if policy is None or trial.origin is Origin.CONTROL:
-        return 1.0
+        return by_hand.level(trial.hand, step)
     if isinstance(policy, RateSchedule):
-        return schedule.level(policy, step)
+        return schedule.level(policy, step) * by_hand.level(trial.hand, step)
     if isinstance(policy, WarmRestarts):
-        return restarts.level(policy, step)
+        return restarts.level(policy, step) * by_hand.level(trial.hand, step)
     reports = [r for r in trial.reports if r.step <= step]
     if isinstance(policy, UpdateRatio):
-        return ratio.level_after(policy, reports)
+        ran = reports[-1].step - 1 if reports else -1
+        since = by_hand.level(trial.hand, step) / by_hand.level(trial.hand, ran)
+        return ratio.level_after(policy, reports) * since
     rule = halving.Halving(
         policy=policy,
         mode=study.spec.objective.mode,
         base_rate=_base_rate(policy.rate, trial),
         given=trial.lr_factor,
+        hand=trial.hand,
     )
-    return rule.fold(reports).level
+    return rule.fold(reports, step).level
 
 
 def _steer_rate(study: Study, trial: Trial) -> Verdict:
-    policy, given = _sets_rate(study), trial.lr_factor
-    if trial.origin is Origin.CONTROL:
-        return Verdict(lr_factor=given)
+    policy = _sets_rate(study)
+    if policy is None or trial.origin is Origin.CONTROL:
+        return _by_hand(trial, lambda old: Verdict(lr_factor=old))
     if isinstance(policy, RateSchedule):
-        return schedule.judge(policy, trial.reports, given)
+        return _by_hand(trial, lambda old: schedule.judge(policy, trial.reports, old))
     if isinstance(policy, WarmRestarts):
-        return restarts.judge(policy, trial.reports, given)
+        return _by_hand(trial, lambda old: restarts.judge(policy, trial.reports, old))
     if isinstance(policy, UpdateRatio):
-        return ratio.judge(policy, _base_rate("lr", trial), trial.reports, given)
-    if policy is None:
-        return Verdict(lr_factor=given)
+        return _scale(policy, trial)
     rate, mode = _base_rate(policy.rate, trial), study.spec.objective.mode
     memo = _memo(trial, policy.name)
-    return halving.judge(policy, mode, rate, trial.reports, given, memo=memo)
+    return halving.judge(
+        policy, mode, rate, trial.reports, trial.lr_factor, hand=trial.hand, memo=memo
+    )
+
+
+def _scale(policy: UpdateRatio, trial: Trial) -> Verdict:
+    # The rule reads the levels that reports ran at, which have the cuts by hand in them.
+    verdict = ratio.judge(policy, _base_rate("lr", trial), trial.reports, trial.lr_factor)
+    if not trial.hand:
+        return verdict
+    newest = trial.last_step
+    done = trial.reports[-2].step if len(trial.reports) > 1 else 0
+    met = by_hand.between(trial.hand, done, newest)
+    level = verdict.lr_factor * by_hand.level(trial.hand, newest) / by_hand.level(trial.hand, done)
+    records = verdict.records + by_hand.again(met, newest, verdict.lr_factor, level)
+    return replace(verdict, lr_factor=level, records=records)
+
+
+def _by_hand(trial: Trial, rule: Callable[[float], Verdict]) -> Verdict:
+    """Judge by a rule that knows nothing of cuts by hand, on the level that they leave of it.
+
+    Args:
+        trial: as for `judge`.
+        rule: takes the level decided so far, without the cuts by hand.
+    """
+    if not trial.hand:
+        return rule(trial.lr_factor)
+    newest = trial.last_step
+    done = trial.reports[-2].step if len(trial.reports) > 1 else 0
+    before, after = by_hand.level(trial.hand, done), by_hand.level(trial.hand, newest)
+    verdict = rule(trial.lr_factor / before)
+    known = verdict.lr_factor * before > trial.lr_factor * _SAME_LEVEL
+    told = (r for r in verdict.records if r.kind is not EventKind.HALVED or not known)
+    records = tuple(_relevelled(r, before) for r in told)
+    met = by_hand.between(trial.hand, done, newest)
+    records += by_hand.again(met, newest, verdict.lr_factor * before, verdict.lr_factor * after)
+    return replace(verdict, lr_factor=verdict.lr_factor * after, records=records)
+
+
+def _relevelled(record: Record, hand: float) -> Record:
+    factors = {k: float(record.data[k] or 0.0) * hand for k in ("old_factor", "new_factor")}
+    return replace(record, data={**record.data, **factors})
 
 
 def _prune(study: Study, trial: Trial, peers: Peers, cuts: tuple[int, ...]) -> Verdict:

@@ -69,7 +69,7 @@ def judge(
     assert isinstance(before, Course)
     after = advance(policy, mode, before, newest)
     if after.bad <= policy.patience:
-        return Verdict(memo={str(policy.name): Folded(reports, 1.0, after)})
+        return Verdict(memo={str(policy.name): Folded(reports, None, after)})
     reason = (
         f"over-fitting: {after.bad} report{'' if after.bad == 1 else 's'} worse than "
         f"{after.best:.6g} at step {after.step}"

@@ -45,6 +45,7 @@ from tuner.wire.files import (
     RejectCheckpoint,
     UploadPlace,
 )
+from tuner.wire.form import DocumentSchema, TaskView
 from tuner.wire.leases import (
     AcquireLeases,
     AskTrial,
@@ -141,6 +142,7 @@ __all__ = [
     "DecisionView",
     "DeliveryPage",
     "DeliveryView",
+    "DocumentSchema",
     "Dryrun",
     "Enqueue",
     "EnvironmentPage",
@@ -206,6 +208,7 @@ __all__ = [
     "StudyPatch",
     "StudyShare",
     "StudyView",
+    "TaskView",
     "Text",
     "Token",
     "TokenList",

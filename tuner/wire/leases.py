@@ -227,7 +227,8 @@ class TrialAfter(Reply):
 class WorkerView(Reply):
     """A worker. `alive` means that it was heard within a lease's length.
 
-    `trouble` says why it took itself out of service; it is empty while it serves.
+    `trouble` says why it took itself out of service; it is empty while it serves. `drained_by`
+    names who drained it; it is empty while it gets trials. It was heard `silent_s` seconds ago.
     """
 
     worker_id: str
@@ -241,6 +242,9 @@ class WorkerView(Reply):
     allow_env: list[str] = Field(default_factory=list)
     alive: bool
     trouble: str = ""
+    drained_by: str = ""
+    silent_s: float = 0.0
+    registered_at: datetime | None = None
     seen_at: datetime
     running: list[str]
 

@@ -130,7 +130,7 @@ class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
     `version` changes when a person changes the study; in quotes it goes into `If-Match`.
-    `adopted` of its trials ran elsewhere before it was taken over.
+    `adopted` of its trials ran elsewhere before it was taken over. `remark` is what people noted.
     """
 
     id: int
@@ -153,6 +153,9 @@ class StudyView(Reply):
     halving_worth: HalvingWorth | None = None
     best: BestView | None = None
     best_folk: BestView | None = None
+    remark: str = ""
+    tags: list[str] = Field(default_factory=list)
+    pinned: bool = False
 
 
 class SpecView(Reply):
@@ -198,6 +201,8 @@ class TrialView(Reply):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    remark: str = ""
+    tags: list[str] = Field(default_factory=list)
 
 
 class TrialPage(Reply):

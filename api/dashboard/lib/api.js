@@ -19,11 +19,12 @@ export class Problem extends Error {
 
 /** Send a request below `/api/v1/`; return what the reply holds.
  * @param {string} path
- * @param {{method?: string, body?: unknown, yaml?: string, headers?: Record<string, string>, signal?: AbortSignal, root?: boolean}} [options]
+ * @param {{method?: string, body?: unknown, yaml?: string, headers?: Record<string, string>, signal?: AbortSignal, root?: boolean, raw?: boolean}} [options]
+ *   with `raw` the text and the reply's headers
  * @returns {Promise<any>}
  * @throws {Problem} */
 export async function api(path, options = {}) {
-  const { method = "GET", body, yaml, signal: abort, root = false } = options;
+  const { method = "GET", body, yaml, signal: abort, root = false, raw = false } = options;
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json", ...options.headers };
   if (method !== "GET" && session.value) headers["X-CSRF-Token"] = session.value.csrf;
@@ -43,6 +44,7 @@ export async function api(path, options = {}) {
   }
   if (reply.status === 401) logIn();
   const text = await reply.text();
+  if (raw && reply.ok) return { text, headers: reply.headers };
   const isJson = /json/.test(reply.headers.get("content-type") ?? "");
   const found = isJson && text ? JSON.parse(text) : text;
   if (!reply.ok) throw new Problem(reply.status, found?.detail || `The server answered ${reply.status}.`, found?.faults);

@@ -23,5 +23,12 @@ export function dashOf(number) {
  * @param {string} name of the custom property, without the dashes
  * @returns {string} */
 export function themed(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const key = `${document.documentElement.dataset.theme} ${name}`;
+  const known = THEMED.get(key) ?? getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  THEMED.set(key, known);
+  return known;
 }
+
+/** What was read of the style, which costs more than drawing with it.
+ * @type {Map<string, string>} */
+const THEMED = new Map();

@@ -44,6 +44,29 @@ export function ago(at, now) {
   return seconds < 2 ? "now" : `${duration(seconds)} ago`;
 }
 
+/** Return when a range of seconds from now ends, as clock times, with the day if it is not today.
+ * @param {[number, number]} range
+ * @param {number} now milliseconds since 1970
+ * @returns {string} */
+export function endsAt([low, high], now) {
+  const today = new Date(now).toDateString();
+  const clock = (/** @type {number} */ s) => {
+    const at = new Date(now + s * 1000);
+    const time = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+    return at.toDateString() === today ? time : `${at.toLocaleDateString(undefined, { month: "short", day: "numeric" })} ${time}`;
+  };
+  const [from, to] = [clock(low), clock(high)];
+  return from === to ? from : `${from} – ${to}`;
+}
+
+/** Return a range of seconds as people say it.
+ * @param {[number, number]} range
+ * @returns {string} */
+export function span([low, high]) {
+  const [from, to] = [duration(low), duration(high)];
+  return from === to ? from : `${from} – ${to}`;
+}
+
 /** Return a moment in the reader's own zone.
  * @param {string | null | undefined} at ISO 8601
  * @returns {string} */

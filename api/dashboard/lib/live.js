@@ -1,6 +1,7 @@
 // What happens, as it happens: the server's event stream, and polling while it is broken.
 import { batch, signal } from "@preact/signals";
 import { logIn } from "./api.js";
+import { claim, yieldTurn } from "./turns.js";
 
 const SILENCE_MS = 45_000; // the server writes a comment every 15 s
 const POLL_MS = 5_000;
@@ -51,9 +52,12 @@ export class Parser {
 export function listen(path, listener, refresh) {
   const stream = new Stream(path, listener, refresh);
   const onVisible = () => (document.hidden ? stream.pause() : stream.open());
+  const onLeave = () => stream.pause();
   document.addEventListener("visibilitychange", onVisible);
+  addEventListener("pagehide", onLeave);
   stream.open();
   return () => {
+    removeEventListener("pagehide", onLeave);
     document.removeEventListener("visibilitychange", onVisible);
     stream.pause();
   };
@@ -64,6 +68,7 @@ class Stream {
    * @param {Listener} listener
    * @param {() => Promise<void>} refresh */
   constructor(path, listener, refresh) {
+    this.id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
     this.path = path;
     this.listener = listener;
     this.refresh = refresh;
@@ -81,22 +86,36 @@ class Stream {
   open() {
     if (this.control) return;
     clearTimeout(this.retry);
+    if (!claim(this.id)) return this.wait();
     const control = (this.control = new AbortController());
     this.heard = Date.now();
-    const watch = setInterval(() => Date.now() - this.heard > SILENCE_MS && control.abort(), 5_000);
+    const watch = setInterval(() => {
+      claim(this.id);
+      if (Date.now() - this.heard > SILENCE_MS) control.abort();
+    }, 5_000);
     this.read(control)
       .catch(() => {})
       .finally(() => {
         clearInterval(watch);
         if (this.control !== control) return;
         this.control = null;
+        yieldTurn(this.id);
         this.later();
       });
+  }
+
+  /** Ask instead, until a tab of this browser has left its stream. */
+  wait() {
+    if (!this.poll) this.ask();
+    this.poll ??= setInterval(() => this.ask(), POLL_MS);
+    this.failures = 1;
+    this.retry = setTimeout(() => this.open(), POLL_MS);
   }
 
   pause() {
     this.control?.abort();
     this.control = null;
+    yieldTurn(this.id);
     clearTimeout(this.retry);
     clearInterval(this.poll);
     this.poll = undefined;

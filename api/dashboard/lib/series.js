@@ -20,8 +20,14 @@ export function align(lines) {
 /** Return a range for an axis that one runaway value does not flatten.
  * @param {(number | null | undefined)[]} values all that is drawn
  * @param {(number | null | undefined)[]} must be seen whole
+ * @param {boolean} [log] for a logarithmic axis, of values above zero
  * @returns {{low: number, high: number, off: number}} `off` values lie outside */
-export function fit(values, must) {
+export function fit(values, must, log = false) {
+  if (log) {
+    const logs = (part) => part.map((v) => (v > 0 ? Math.log10(v) : NaN));
+    const { low, high, off } = fit(logs(values), logs(must));
+    return { low: 10 ** low, high: 10 ** high, off };
+  }
   const finite = /** @type {number[]} */ (values.filter((v) => Number.isFinite(v))).sort((a, b) => a - b);
   if (!finite.length) return { low: 0, high: 1, off: 0 };
   const at = (q) => finite[Math.round(q * (finite.length - 1))];

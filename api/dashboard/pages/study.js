@@ -4,14 +4,22 @@ import { html } from "../lib/html.js";
 import { listen } from "../lib/live.js";
 import { href, query } from "../lib/route.js";
 import { calm, Failure, State } from "../ui/bits.js";
-import { Actions, Extend } from "../ui/actions.js";
-import { Compare } from "../study/compare.js";
+import { Actions } from "../ui/actions.js";
+import { Remarks } from "../ui/remarks.js";
+import { CloneStudy } from "../ui/clone.js";
 import { Overview } from "../study/overview.js";
-import { Trials } from "../study/trials.js";
 import { StudyData } from "../study/data.js";
+import { later } from "../ui/later.js";
 
 /** @type {Record<string, {word: string, part: any}>} */
-const TABS = { overview: { word: "Overview", part: Overview }, trials: { word: "Trials", part: Trials }, compare: { word: "Compare", part: Compare } };
+const TABS = {
+  overview: { word: "Overview", part: Overview },
+  analysis: { word: "Analysis", part: later(() => import("../analysis/tab.js"), "Analysis") },
+  rungs: { word: "Rungs", part: later(() => import("../analysis/rungs.js"), "Rungs") },
+  trials: { word: "Trials", part: later(() => import("../study/trials.js"), "Trials") },
+  compare: { word: "Compare", part: later(() => import("../study/compare.js"), "Compare") },
+  config: { word: "Config", part: later(() => import("../analysis/config.js"), "Config") },
+};
 
 /** @param {{id: string}} props */
 export function Study({ id }) {
@@ -31,8 +39,9 @@ export function Study({ id }) {
   const tab = TABS[query.value.tab] ? query.value.tab : "overview";
   return html`
     <div class="row"><h1>${study.name}</h1><${State} study=${study} />
-      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span>
-      <${Extend} study=${study} path=${data.path} done=${again} /><${Actions} study=${study} path=${data.path} done=${again} /></div>
+      <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span><${CloneStudy} study=${study} />
+      <${Actions} study=${study} path=${data.path} done=${again} /></div>
+    <${Remarks} of=${study} path=${data.path} done=${again} pin />
     ${study.note && html`<div class="notice"><p>${study.note}</p></div>`}
     ${error && html`<${Failure} error=${error} again=${again} />`}
     <nav class="tabs" aria-label="Parts of the study">${Object.entries(TABS).map(([name, { word }]) => html`

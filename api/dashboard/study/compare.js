@@ -5,10 +5,10 @@ import { api } from "../lib/api.js";
 import { colorOf, dashOf } from "../lib/colors.js";
 import { duration, factor, num, param } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
-import { align } from "../lib/series.js";
-import { axis, Chart } from "../ui/chart.js";
+import { align, fit } from "../lib/series.js";
+import { axis, Chart, LogButton, Swatch } from "../ui/chart.js";
 import { Failure, Outcome, Panel, useRead } from "../ui/bits.js";
-import { lineage } from "../pages/trial.js";
+import { lineage } from "../lib/lineage.js";
 
 const MOST = 6;
 
@@ -35,7 +35,7 @@ function Differences({ study, trials }) {
   const row = (name, cell) => html`<tr><th scope="row">${name}</th>${trials.map((t) => html`<td class="num">${cell(t)}</td>`)}</tr>`;
   const drop = (t) => set({ trials: trials.filter((o) => o !== t).map((o) => o.number).join(",") });
   return html`<${Panel} title="Side by side"><div class="table" tabindex="0"><table>
-    <thead><tr><th></th>${trials.map((t) => html`<th scope="col" class="num"><i class="swatch" style=${{ background: colorOf(t.number) }}></i>
+    <thead><tr><td></td>${trials.map((t) => html`<th scope="col" class="num"><${Swatch} color=${colorOf(t.number)} dash=${dashOf(t.number)} />
       <a href=${href({ study: study.id, trial: t.number }, true)}>trial ${t.number}</a> <button aria-label=${`Take trial ${t.number} away`} onClick=${() => drop(t)}>×</button></th>`)}</tr></thead>
     <tbody>${row("outcome", (t) => html`<${Outcome} name=${t.outcome ?? t.state} />`)}${row(study.spec.objective.metric, (t) => html`<b>${num(t.value)}</b>`)}
       ${row("steps", (t) => t.last_step)}${row("rate at the end", (t) => `${factor(t.lr_factor)} of its start`)}
@@ -45,16 +45,21 @@ function Differences({ study, trials }) {
 }
 
 function Together({ study, trials }) {
-  const curves = useMemo(() => trials.map((t) => ({ number: t.number, reports: lineage(t.reports) })), [trials]);
+  const curves = useMemo(() => trials.map((t) => ({ number: t.number, reports: lineage(t) })), [trials]);
   const data = useMemo(() => align(curves.map((c) => ({ x: c.reports.map((r) => r.step), y: c.reports.map((r) => r.value) }))), [curves]);
   const log = query.value.clog === "1";
   const canLog = curves.every((c) => c.reports.every((r) => r.value === null || r.value > 0));
   const names = curves.map((c) => c.number).join();
+  const all = curves.flatMap((c) => c.reports.map((r) => r.value));
+  const range = fit(all, curves.map((c) => c.reports[c.reports.length - 1]?.value).filter((v) => Math.abs(v ?? NaN) < 1e12), log && canLog);
   const make = useMemo(() => () => ({
-    scales: { x: { time: false }, y: log && canLog ? { distr: 3 } : {} },
+    scales: { x: { time: false }, y: { distr: log && canLog ? 3 : 1, range: [range.low, range.high] } },
     axes: [axis("step"), axis(study.spec.objective.metric, { size: 62 })],
     series: [{}, ...curves.map((c) => ({ stroke: colorOf(c.number), dash: dashOf(c.number), width: 2, spanGaps: true, points: { show: c.reports.length < 40 } }))],
-  }), [names, log && canLog]);
-  const tools = html`<button class="plain small" aria-pressed=${log && canLog} disabled=${!canLog} onClick=${() => set({ clog: log ? null : 1 })}>log</button>`;
-  return html`<${Chart} title="Curves" name=${`${study.name}-compare`} make=${make} data=${data} height=${330} tools=${tools} />`;
+  }), [names, log && canLog, range.low, range.high]);
+  const tools = html`<${LogButton} on=${log} can=${canLog} turn=${() => set({ clog: log ? null : 1 })} />`;
+  const legend = curves.map((c) => html`<span><${Swatch} color=${colorOf(c.number)} dash=${dashOf(c.number)} />trial ${c.number}</span>`);
+  const rows = () => curves.flatMap((c) => c.reports.map((r) => [String(c.number), String(r.step), r.value ?? r.status, factor(r.lr_factor)]));
+  return html`<${Chart} title="Curves" name=${`${study.name}-compare`} make=${make} data=${data} height=${330} tools=${tools} legend=${legend}
+    note=${range.off ? `${range.off} points off scale` : ""} behind=${{ head: ["trial", "step", study.spec.objective.metric, "rate × start"], rows }} />`;
 }

@@ -1,12 +1,12 @@
 // All trials' curves: the best, the running and the chosen in front, and the rate under them.
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { html } from "../lib/html.js";
 import { colorOf, dashOf, themed } from "../lib/colors.js";
 import { count, factor, num, OUTCOMES } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
 import { align, cuts, fit } from "../lib/series.js";
-import { axis, Chart } from "../ui/chart.js";
+import { axis, Chart, LogButton, Swatch } from "../ui/chart.js";
 
 const FRONT = 5;
 const QUANTILES = ["5", "25", "75", "95"];
@@ -34,42 +34,51 @@ export function Curves({ study, curves }) {
   const front = useMemo(() => inFront(curves.curves, mode, chosen), [curves, chosen]);
   const drawn = useMemo(() => [...curves.curves].sort((a, b) => Number(front.has(a.number)) - Number(front.has(b.number))), [curves, front]);
   const names = drawn.map((c) => `${c.number}${front.has(c.number) ? "f" : ""}`).join();
-  const shown = useMemo(() => values(drawn, curves.band, front), [drawn, curves.band]);
-  const rates = useMemo(() => align(drawn.filter((c) => front.has(c.number)).map((c) => ({ x: c.step, y: c.lr_factor }))), [drawn]);
+  const shown = useMemo(() => values(drawn, curves.band, front, log), [drawn, curves.band, log]);
+  const rates = useMemo(() => {
+    const [steps, ...columns] = align([{ x: shown.data[0], y: [] }, ...drawn.filter((c) => front.has(c.number)).map((c) => ({ x: c.step, y: c.lr_factor }))]);
+    return [steps, ...columns.slice(1)];
+  }, [shown]);
   const canLog = shown.low > 0;
-  const range = `${num(shown.range.low)},${num(shown.range.high)}`;
-  const make = useMemo(() => () => options(study, drawn, front, curves.band, log && canLog, shown.range), [names, log && canLog, range, Boolean(curves.band)]);
+  // What the plot reads when it draws: new data keep the plot.
+  const live = useRef({ drawn, range: shown.range });
+  live.current = { drawn, range: shown.range };
+  const make = useMemo(() => () => options(study, live, front, curves.band, log && canLog), [names, log && canLog, Boolean(curves.band)]);
   const makeRate = useMemo(() => () => rateOptions(drawn.filter((c) => front.has(c.number))), [names]);
   const note = [
     curves.shown < curves.total ? `${curves.shown} of ${count(curves.total)} trials as lines, all ended ones as a band` : `${count(curves.total)} trials`,
     shown.range.off ? `${count(shown.range.off)} points off scale` : "",
   ].filter(Boolean).join(" · ");
-  const tools = html`<button class="plain small" aria-pressed=${log && canLog} disabled=${!canLog} title=${canLog ? "" : "some values are not above zero"} onClick=${() => set({ clog: log ? null : 1 })}>log</button>`;
+  const tools = html`<${LogButton} on=${log} can=${canLog} turn=${() => set({ clog: log ? null : 1 })} />`;
   const rows = () => drawn.map((c) => [String(c.number), OUTCOMES[c.outcome ?? c.state].word, c.step.length, c.value[c.value.length - 1] ?? NaN, cuts(c).length]);
+  const rateRows = () => drawn.flatMap((c) => cuts(c).map((cut) => [String(c.number), String(c.step[cut.index]), factor(cut.from), factor(cut.to)]));
   if (!curves.curves.length) return html`<section class="panel empty"><p>No trial has reported yet. Curves appear with the first report.</p></section>`;
   return html`<${Chart} title="Learning curves" name=${`${study.name}-curves`} note=${note} make=${make} data=${shown.data} height=${330} tools=${tools}
       behind=${{ head: ["trial", "outcome", "points", "last value", "halvings"], rows }}
       legend=${html`<${Legend} study=${study} drawn=${drawn} front=${front} band=${curves.band} />`} />
-    <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150} />`;
+    <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150}
+      behind=${{ head: ["trial", "rate cut at step", "from", "to"], rows: rateRows }} />`;
 }
 
 function Legend({ study, drawn, front, band }) {
   const named = drawn.filter((c) => front.has(c.number)).sort((a, b) => a.number - b.number);
   return html`${named.map((c) => html`<a class="nowrap" href=${href({ study: study.id, trial: c.number, tab: null }, true)}>
-      <i class="swatch" style=${{ background: colorOf(c.number) }}></i>${c.number} ${OUTCOMES[c.outcome ?? c.state].mark}${cuts(c).length ? ` ⤓${cuts(c).length}` : ""}</a>`)}
-    <span>⤓ rate cut</span><span>▽ pruned</span>${band && html`<span><i class="swatch" style="background:var(--band-inner);height:9px"></i>middle half and 90 % of all that ended and reached the step</span>`}`;
+      <${Swatch} color=${colorOf(c.number)} dash=${dashOf(c.number)} />${c.number} ${OUTCOMES[c.outcome ?? c.state].mark}${cuts(c).length ? ` ⤓${cuts(c).length}` : ""}</a>`)}
+    <span>▼ ⤓ rate cut</span><span>▽ pruned</span>${band && html`<span><i class="swatch" style="background:var(--band-inner);height:9px"></i>middle half and 90 % of all that ended and reached the step</span>`}`;
 }
 
-function values(drawn, band, front) {
+function values(drawn, band, front, log) {
   const lines = drawn.map((c) => ({ x: c.step, y: c.value }));
   const quantiles = band ? QUANTILES.map((q) => ({ x: band.step, y: band.q[q] })) : [];
   const must = drawn.filter((c) => front.has(c.number)).flatMap((c) => [Math.min(...c.value.filter((v) => v !== null)), c.value[c.value.length - 1]]);
   const all = [...lines.flatMap((l) => l.y), ...(band ? band.q["25"] : [])];
   const finite = all.filter((v) => v !== null && Number.isFinite(v));
-  return { data: align([...quantiles, ...lines]), range: fit(all, must.filter((v) => Math.abs(v) < Infinity).slice(0, 40)), low: Math.min(...finite, Infinity) };
+  const low = finite.reduce((a, b) => Math.min(a, b), Infinity);
+  return { data: align([...quantiles, ...lines]), range: fit(all, must.filter((v) => Math.abs(v) < Infinity).slice(0, 40), log && low > 0), low };
 }
 
-function options(study, drawn, front, band, log, range) {
+function options(study, live, front, band, log) {
+  const { drawn } = live.current;
   const quiet = { stroke: "transparent", points: { show: false }, spanGaps: true, width: 0 };
   const series = [{}, ...(band ? QUANTILES.map(() => quiet) : [])];
   const first = series.length;
@@ -78,13 +87,17 @@ function options(study, drawn, front, band, log, range) {
     series.push({ stroke: ahead ? colorOf(c.number) : themed("ghost"), dash: ahead ? dashOf(c.number) : [], width: ahead ? 2 : 1, alpha: ahead ? 1 : 0.55, spanGaps: true, points: { show: c.step.length < 2 } });
   }
   return {
-    scales: { x: { time: false }, y: log ? { distr: 3 } : { range: [range.low, range.high] } },
+    scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: () => [live.current.range.low, live.current.range.high] } },
     axes: [axis("step"), axis(study.spec.objective.metric, { size: 62 })],
     series,
     bands: band ? [{ series: [4, 1], fill: themed("band") }, { series: [3, 2], fill: themed("band-inner") }] : [],
     cursor: { focus: { prox: 24 }, sync: { key: SYNC } },
     focus: { alpha: 0.35 },
-    hooks: { draw: [(plot) => drawMarks(plot, drawn, front)], setSeries: [(plot, index) => tip(plot, index, drawn[index - first])], setCursor: [(plot) => moveTip(plot, drawn, first)] },
+    hooks: {
+      draw: [(plot) => drawMarks(plot, live.current.drawn, front)],
+      setSeries: [(plot, index) => tip(plot, index, live.current.drawn[index - first])],
+      setCursor: [(plot) => moveTip(plot, live.current.drawn, first)],
+    },
   };
 }
 
@@ -110,7 +123,7 @@ function drawMarks(plot, drawn, front) {
     const at = (i) => [plot.valToPos(c.step[i], "x", true), plot.valToPos(c.value[i], "y", true)];
     pen.strokeStyle = pen.fillStyle = ahead ? colorOf(c.number) : themed("ghost");
     pen.lineWidth = 1.5 * devicePixelRatio;
-    if (ahead) for (const cut of cuts(c)) if (c.value[cut.index] !== null) triangle(pen, at(cut.index), size, true);
+    for (const cut of cuts(c)) if (c.value[cut.index] !== null) triangle(pen, at(cut.index), ahead ? size : size * 0.6, true);
     const last = c.value.length - 1;
     if (c.outcome === "pruned" && c.value[last] !== null) triangle(pen, at(last), size, false);
   }

@@ -3,6 +3,10 @@ import { signal } from "@preact/signals";
 import { api } from "../lib/api.js";
 
 const MOST_POINTS = 2000;
+const REDRAW_MS = 250;
+
+/** Let the browser answer the reader before the next chart is drawn. */
+const pause = () => new Promise((go) => setTimeout(go));
 
 export class StudyData {
   /** @param {string} id */
@@ -20,6 +24,7 @@ export class StudyData {
     this.findings = signal([]);
     /** Trials whose curves are to be shown besides the best and the running. */
     this.chosen = signal(/** @type {number[]} */ ([]));
+    /** @type {ReturnType<typeof setTimeout> | 0} */
     this.drawn = 0;
   }
 
@@ -34,8 +39,11 @@ export class StudyData {
       api(`${this.path}/findings?limit=200`),
     ]);
     this.study.value = study;
+    await pause();
     this.progress.value = progress;
+    await pause();
     this.curves.value = curves;
+    await pause();
     this.decisions.value = decisions.items;
     this.findings.value = findings.items;
   }
@@ -77,10 +85,10 @@ export class StudyData {
     curve.value.push(point.status === "ok" ? point.value : null);
     curve.lr_factor.push(point.lr_factor);
     if (!this.drawn) {
-      this.drawn = requestAnimationFrame(() => {
+      this.drawn = setTimeout(() => {
         this.drawn = 0;
         this.curves.value = { ...this.curves.value };
-      });
+      }, REDRAW_MS);
     }
     return false;
   }

@@ -25,7 +25,7 @@ export function Findings({ study, events }) {
   if (!rules.length) return null;
   const link = (number) => html`<a href=${href({ study: study.id, trial: number, tab: null }, true)}>${number}</a> `;
   return html`<${Panel} title="What was found" tools=${html`<span class="dim small">in ${count(new Set(events.map((e) => e.number)).size)} trials</span>`}>
-    <ul class="findings">${rules.map((r) => html`<li key=${r.rule}>
+    <ul class="found">${rules.map((r) => html`<li key=${r.rule}>
       <p><b class="warn">! ${r.rule.replaceAll("_", " ")}</b> <span class="dim small">${r.trials.length === 1 ? "trial" : `${count(r.trials.length)} trials:`} ${r.trials.slice(0, SHOWN).map(link)}${r.trials.length > SHOWN ? "…" : ""}</span></p>
       <p>${r.newest.data.seen}</p><p><span aria-hidden="true">→ </span>${r.newest.data.advice}</p></li>`)}</ul><//>`;
 }

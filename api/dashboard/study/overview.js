@@ -1,11 +1,11 @@
 // The first screen of a study: where it stands, how it got there, and what was decided on the way.
 import { html } from "../lib/html.js";
-import { count, duration, factor, num, OUTCOMES, param } from "../lib/format.js";
+import { count, duration, endsAt, factor, num, param, span } from "../lib/format.js";
 import { now } from "../lib/now.js";
-import { href } from "../lib/route.js";
 import { Copy, Fact, Outcome, Panel } from "../ui/bits.js";
 import { BestSoFar } from "./best-so-far.js";
 import { Curves } from "./curves.js";
+import { Decisions } from "./decisions.js";
 import { Findings } from "./findings.js";
 
 /** @param {{data: import("./data.js").StudyData}} props */
@@ -14,10 +14,10 @@ export function Overview({ data }) {
   if (!progress || !curves) return html`<p class="boot">Loading…</p>`;
   return html`
     <${Facts} study=${study} progress=${progress} />
-    <div class="grid2"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} /></div>
+    <div class="first"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} />
+      <${Decisions} study=${study} path=${data.path} newest=${data.decisions.value} /></div>
     <${Curves} study=${study} curves=${curves} />
-    <${Findings} study=${study} events=${data.findings.value} />
-    <${Decisions} study=${study} events=${data.decisions.value} />`;
+    <${Findings} study=${study} events=${data.findings.value} />`;
 }
 
 function Facts({ study, progress }) {
@@ -29,16 +29,36 @@ function Facts({ study, progress }) {
   const gain = progress.since_best_trials === null ? "no value yet"
     : progress.since_best_trials === 0 ? "with the last trial"
     : `${count(progress.since_best_trials)} trials, ${duration(progress.since_best_s)} ago`;
-  const left = progress.eta_s ? `${duration(progress.eta_s[0])} – ${duration(progress.eta_s[1])}` : "–";
+  const runs = study.started_at ? `runs for ${duration(elapsed(study))}` : "not started";
+  const left = progress.eta_s ? span(progress.eta_s) : "–";
+  const ends = progress.eta_s ? `ends ${endsAt(progress.eta_s, now.value)}, ${runs}` : `${noEnd(study, counts)} ${runs}`;
   const spared = progress.steps_saved + progress.epochs;
   return html`<dl class="facts">
     <${Fact} name=${`Best ${study.spec.objective.metric}`} more=${study.best ? `trial ${study.best.number}, step ${study.best.step}` : ""}>${num(study.best?.value)}<//>
     <${Fact} name="Last gain" more=${gainNote(progress)}>${gain}<//>
     <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
-    <${Fact} name="Time left" more=${study.started_at ? `runs for ${duration(elapsed(study))}` : "not started"}>${left}<//>
-    <${Fact} name="Halvings">${count(study.halvings)}<//>
+    <${Fact} name="Time left" more=${ends}>${left}<//>
+    <${Fact} name=${study.spec.run === "external" ? "In training" : "Workers"} more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
+    <${Fact} name="Halvings" more=${study.halving_worth?.text ?? "of the rate, by policy"}>${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
+}
+
+function noEnd(study, counts) {
+  if (study.state === "finished" || study.state === "cancelled") return "over;";
+  if (study.state === "paused") return "paused;";
+  return counts.running ? "too early to tell;" : "nothing trains now;";
+}
+
+function crewWord(study, crew) {
+  if (study.spec.run === "external") return count(crew.here);
+  return `${count(crew.workers)} alive`;
+}
+
+function crewNote(study, crew) {
+  if (study.spec.run === "external") return "by its own loop";
+  const gpus = crew.gpus ? ` on ${count(crew.gpus)} GPU${crew.gpus === 1 ? "" : "s"}` : "";
+  return `${count(crew.busy)} of ${count(crew.slots)} slots busy${gpus}, ${count(crew.here)} here`;
 }
 
 function elapsed(study) {
@@ -78,19 +98,4 @@ function edge(study, name, value) {
   const share = (scale(value) - scale(range.min)) / (scale(range.max) - scale(range.min) || 1);
   if (share > 0.05 && share < 0.95) return html`<span class="dim small">in ${num(range.min)} … ${num(range.max)}</span>`;
   return html`<span class="warn small">▲ at the ${share <= 0.05 ? "lower" : "upper"} edge of ${num(range.min)} … ${num(range.max)}</span>`;
-}
-
-function Decisions({ study, events }) {
-  return html`<${Panel} title="What was decided, and why" tools=${html`<span class="dim small">the newest ${events.length}</span>`}>
-    ${events.length ? html`<ol class="log" tabindex="0" aria-label="Decisions">${events.map((e) => html`<${Decision} key=${e.seq} study=${study} event=${e} />`)}</ol>`
-      : html`<p class="empty">Nothing yet: halvings, prunings and ends will be listed here with their reasons.</p>`}<//>`;
-}
-
-function Decision({ study, event }) {
-  const at = new Date(event.at).toLocaleTimeString(undefined, { hour12: false });
-  const link = html`<a href=${href({ study: study.id, trial: event.number, tab: null }, true)}>trial ${event.number}</a>`;
-  const rate = { halved: "⤓ rate halved", scaled: "⇅ rate scaled" }[event.kind];
-  const what = rate ? html`<b>${rate}</b>` : html`<${Outcome} name=${event.data.outcome} />`;
-  const step = event.step === null ? "" : ` at step ${event.step}`;
-  return html`<li><time class="dim" datetime=${event.at}>${at}</time><span>${link}</span><p>${what}${step}: ${event.data.reason || OUTCOMES[event.data.outcome]?.word || ""}</p></li>`;
 }

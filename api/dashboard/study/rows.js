@@ -2,11 +2,11 @@
 
 /** @typedef {{columns: Record<string, any[]>, params: Record<string, any[]>, total: number, rows: number}} Columns */
 
-export const FIXED = ["number", "state", "value", "last_value", "min_value", "max_value", "last_step", "halvings", "lr_factor", "duration", "attempt", "failures", "origin", "started"];
+export const FIXED = ["number", "state", "value", "last_value", "min_value", "max_value", "last_step", "halvings", "lr_factor", "duration", "attempt", "failures", "origin", "started", "tags"];
 export const SHOWN = ["number", "state", "value", "last_step", "halvings", "duration"];
 export const HEADS = {
   number: "Trial", state: "Outcome", value: "Value", last_value: "Last", min_value: "Smallest", max_value: "Largest", last_step: "Steps",
-  halvings: "Halvings", lr_factor: "Rate ×", duration: "Took", attempt: "Attempt", failures: "Failures", origin: "From", started: "Started",
+  halvings: "Halvings", lr_factor: "Rate ×", duration: "Took", attempt: "Attempt", failures: "Failures", origin: "From", started: "Started", tags: "Tags",
 };
 
 /** Return one column's values; parameters are named `p.NAME`.
@@ -22,7 +22,7 @@ export function valuesOf(table, name, now) {
   return columns.started.map((s, i) => (s === null ? null : (columns.ended[i] ?? now) - s));
 }
 
-/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `#17` and plain text.
+/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `act=relu|gelu`, `#17` and plain text.
  * @param {string} text
  * @returns {{name: string, op: string, value: string}[]} */
 export function readSearch(text) {
@@ -62,13 +62,14 @@ export function choose(table, search, sort, now) {
  * @returns {(row: number) => boolean} */
 function tester(table, { name, op, value }, now) {
   if (op === "~") {
-    const texts = ["state", "origin", ...Object.keys(table.params).map((p) => `p.${p}`)].map((n) => valuesOf(table, n, now));
+    const texts = ["state", "origin", "tags", ...Object.keys(table.params).map((p) => `p.${p}`)].map((n) => valuesOf(table, n, now));
     return (i) => texts.some((t) => String(t[i] ?? "").toLowerCase().includes(value));
   }
+  if (name === "tag") return (i) => (table.columns.tags ?? [])[i]?.split(", ").includes(value) === (op !== "!=");
   const key = name === "outcome" ? "state" : name in table.params ? `p.${name}` : name;
   const column = valuesOf(table, key, now);
   const number = Number(value);
-  if (Number.isNaN(number)) return (i) => (String(column[i]) === value) === (op !== "!=");
+  if (Number.isNaN(number)) return (i) => value.split("|").includes(String(column[i])) === (op !== "!=");
   /** @type {Record<string, (x: number) => boolean>} */
   const tests = { "=": (x) => x === number, "!=": (x) => x !== number, "<": (x) => x < number, ">": (x) => x > number, "<=": (x) => x <= number, ">=": (x) => x >= number };
   return (i) => column[i] !== null && column[i] !== undefined && tests[op](Number(column[i]));

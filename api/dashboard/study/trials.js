@@ -19,7 +19,9 @@ export function Trials({ data }) {
   return html`<${Table} study=${data.study.value} table=${found} />`;
 }
 
-function Table({ study, table }) {
+/** The table with its search, which other views may share.
+ * @param {{study: any, table: import("./rows.js").Columns}} props */
+export function Table({ study, table }) {
   const asked = query.value;
   const second = Math.floor(now.value / 10_000) * 10;
   const sort = asked.sort ?? "number";
@@ -31,7 +33,7 @@ function Table({ study, table }) {
   const compare = picked.length >= 2 && html`<a class="button" href=${href({ tab: "compare" })}>Compare ${picked.length}</a>`;
   return html`<${Panel} title="Trials" tools=${html`${compare}<span class="dim small">${note}</span><button class="plain small" onClick=${save}>CSV</button>`}>
     <div class="row"><label class="visually-hidden" for="search">Search the trials</label>
-      <input id="search" class="grow" type="search" placeholder="Search: 17, pruned, lr>0.1, value<0.2" value=${asked.q ?? ""} onInput=${(e) => set({ q: e.target.value })} />
+      <input id="search" class="grow" type="search" placeholder="Search: 17, pruned, lr>0.1, value<0.2, tag=odd" value=${asked.q ?? ""} onInput=${(e) => set({ q: e.target.value })} />
       <${Columns} table=${table} names=${names} /></div>
     ${rows.length ? html`<${Virtual} table=${table} rows=${rows} names=${names} sort=${sort} picked=${picked} second=${second} study=${study} />`
       : html`<p class="empty">No trial is like this. <button onClick=${() => set({ q: null })}>Show all</button></p>`}<//>`;
@@ -79,6 +81,7 @@ function cell(name, value, study) {
   if (name === "lr_factor") return factor(value);
   if (name === "origin") return ORIGINS[value];
   if (name === "started") return value === null ? "–" : new Date(value * 1000).toLocaleString();
+  if (name === "tags") return value || "–";
   if (name.startsWith("p.")) return param(value);
   return typeof value === "number" ? num(value) : "–";
 }

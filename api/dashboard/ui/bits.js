@@ -4,6 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { OUTCOMES, STATES } from "../lib/format.js";
 
+const SHARE = 10; // how many times longer than a reading took until the next one
+
 /** Where a trial stands: a mark of its own and a word. */
 export function Outcome({ name }) {
   const { mark, word } = OUTCOMES[name] ?? { mark: "?", word: name };
@@ -50,6 +52,8 @@ export class Shield extends Component {
 export function Failure({ error, again }) {
   return html`<div class="notice error" role="alert">
     <p>${error.message}</p>
+    ${error.status === 404 && html`<p class="small"><a href="./">All studies</a></p>`}
+    ${error.status === 403 && html`<p class="small">Log out, and in again with a token that may.</p>`}
     ${(error.faults ?? []).slice(1).map((f) => html`<p class="small">${f.where}: ${f.message}</p>`)}
     ${again && html`<button onClick=${again}>Try again</button>`}
   </div>`;
@@ -102,20 +106,33 @@ export function useRead(read, on) {
   return { ...state, again };
 }
 
-/** Call at most once in so many milliseconds, and once more after the last call.
- * @param {() => void} run
+/** Call at most once in so many milliseconds, and once more after the last call; less often if it takes long.
+ * @param {() => Promise<any>} run
  * @param {number} ms
  * @returns {() => void} */
 export function calm(run, ms) {
   let due = 0;
+  let busy = false;
+  let wanted = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  return () => {
-    const wait = due - Date.now();
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      due = Date.now() + ms;
-      run();
-    }, Math.max(0, wait));
+  const start = async () => {
+    busy = true;
+    wanted = false;
+    const began = Date.now();
+    try {
+      await run();
+    } finally {
+      busy = false;
+      due = Date.now() + Math.max(ms, SHARE * (Date.now() - began));
+      if (wanted) call();
+    }
   };
+  const call = () => {
+    wanted = true;
+    if (busy) return;
+    clearTimeout(timer);
+    timer = setTimeout(start, Math.max(0, due - Date.now()));
+  };
+  return call;
 }

@@ -26,7 +26,8 @@ export function Chart({ title, note, make, data, height = 280, behind, tools, le
   </section>`;
 }
 
-function Rows({ head, rows, height }) {
+/** A table of numbers. */
+export function Rows({ head, rows, height }) {
   return html`<div class="table" style=${{ maxHeight: height }} tabindex="0">
     <table><thead><tr>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
     <tbody>${rows().map((r) => html`<tr>${r.map((c) => html`<td class="num">${typeof c === "number" ? num(c) : c}</td>`)}</tr>`)}</tbody></table>
@@ -36,23 +37,52 @@ function Rows({ head, rows, height }) {
 function Plot({ make, data, height, title, keep }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(/** @type {any} */ (null));
+  const zoom = useRef(/** @type {{min: number, max: number} | null} */ (null));
   const shape = make;
   useEffect(() => {
     const box = /** @type {HTMLElement} */ (place.current);
     const options = { width: box.clientWidth, height, legend: { show: false }, ...shape() };
     plot.current = new uPlot(options, data, box);
+    if (zoom.current) plot.current.setScale("x", zoom.current);
     keep(plot.current);
     const watch = new ResizeObserver(() => box.clientWidth && plot.current?.setSize({ width: box.clientWidth, height }));
     watch.observe(box);
     return () => {
       watch.disconnect();
+      zoom.current = zoomed(plot.current);
       plot.current.destroy();
       plot.current = null;
       keep(null);
     };
   }, [theme.value, shape, height]);
-  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => {
+    const kept = plot.current && zoomed(plot.current);
+    plot.current?.setData(data);
+    if (kept) plot.current.setScale("x", kept);
+  }, [data]);
   return html`<div class="chart" ref=${place} role="img" aria-label=${title}></div>`;
+}
+
+/** Return the part of the x axis that the reader zoomed into.
+ * @param {any} plot
+ * @returns {{min: number, max: number} | null} */
+function zoomed(plot) {
+  const xs = plot.data[0];
+  const { min, max } = plot.scales.x;
+  if (!xs.length || min === undefined || min === null) return null;
+  return min > xs[0] || max < xs[xs.length - 1] ? { min, max } : null;
+}
+
+/** A button for a logarithmic axis, with a word where values prevent it.
+ * @param {{on: boolean, can: boolean, turn: () => void}} props */
+export function LogButton({ on, can, turn }) {
+  return html`<button class="plain small" aria-pressed=${on && can} disabled=${!can} onClick=${turn}>log</button>${!can && html`<span class="dim small">no log: values ≤ 0</span>`}`;
+}
+
+/** A line's look for a legend: its colour and its dashes.
+ * @param {{color: string, dash?: number[], width?: number}} props */
+export function Swatch({ color, dash = [], width = 3 }) {
+  return html`<svg class="swatch-line" width="22" height="8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4" stroke=${color} stroke-width=${width} stroke-dasharray=${dash.join(" ")} /></svg>`;
 }
 
 /** Return an axis in the page's colours.

@@ -1,0 +1,60 @@
+"""Trials that a recipe names: settled when its study is submitted, or refused where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.node import serve
+from tests.api.test_artifacts import RATED
+from tests.api.test_inherit import trained
+
+pytestmark = pytest.mark.anyio
+
+
+def _document(recipe: dict[str, Any], **more: Any) -> dict[str, Any]:
+    run = {"task": "digits-mlp", "recipe": recipe}
+    return {"objective": {"metric": "val_loss"}, "run": run, **more}
+
+
+async def test_the_best_is_settled_once(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await trained(node, "old")
+        named = await node.post("/studies", _document({"teacher": ["old/0"], "start_from": "1/0"}))
+        assert named.status_code == 201, named.text
+        assert named.json()["spec"]["run"]["recipe"] == {"teacher": ["old/0"], "start_from": "1/0"}
+        early = await node.post("/studies", _document({"start_from": "old/best"}))
+        assert early.status_code == 422
+        assert early.json()["faults"][0] == {
+            "where": "run.recipe.start_from", "message": "study old has no best trial yet"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "where", "words"),
+    [
+        ({"teacher": "nope/1"}, {}, "run.recipe.teacher", "no study is named"),
+        ({"teacher": ["old/0", "old/7"]}, {}, "run.recipe.teacher", "no trial 7"),
+        ({"start_from": "idle/0"}, {}, "run.recipe.start_from", "keeps no checkpoint"),
+        (
+            {"start_from": "old/0"},
+            {"queue": {"project": "other"}},
+            "run.recipe.start_from",
+            "of another project",
+        ),
+    ],
+)
+async def test_what_can_not_be_handed_out_is_refused(
+    tmp_path: Path, recipe: Any, more: Any, where: str, words: str
+) -> None:
+    async with serve(tmp_path) as node:
+        await trained(node, "old")
+        await node.submit(**{**RATED, "name": "idle"})
+        await node.ask("idle")
+        reply = await node.post("/studies", _document(recipe, **more))
+        assert reply.status_code == 422, reply.text
+        (fault,) = reply.json()["faults"]
+        assert fault["where"] == where
+        assert words in fault["message"]

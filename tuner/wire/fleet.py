@@ -1,0 +1,20 @@
+"""Messages about what workers did when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuner.wire.base import Reply
+
+
+class Attempts(Reply):
+    """GET /attempts: attempts as columns, those that started last first.
+
+    Columns: study_id, number, attempt, worker_id (null for an own loop), started, ended (null while
+    it runs), end (`ended`, `lost`, `released`, `failed`) and outcome (the trial's, if the attempt
+    ended it). Times are seconds since 1970. `studies` names the studies by id.
+    """
+
+    studies: dict[int, str]
+    columns: dict[str, list[Any]]
+    next_cursor: str | None = None
