@@ -47,7 +47,7 @@ def test_a_step_by_hand() -> None:
     assert found["update_ratio"] == pytest.approx(float(0.1 * norm / weights.norm()), rel=1e-4)
     first = before[0]
     assert isinstance(first, nn.Linear)
-    hidden = first(rows())
+    hidden = first(rows()).detach()
     assert found["layer/0/var"] == pytest.approx(float(hidden.var()), rel=1e-5)
     dead = float((hidden.relu() > 0).any(0).logical_not().float().mean())
     assert found["layer/1/dead"] == pytest.approx(dead)

@@ -80,13 +80,13 @@ class Sign(NamedTuple):
 class Streak(NamedTuple):
     """A rule's signs in a row: how many reports, and the sum of their measures' logarithms."""
 
-    count: int = 0
+    length: int = 0
     logs: float = 0.0
 
     @property
     def mean(self) -> float:
         """The geometric mean of the measures."""
-        return math.exp(self.logs / self.count) if self.count else 0.0
+        return math.exp(self.logs / self.length) if self.length else 0.0
 
 
 class Told(NamedTuple):

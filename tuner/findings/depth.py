@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuner.findings.base import Course, Reported, Rule, Sign, Streak, for_reports, short, times
+from tuner.findings.base import (
+    Course,
+    Number,
+    Reported,
+    Rule,
+    Sign,
+    Streak,
+    for_reports,
+    short,
+    times,
+)
 
 APART = 1e4
 """Layers whose numbers are this many times apart."""
@@ -29,7 +39,12 @@ def _apart(course: Course, found: Mapping[str, float], *, lower_is_small: bool) 
         return None
     if (order.index(small) < order.index(large)) is not lower_is_small:
         return None
-    numbers = {"small": small, "large": large, "least": found[small], "most": found[large]}
+    numbers: dict[str, Number] = {
+        "small": small,
+        "large": large,
+        "least": found[small],
+        "most": found[large],
+    }
     return Sign(found[large] / max(found[small], _SMALLEST), numbers)
 
 
@@ -39,7 +54,7 @@ def _words(streak: Streak, sign: Sign, what: str) -> str:
     return (
         f"the {what} of {n['large']} is {short(n['most'])}, {much} {n['small']}, "
         f"{short(n['least'])}"
-        f"{for_reports(streak.count)}"
+        f"{for_reports(streak.length)}"
     )
 
 
@@ -68,7 +83,7 @@ def _say_dead(streak: Streak, sign: Sign) -> tuple[str, str]:
     more = f" ({n['layers']} of {n['of']} layers are like it)" if n["layers"] != 1 else ""
     return (
         f"{sign.measure:.0%} of the ReLUs of {n['layer']} answered to no row"
-        f"{for_reports(streak.count)}{more}",
+        f"{for_reports(streak.length)}{more}",
         "dead units learn nothing: a lower rate, leaky_relu or elu, or a norm in each layer",
     )
 

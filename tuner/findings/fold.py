@@ -49,7 +49,7 @@ def advance(course: Course, report: Reported, attempt: int) -> tuple[Course, tup
         streak = _longer(course.streaks.get(rule.name, Streak()), sign)
         if rule.name in told:
             told[rule.name] = told[rule.name]._replace(absent=0)
-        if streak.count < rule.patience:
+        if streak.length < rule.patience:
             streaks[rule.name] = streak
         elif _is_news(rule, streak, told.get(rule.name)) and course.said + len(found) < MOST:
             told[rule.name] = Told(streak.mean)
@@ -106,7 +106,7 @@ def _passed(course: Course, report: Reported) -> Course:
 
 
 def _longer(streak: Streak, sign: Sign) -> Streak:
-    return Streak(streak.count + 1, streak.logs + math.log(max(abs(sign.measure), _SMALLEST)))
+    return Streak(streak.length + 1, streak.logs + math.log(max(abs(sign.measure), _SMALLEST)))
 
 
 def _is_news(rule: Rule, streak: Streak, told: Told | None) -> bool:
@@ -127,7 +127,7 @@ def _forget(told: dict[str, Told], name: str) -> None:
 
 def _finding(rule: Rule, streak: Streak, sign: Sign, step: int) -> Finding:
     data: Mapping[str, float | int | str | None] = {
-        "measure": streak.mean, "reports": streak.count, **sign.data,
+        "measure": streak.mean, "reports": streak.length, **sign.data,
     }  # fmt: skip
     seen, advice = rule.say(streak, sign)
     return Finding(rule=rule.name, step=step, seen=seen, advice=advice, data=data)

@@ -55,7 +55,7 @@ def _ratio_low(course: Course, report: Reported) -> Sign | None:
 
 def _say_low(streak: Streak, _: Sign) -> tuple[str, str]:
     return (
-        f"update ratio {short(streak.mean)}{for_reports(streak.count)}",
+        f"update ratio {short(streak.mean)}{for_reports(streak.length)}",
         f"the rate is about {times(HEALTHY / streak.mean)} times too low",
     )
 
@@ -70,7 +70,7 @@ def _ratio_high(course: Course, report: Reported) -> Sign | None:
 
 def _say_high(streak: Streak, _: Sign) -> tuple[str, str]:
     return (
-        f"update ratio {short(streak.mean)}{for_reports(streak.count)}",
+        f"update ratio {short(streak.mean)}{for_reports(streak.length)}",
         f"the rate is about {times(streak.mean / HEALTHY)} times too high",
     )
 
@@ -115,7 +115,7 @@ def _say_bounces(streak: Streak, sign: Sign) -> tuple[str, str]:
     loss, top = short(sign.data["train_loss"], 3), short(sign.data["top_grad"], 2)
     return (
         f"the training loss, {loss}, goes up and down and has not fallen for "
-        f"{WINDOW + streak.count - 1} reports, while the gradient norm, {short(streak.mean, 2)}, "
+        f"{WINDOW + streak.length - 1} reports, while the gradient norm, {short(streak.mean, 2)}, "
         f"is not near zero (at most {top} before)",
         "it bounces: halve the rate, or let halve_on_plateau do it; if that gains nothing, the "
         "network is too small or the data too noisy",

@@ -118,7 +118,8 @@ def ratios(
 
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     """Return the norm of tensors taken together, []."""
-    return torch.linalg.vector_norm(torch.stack([t.float().norm() for t in tensors]))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([t.float().norm() for t in tensors]))
+    return norm
 
 
 class Watch:
