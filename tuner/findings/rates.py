@@ -35,6 +35,8 @@ START = 0.1
 to call it large."""
 FALLING = 0.9
 """An update ratio below this part of the least before is on its way down, as at each start."""
+QUICK = 0.95
+"""A training loss below this part of that of the report before falls quickly."""
 SOLVED = 0.02
 """A training loss below this part of its first is no reason for advice."""
 FLAT = 1e-3
@@ -62,10 +64,18 @@ def _say_low(streak: Streak, _: Sign) -> tuple[str, str]:
 
 def _ratio_high(course: Course, report: Reported) -> Sign | None:
     ratio = report.metrics.get("update_ratio")
-    if ratio is None or not ratio > HIGH:
+    if ratio is None or not ratio > HIGH or _learns(course, report):
         return None
     falls = math.isfinite(course.least_ratio) and ratio < FALLING * course.least_ratio
     return None if falls else Sign(ratio)
+
+
+def _learns(course: Course, report: Reported) -> bool:
+    """Tell whether large updates do good: the loss falls quickly, or has yet to leave its start."""
+    before = course.window[-1].train if course.window else None
+    if before is None or report.train is None:
+        return False
+    return report.train < QUICK * before or _stays(course, report)
 
 
 def _say_high(streak: Streak, _: Sign) -> tuple[str, str]:

@@ -68,6 +68,15 @@ def test_the_advice_names_the_factor() -> None:
     assert high.document()["measure"] == pytest.approx(0.05)
 
 
+def test_large_updates_of_a_training_that_learns_are_no_fault() -> None:
+    for factor, expected in ((0.9, []), (0.97, ["update_ratio_high"])):
+        losses = [2.0, *(1.5 * factor**i for i in range(9))]
+        reports = told([{"update_ratio": 0.05, "train_loss": loss} for loss in losses])
+        assert [f.rule for f in judged(reports)] == expected
+    resting = told([{"update_ratio": 0.05, "train_loss": 2.0 + 0.01 * (i % 2)} for i in range(4)])
+    assert not judged(resting)
+
+
 def test_a_small_gradient_and_a_lowered_rate_explain_small_updates() -> None:
     faded = [{"update_ratio": 1e-3, "grad_norm": 1.0}] + [
         {"update_ratio": 1e-5, "grad_norm": 1e-3}
