@@ -22,6 +22,8 @@ from tuner.train.training import Training
 
 SAMPLE = 128
 """Rows whose activations are measured."""
+LEARNED = 256
+"""Training rows on which the curvature is measured."""
 CURVATURE_EVERY = 5
 """Epochs between looks at the curvature."""
 STEEP = 0.3
@@ -77,8 +79,8 @@ class Health:
         self._layers = training.updater.layers = Layers(training.model)
         rows = torch.arange(min(SAMPLE, len(data.val)))
         self._seen, _ = next(data.val.batches(rows, SAMPLE, training.device))
-        rows = torch.arange(min(SAMPLE, len(data.train)))
-        self._learned = next(data.train.batches(rows, SAMPLE, training.device))
+        rows = torch.arange(min(LEARNED, len(data.train)))
+        self._learned = next(data.train.batches(rows, LEARNED, training.device))
 
     def measure(self, told: Mapping[str, float]) -> dict[str, float]:
         """Return the metrics of the epoch just finished, beside those that are `told` of it."""
