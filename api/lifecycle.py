@@ -118,6 +118,7 @@ def _end(
         value=value,
         lease=None,
         memo=None,
+        course=None,
         ended_at=now,
     )
     tx.put_trial(ended)

@@ -159,6 +159,15 @@ _EVENT = {
     "step": 6,
     "data": {"lr_factor": 0.5},
 }
+_FINDING = _EVENT | {
+    "kind": "finding",
+    "data": {
+        "rule": "update_ratio_low",
+        "reason": "update ratio 3e-5 for 5 reports: the rate is about 30 times too low",
+        "measure": 3e-05,
+        "reports": 5,
+    },
+}
 _GRANT = {
     "lease": LEASE,
     "study_id": 1,
@@ -363,6 +372,7 @@ REPLIES: dict[str, Any] = {
         ],
     },
     "list_decisions": {"items": [_EVENT], "next_cursor": None},
+    "list_findings": {"items": [_FINDING], "next_cursor": None},
     "list_events": {"items": [_EVENT], "next_cursor": None},
     "list_trials": {"items": [_TRIAL], "next_cursor": None},
     "enqueue_trial": _WAITING,

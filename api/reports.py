@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from api import branching, by_hand, controls, lifecycle
+from api import branching, by_hand, controls, findings, lifecycle
 from api.fence import held_trial, last_held
 from api.problems import problem_of
 from api.services import Services
@@ -108,6 +108,7 @@ def _report(
     new = Report(item.step, value, item.lr_factor, _read(study, item.metrics))
     tx.add_report(trial, item.attempt, new, item.metrics, now)
     trial = trial.evolve(reports=_insert(trial.reports, new))
+    trial = findings.look(tx, study, trial, new, item.metrics, now=now)
     return _judge(tx, study, trial, item.step, now, branched=branched)
 
 

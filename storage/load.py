@@ -13,6 +13,7 @@ from storage import optuna_rows, rows, tables
 from storage.access_rows import read_tokens
 from storage.artifact_rows import read_held_bytes
 from storage.changes import Attempt, StoredReply, TrialKey
+from storage.courses import read_courses
 from storage.index import build_index
 from storage.memory import Counters, Memory, Stored, Tables
 from storage.numbers import highest_seq
@@ -21,6 +22,7 @@ from storage.remark_rows import load_remarks, load_views
 from storage.watched import Watched, read_watched
 from storage.webhook_rows import load_webhooks
 from tuner.decision import Outcome
+from tuner.findings import Course
 from tuner.handle import ParamValue
 from tuner.study import Study
 from tuner.trial import (
@@ -48,6 +50,7 @@ def load(connection: Connection, *, optuna: bool = False) -> Memory:
     found.holders = {place: a.lease.token for place, a in attempts.items()}
     read = read_watched(connection, found.studies.values())
     found.trials, found.stored = _trials(connection, attempts, read)
+    _give_courses(found, read_courses(connection, found.studies.values()))
     found.index = {i: build_index(trials.values()) for i, trials in found.trials.items()}
     found.workers = _workers(connection)
     found.replies = _replies(connection)
@@ -155,6 +158,13 @@ def _trials(
         if trial.trial_id in stored:
             curves[place] = stored[trial.trial_id]
     return found, curves
+
+
+def _give_courses(found: Tables, courses: Mapping[int, Course]) -> None:
+    for trials in found.trials.values() if courses else ():
+        for number, trial in trials.items():
+            if (course := courses.get(trial.trial_id)) is not None:
+                trials[number] = trial.evolve(course=course)
 
 
 def _trial(row: RowMapping, params: Mapping[str, ParamValue], lease: Lease | None) -> Trial:

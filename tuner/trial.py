@@ -87,6 +87,7 @@ class EventKind(StrEnum):
     SCALED = "scaled"
     COMPARED = "compared"
     RUNG = "rung"
+    FINDING = "finding"
     ENDED = "ended"
     REMARKED = "remarked"
     RESTORED = "restored"
@@ -196,6 +197,8 @@ class Trial:
     """The worker with which its last attempt failed. Never stored."""
     memo: object = field(default=None, compare=False, repr=False)
     """What a policy keeps of `reports`, to not read them all again. Never stored."""
+    course: object = field(default=None, compare=False, repr=False)
+    """What findings keep of the reports' metrics: a `tuner.findings.Course`. Never stored."""
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with `changes` applied.

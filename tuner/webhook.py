@@ -38,6 +38,7 @@ class Topic(StrEnum):
     TRIAL_SCALED = "trial.scaled"
     TRIAL_COMPARED = "trial.compared"
     TRIAL_RUNG = "trial.rung"
+    TRIAL_FINDING = "trial.finding"
     TRIAL_ENDED = "trial.ended"
     TRIAL_FAILED = "trial.failed"
     TRIAL_BEST = "trial.best"

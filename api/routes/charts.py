@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -17,6 +18,7 @@ from api.charts.packed import packed
 from api.charts.progress import progress
 from api.crew import crew
 from api.deps import Cursor, Limit, ServicesDep, StudyRef, WhoDep, Whole
+from api.services import Services
 from api.views import event_view
 from storage import queries
 from tuner.access import Role
@@ -151,9 +153,40 @@ async def list_decisions(
         int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
     ] = None,
 ) -> Response:
+    return await _newest(request, services, study, _DECISIONS, before=before, limit=limit)
+
+
+@router.get(
+    "/findings",
+    operation_id="list_findings",
+    summary="What was found of trials' trainings, with advice, newest first",
+    response_model=EventPage,
+)
+@needs(Role.VIEWER)
+async def list_findings(
+    request: Request,
+    services: ServicesDep,
+    study: StudyRef,
+    limit: Limit = 50,
+    before: Annotated[
+        int | None, Whole, Query(description="Only events with a smaller `seq`", ge=1, lt=2**63)
+    ] = None,
+) -> Response:
+    return await _newest(request, services, study, (EventKind.FINDING,), before=before, limit=limit)
+
+
+async def _newest(
+    request: Request,
+    services: Services,
+    study: str,
+    kinds: Sequence[EventKind],
+    *,
+    before: int | None,
+    limit: int,
+) -> Response:
     found = studies.find(services.ledger.memory, study)
     place = (services.ledger, found.study_id)
-    events = await queries.newest_of_kinds(*place, _DECISIONS, before, limit + 1)
+    events = await queries.newest_of_kinds(*place, kinds, before, limit + 1)
     items = [event_view(e) for e in events[:limit]]
     more = str(items[-1].seq) if len(events) > limit else None
     return await packed(request, EventPage(items=items, next_cursor=more))

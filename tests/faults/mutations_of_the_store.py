@@ -28,6 +28,7 @@ _ENDS_ONCE = """\
         value=value,
         lease=None,
         memo=None,
+        course=None,
         ended_at=now,
     )
     tx.put_trial(ended)
@@ -39,6 +40,7 @@ _ENDS_AGAIN = """\
         reason=reason,
         value=value,
         memo=None,
+        course=None,
         ended_at=now,
     )
     tx._put(trial, ended)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.unit.fakes import NOW, FakeServer, best_view, over, study_view, trial_view
 from tuner.cli.live import render
-from tuner.cli.summary import halved_text, pruned_text, schedule_text, summary
+from tuner.cli.summary import findings_text, halved_text, pruned_text, schedule_text, summary
 from tuner.decision import Outcome
 from tuner.trial import EventKind, Origin, TrialState
 from tuner.wire import EventView, TrialView
@@ -40,6 +40,28 @@ def test_halved() -> None:
         halved_text(events) == "3 cuts of the rate in 2 trials: 2 after epoch 9, 1 after epoch 13"
     )
     assert halved_text([]) == "0 cuts of the rate in 0 trials"
+
+
+def found(number: int, rule: str, reason: str = "") -> EventView:
+    data = {"rule": rule, "reason": reason}
+    return EventView(
+        seq=1, kind=EventKind.FINDING, at=NOW, study_id=7, number=number, step=5, data=data
+    )
+
+
+def test_findings() -> None:
+    events = [found(1, "saddle"), found(2, "over_fitting"), found(3, "over_fitting")]
+    line = "findings in 3 trials: over fitting (2), saddle (1)"
+    assert findings_text([*events, found(2, "over_fitting"), *cuts((1, 2))]) == [line]
+    assert findings_text(cuts((1, 2))) == []
+
+
+def test_the_newest_findings_stand_under_the_trials() -> None:
+    console = Console(file=io.StringIO(), width=60, record=True)
+    console.print(render(study_view(), [], NOW, [found(4, "saddle", "[b]a saddle" + "!" * 90)]))
+    (line,) = [x for x in console.export_text().splitlines() if x.startswith("!")]
+    assert line.startswith("! trial 4, step 5: [b]a saddle!")
+    assert len(line) == 60
 
 
 def test_schedule() -> None:

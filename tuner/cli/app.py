@@ -18,6 +18,7 @@ from tuner.cli import (
     convert,
     database,
     db,
+    doctor,
     events,
     finish,
     logs,
@@ -108,6 +109,7 @@ studies.register(app)
 convert.register(app)
 adopt.register(app)
 trial.register(app)
+doctor.register(app)
 reproduce.register(app)
 reporting.register(app)
 logs.register(app)

@@ -14,9 +14,10 @@ from rich.text import Text
 from tuner.cli.output import params_text
 from tuner.client import StudyHandle
 from tuner.client.progress import progress, progress_line
-from tuner.wire import StudyView, TrialView
+from tuner.wire import EventView, StudyView, TrialView
 
 MOST_ROWS = 12
+MOST_FINDINGS = 3
 
 
 def show_live(handle: StudyHandle, every: float, console: Console | None = None) -> None:
@@ -25,16 +26,28 @@ def show_live(handle: StudyHandle, every: float, console: Console | None = None)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for view in handle.watch(poll_s=every, live=True):
             running = handle.running_trials(MOST_ROWS)
-            live.update(render(view, running, datetime.now(UTC)), refresh=True)
+            found = handle.findings(MOST_FINDINGS)
+            live.update(render(view, running, datetime.now(UTC), found), refresh=True)
 
 
-def render(view: StudyView, running: Sequence[TrialView], now: datetime) -> RenderableType:
+def render(
+    view: StudyView,
+    running: Sequence[TrialView],
+    now: datetime,
+    findings: Sequence[EventView] = (),
+) -> RenderableType:
     """Return one frame."""
     at = progress(view, now)
     head = Table.grid()
     head.add_row(Text(progress_line(view, now)))
     head.add_row(ProgressBar(total=1.0, completed=at.share, width=60))
-    return Group(head, _trials(view, running)) if running else head
+    parts: list[RenderableType] = [head]
+    if running:
+        parts.append(_trials(view, running))
+    for event in findings:
+        said = f"! trial {event.number}, step {event.step}: {event.data.get('reason', '')}"
+        parts.append(Text(said, style="yellow", overflow="ellipsis", no_wrap=True))
+    return Group(*parts) if len(parts) > 1 else head
 
 
 def _trials(view: StudyView, running: Sequence[TrialView]) -> Table:

@@ -21,7 +21,7 @@ def summary(study: StudyHandle) -> str:
     best = study.best
     if best is not None:
         lines += ["", *_best("Best trial", study, best)]
-    lines += ["", *_steering(view, study.trials(), study.events())]
+    lines += ["", *_steering(view, study.trials(), list(study.events()))]
     if best is not None and view.best_folk is not None:
         lines += ["", *_comparison(study, best, view.best_folk)]
     return "\n".join(lines)
@@ -53,6 +53,17 @@ def halved_text(events: Iterable[EventView]) -> str:
     return f"{_count(len(cuts), 'cut')} of the rate in {_count(len(trials), 'trial')}{when}"
 
 
+def findings_text(events: Iterable[EventView]) -> list[str]:
+    """Return a line on what was found of trainings, the most frequent first; none for nothing."""
+    found = {(e.number, str(e.data.get("rule"))) for e in events if e.kind is EventKind.FINDING}
+    if not found:
+        return []
+    rules = Counter(rule.replace("_", " ") for _, rule in found)
+    said = ", ".join(f"{rule} ({n})" for rule, n in rules.most_common(_MOST_STEPS))
+    trials = len({number for number, _ in found})
+    return [f"findings in {_count(trials, 'trial')}: {said}"]
+
+
 def _best(title: str, study: StudyHandle, found: BestView) -> list[str]:
     metric = study.view.spec.get("objective", {}).get("metric", "value")
     metrics = metrics_of(study, found)
@@ -77,13 +88,14 @@ def metrics_of(study: StudyHandle, found: BestView) -> dict[str, float]:
 
 
 def _steering(
-    view: StudyView, trials: Sequence[TrialView], events: Iterable[EventView]
+    view: StudyView, trials: Sequence[TrialView], events: Sequence[EventView]
 ) -> list[str]:
     total = view.steps_done + view.steps_saved
     share = f" ({view.steps_saved / total:.0%})" if total else ""
     return [
         pruned_text(trials),
         halved_text(events),
+        *findings_text(events),
         f"{view.steps_done} epochs trained, {view.steps_saved} saved{share}",
         *([view.halving_worth.text] if view.halving_worth is not None else []),
     ]

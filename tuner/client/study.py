@@ -132,6 +132,10 @@ class StudyHandle(Changes):
                 return
             after = page.items[-1].seq
 
+    def findings(self, most: int = 50) -> list[EventView]:
+        """Return the newest findings on its trials' trainings, the newest first."""
+        return self._transport.get(EventPage, f"{self._path}/findings", limit=most).items
+
     def running_trials(self, most: int = 100) -> list[TrialView]:
         """Return up to `most` of the running trials."""
         page = self._transport.get(TrialPage, f"{self._path}/trials", state="running", limit=most)

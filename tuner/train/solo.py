@@ -21,6 +21,7 @@ from tuner.train import schedules, state, streams, tasks
 from tuner.train.adversary import train_on_both
 from tuner.train.data import Data, Split
 from tuner.train.engine import Leave, Setting
+from tuner.train.health import Health
 from tuner.train.losses import flooded, taught
 from tuner.train.models import Staged, keep
 from tuner.train.precision import autocast
@@ -53,6 +54,7 @@ class Solo:
         self._lr = 0.0
         self._resumed = setting.resumed
         self._cached = False
+        self._health: Health | None = None
 
     @property
     def epoch(self) -> int:
@@ -102,11 +104,14 @@ class Solo:
         if recipe.cache_frozen and not self._cached:
             self._data = cached(training.model, self._data, recipe.freeze, training.device)
             self._cached = True
+        if self._health is None:
+            self._health = Health(training, self._data)
         return True
 
     def measure(self) -> dict[str, float]:
         """Close the epoch: see `Engine.measure`."""
-        return measure(self._training, self._data, self._lr)
+        metrics = measure(self._training, self._data, self._lr)
+        return metrics if self._health is None else metrics | self._health.measure(metrics)
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""
@@ -141,6 +146,8 @@ def run_epoch(training: Training, rows: Split, lr: float, leave: Callable[[], bo
         others = training.unlabelled
         more = None if others is None else others.batch(epoch, number, len(x)).to(training.device)
         rate = lr * _factor(training, number, len(rows))
+        if training.updater.layers is not None:
+            training.updater.layers.due = (number + 1) * recipe.batch_size >= len(rows)
         training.records.append(step(training, x, y, rate, more))
     training.epoch += 1
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,18 @@ from tuner.train.recipe import Recipe
 from tuner.train.weights import Flat, clip
 
 
+class Watched(Protocol):
+    """What is told of a step, where it is `due`: vectors of all trained weights."""
+
+    due: bool
+
+    def gradient(self, vector: Tensor) -> None:
+        """Take the gradient, [weights], before its norm is clipped."""
+
+    def change(self, delta: Tensor, weights: Tensor) -> None:
+        """Take the change, and the weights before it, [weights] each."""
+
+
 @dataclass(kw_only=True)
 class Updater:
     """Change the trained weights of one network; a training of two networks has two of these."""
@@ -23,6 +35,7 @@ class Updater:
     weights: Flat
     optimizer: optim.State
     scale: LossScale | None
+    layers: Watched | None = None
 
     @classmethod
     def start(cls, model: nn.Module, recipe: Recipe, precision: str = "fp32") -> Self:
@@ -49,12 +62,16 @@ class Updater:
             weights.gradient.div_(scale.scale)
         if recipe.clip_value is not None:
             weights.gradient.clamp_(-recipe.clip_value, recipe.clip_value)
+        if self.layers is not None:
+            self.layers.gradient(weights.gradient)
         norm = clip(weights.gradient, recipe.clip_norm)
         if scale is None:
             delta = optim.change(recipe, self.optimizer, weights.value, weights.gradient, lr)
         else:
             delta = self._change_if_finite(scale, norm, lr)
         ratio = torch.linalg.vector_norm(delta) / torch.linalg.vector_norm(weights.value)
+        if self.layers is not None:
+            self.layers.change(delta, weights.value)
         weights.value.add_(delta)
         if recipe.max_norm is not None:
             weights.limit_rows(recipe.max_norm)

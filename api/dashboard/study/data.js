@@ -20,6 +20,8 @@ export class StudyData {
     this.curves = signal(null);
     /** @type {import("@preact/signals").Signal<any[]>} */
     this.decisions = signal([]);
+    /** @type {import("@preact/signals").Signal<any[]>} */
+    this.findings = signal([]);
     /** Trials whose curves are to be shown besides the best and the running. */
     this.chosen = signal(/** @type {number[]} */ ([]));
     /** @type {ReturnType<typeof setTimeout> | 0} */
@@ -29,11 +31,12 @@ export class StudyData {
   /** Read everything anew. */
   async refresh() {
     const chosen = this.chosen.value.length ? `?chosen=${this.chosen.value.join(",")}` : "";
-    const [study, progress, curves, decisions] = await Promise.all([
+    const [study, progress, curves, decisions, findings] = await Promise.all([
       api(this.path),
       api(`${this.path}/progress`),
       api(`${this.path}/curves${chosen}`),
       api(`${this.path}/decisions?limit=60`),
+      api(`${this.path}/findings?limit=200`),
     ]);
     this.study.value = study;
     await pause();
@@ -42,6 +45,7 @@ export class StudyData {
     this.curves.value = curves;
     await pause();
     this.decisions.value = decisions.items;
+    this.findings.value = findings.items;
   }
 
   /** Take a message of the stream; tells whether more must be read anew.
@@ -60,7 +64,11 @@ export class StudyData {
         const known = this.decisions.value;
         if (!known.some((d) => d.seq === message.seq)) this.decisions.value = [message, ...known].slice(0, 200);
       }
-      return !["leased", "checkpoint", "rung", "halved", "scaled"].includes(message.kind);
+      if (message.kind === "finding") {
+        const known = this.findings.value;
+        if (!known.some((d) => d.seq === message.seq)) this.findings.value = [message, ...known].slice(0, 1000);
+      }
+      return !["leased", "checkpoint", "rung", "halved", "scaled", "finding"].includes(message.kind);
     }
     return kind === "stale";
   }

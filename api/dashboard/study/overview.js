@@ -6,6 +6,7 @@ import { Copy, Fact, Outcome, Panel } from "../ui/bits.js";
 import { BestSoFar } from "./best-so-far.js";
 import { Curves } from "./curves.js";
 import { Decisions } from "./decisions.js";
+import { Findings } from "./findings.js";
 
 /** @param {{data: import("./data.js").StudyData}} props */
 export function Overview({ data }) {
@@ -15,7 +16,8 @@ export function Overview({ data }) {
     <${Facts} study=${study} progress=${progress} />
     <div class="first"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} />
       <${Decisions} study=${study} path=${data.path} newest=${data.decisions.value} /></div>
-    <${Curves} study=${study} curves=${curves} />`;
+    <${Curves} study=${study} curves=${curves} />
+    <${Findings} study=${study} events=${data.findings.value} />`;
 }
 
 function Facts({ study, progress }) {

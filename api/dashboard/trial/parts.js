@@ -53,5 +53,5 @@ export function Events({ trial }) {
 export function Findings({ trial }) {
   const found = trial.events.filter((e) => e.kind === "finding");
   if (!found.length) return null;
-  return html`<${Panel} title="Findings"><ul class="findings">${found.map((e) => html`<li key=${e.seq}><b>${e.data.title ?? e.data.rule ?? ""}</b> ${e.data.reason ?? e.data.why ?? ""}${e.data.advice && html`<div class="dim">${e.data.advice}</div>`}</li>`)}</ul><//>`;
+  return html`<${Panel} title="Findings"><ul class="findings">${found.map((e) => html`<li key=${e.seq}><b>${(e.data.rule ?? "").replaceAll("_", " ")}</b>${e.step === null ? "" : html` <span class="dim small">step ${e.step}</span>`} ${e.data.seen ?? e.data.reason ?? ""}${e.data.advice && html`<div class="dim">${e.data.advice}</div>`}</li>`)}</ul><//>`;
 }
