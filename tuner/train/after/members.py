@@ -123,7 +123,7 @@ def averaged(predictions: Sequence[Tensor], *, classes: bool) -> Tensor:
 
 
 def scored(task: Task, predictions: Tensor, split: Split, name: str) -> dict[str, float]:
-    """Return loss and, where the task has one, accuracy of predictions under the metrics' names, as `val_loss`."""
+    """Return loss, and accuracy if the task has one, under the metrics' names, as `val_loss`."""
     y = split.y.to(predictions.device)
     found = {f"{name}_loss": float(task.loss(predictions, y).mean())}
     if task.accuracy is not None:
