@@ -65,7 +65,7 @@ function picture(view, drawn, front) {
       id: `axis${dim}`, dim, name: a.label.length > 18 ? `${a.label.slice(0, 17)}…` : a.label,
       nameTextStyle: { color: themed("text"), fontSize: 12 }, nameLocation: "end",
       axisLine: { lineStyle: { color: themed("faint") } }, axisTick: { lineStyle: { color: themed("faint") } },
-      axisLabel: { color: themed("dim"), fontSize: 11, ...(a.kind === "category" ? { width: 70, overflow: "truncate" } : { formatter: num, hideOverlap: true, ...(a.key === "value" ? { showMinLabel: false, showMaxLabel: false } : {}) }) },
+      axisLabel: { color: themed("text"), fontSize: 11, textBorderColor: themed("panel"), textBorderWidth: 3, ...(a.kind === "category" ? { width: 70, overflow: "truncate" } : { formatter: num, hideOverlap: true, ...(a.key === "value" ? { showMinLabel: false, showMaxLabel: false } : {}) }) },
       ...extent(a, view, min, max),
     })),
     series: [series(drawn.filter((i) => !known.has(i)), chosen ? themed("ghost") : themed("accent"), 1, chosen ? 0.25 : 0.35), series(front, themed("best"), 1.6, 0.85)],

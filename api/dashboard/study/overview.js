@@ -1,8 +1,11 @@
 // The first screen of a study: where it stands, how it got there, and what was decided on the way.
+import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { count, duration, endsAt, factor, num, param, span } from "../lib/format.js";
+import { count, duration, endsAt, factor, num, param, some, span } from "../lib/format.js";
 import { now } from "../lib/now.js";
+import { afterCuts } from "../lib/series.js";
 import { Copy, Fact, Outcome, Panel } from "../ui/bits.js";
+import { Matters } from "../ui/importance.js";
 import { BestSoFar } from "./best-so-far.js";
 import { Curves } from "./curves.js";
 import { Decisions } from "./decisions.js";
@@ -12,13 +15,14 @@ export function Overview({ data }) {
   const [study, progress, curves] = [data.study.value, data.progress.value, data.curves.value];
   if (!progress || !curves) return html`<p class="boot">Loading…</p>`;
   return html`
-    <${Facts} study=${study} progress=${progress} />
-    <div class="first"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} />
+    <${Facts} study=${study} progress=${progress} curves=${curves} />
+    <div class="first"><${BestSoFar} study=${study} progress=${progress} /><${Best} study=${study} data=${data} />
       <${Decisions} study=${study} path=${data.path} newest=${data.decisions.value} /></div>
     <${Curves} study=${study} curves=${curves} />`;
 }
 
-function Facts({ study, progress }) {
+function Facts({ study, progress, curves }) {
+  const followed = useMemo(() => curves.curves.flatMap((c) => afterCuts(c, study.spec.objective.mode)), [curves]);
   const counts = study.counts;
   const budget = study.spec.budget;
   const open = counts.waiting + counts.running;
@@ -26,7 +30,7 @@ function Facts({ study, progress }) {
   const words = Object.entries(counts).filter(([, n]) => n).map(([name, n]) => html`<span class="nowrap"><${Outcome} name=${name} /> ${count(n)}</span> `);
   const gain = progress.since_best_trials === null ? "no value yet"
     : progress.since_best_trials === 0 ? "with the last trial"
-    : `${count(progress.since_best_trials)} trials, ${duration(progress.since_best_s)} ago`;
+    : `${some(progress.since_best_trials, "trial")}, ${duration(progress.since_best_s)} ago`;
   const runs = study.started_at ? `runs for ${duration(elapsed(study))}` : "not started";
   const left = progress.eta_s ? span(progress.eta_s) : "–";
   const ends = progress.eta_s ? `ends ${endsAt(progress.eta_s, now.value)}, ${runs}` : `${noEnd(study, counts)} ${runs}`;
@@ -37,9 +41,16 @@ function Facts({ study, progress }) {
     <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
     <${Fact} name="Time left" more=${ends}>${left}<//>
     <${Fact} name=${study.spec.run === "external" ? "In training" : "Workers"} more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
-    <${Fact} name="Halvings" more=${study.halving_worth?.text ?? "of the rate, by policy"}>${count(study.halvings)}<//>
+    <${Fact} name="Halvings" more=${study.halving_worth?.text ?? halvingNote(followed)}>${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
+}
+
+/** Say how often a trial's value got better than before once its rate was cut: what came after, not because of it.
+ * @param {ReturnType<typeof afterCuts>} followed */
+function halvingNote(followed) {
+  if (!followed.length) return "of the rate, by policy";
+  return `a new best of the trial came after ${count(followed.filter((f) => f.better).length)} of ${count(followed.length)} drawn`;
 }
 
 function noEnd(study, counts) {
@@ -70,7 +81,7 @@ function gainNote(progress) {
   return `best rule of thumb: ${num(progress.folk)}`;
 }
 
-function Best({ study }) {
+function Best({ study, data }) {
   const best = study.best;
   if (!best) return html`<${Panel} title="Best trial"><p class="empty">No trial has trained to its end yet.</p><//>`;
   const rates = best.schedule.map((p) => `${factor(p.lr_factor)}${p.step ? ` after step ${p.step}` : ""}`).join(", ");
@@ -81,7 +92,8 @@ function Best({ study }) {
       ${Object.entries(best.params).map(([k, v]) => html`<tr><th scope="row">${k}</th><td class="num">${param(v)}</td><td>${edge(study, k, v)}</td></tr>`)}
       <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>
       ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${best.seeds} seeds</td></tr>` : ""}
-    </tbody></table></div><//>`;
+    </tbody></table></div>
+    <${Matters} path=${data.path} progress=${data.progress.value} /><//>`;
 }
 
 /** Say if a value sits at the edge of its range: there may be better ones beyond.
