@@ -30,7 +30,7 @@ export function Contour({ view, importance }) {
   const better = study.spec.objective.mode === "min" ? "lower" : "higher";
   const behind = { head: ["trial", x.label, y.label, study.spec.objective.metric], rows: () => drawn.map((i) => [String(table.columns.number[i]), x.values[i], y.values[i], table.columns.value[i]]) };
   const tools = html`${pick("across", "cx", x, y)} ${pick("up", "cy", y, x)}`;
-  return html`<${EChart} title="Contour" name=${`${study.name}-contour`} note=${note} tools=${tools} height=${340} behind=${behind} option=${() => picture(view, x, y, drawn)} on=${[view, x, y]}
+  return html`<${EChart} title="Contour" name=${`${study.name}-contour`} note=${note} tools=${tools} height=${340} behind=${behind} option=${() => picture(view, x, y, drawn)} on=${[view.table, view.log, x, y]}
     legend=${html`<span>Interpolated between the trials (dots); bright is better (${better}). Where there are no dots it is a guess.</span><span><i class="swatch" style="background:var(--best)"></i>best</span>`} />`;
 }
 

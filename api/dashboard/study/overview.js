@@ -86,8 +86,8 @@ function Best({ study, data }) {
   if (!best) return html`<${Panel} title="Best trial"><p class="empty">No trial has trained to its end yet.</p><//>`;
   const rates = best.schedule.map((p) => `${factor(p.lr_factor)}${p.step ? ` after step ${p.step}` : ""}`).join(", ");
   const yaml = Object.entries(best.params).map(([k, v]) => `${k}: ${v}`).join("\n");
-  return html`<${Panel} title=${`Best trial: ${best.number}`} tools=${html`<${Copy} text=${yaml} label="Copy as YAML" />
-      <a class="button small" download href=${`api/v1/studies/${study.id}/export`}>Replay (YAML)</a>`}>
+  return html`<${Panel} title=${`Best trial: ${best.number}`} tools=${html`<${Copy} text=${yaml} label="Copy YAML" />
+      <a class="button small" download href=${`api/v1/studies/${study.id}/export`} title="A study document that replays it, its rate schedule included">Replay</a>`}>
     <div class="table"><table><tbody>
       ${Object.entries(best.params).map(([k, v]) => html`<tr><th scope="row">${k}</th><td class="num">${param(v)}</td><td>${edge(study, k, v)}</td></tr>`)}
       <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>

@@ -40,7 +40,7 @@ export function command(study, params) {
 
 export function Parameters({ trial, of }) {
   const yaml = Object.entries(trial.params).map(([k, v]) => `${k}: ${written(v)}`).join("\n");
-  return html`<${Panel} title="Parameters" tools=${html`<${Copy} text=${yaml} label="Copy as YAML" /><${Copy} text=${command(of.name, trial.params)} label="Copy as command" />`}>
+  return html`<${Panel} title="Parameters" tools=${html`<${Copy} text=${yaml} label="Copy YAML" /><${Copy} text=${command(of.name, trial.params)} label="Copy as command" />`}>
     <div class="table"><table><tbody>${Object.entries(trial.params).map(([k, v]) => html`<tr><th scope="row">${k}</th><td class="num" title=${String(v)}>${param(v)}</td></tr>`)}</tbody></table></div><//>`;
 }
 
