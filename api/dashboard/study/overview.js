@@ -31,7 +31,7 @@ function Facts({ study, progress, curves }) {
   const gain = progress.since_best_trials === null ? "no value yet"
     : progress.since_best_trials === 0 ? "with the last trial"
     : `${some(progress.since_best_trials, "trial")}, ${duration(progress.since_best_s)} ago`;
-  const runs = study.started_at ? `runs for ${duration(elapsed(study))}` : "not started";
+  const runs = study.started_at ? `${study.ended_at ? "ran" : "runs"} for ${duration(elapsed(study))}` : "not started";
   const left = progress.eta_s ? span(progress.eta_s) : "–";
   const ends = progress.eta_s ? `ends ${endsAt(progress.eta_s, now.value)}, ${runs}` : `${noEnd(study, counts)} ${runs}`;
   const spared = progress.steps_saved + progress.epochs;
@@ -61,11 +61,12 @@ function noEnd(study, counts) {
 
 function crewWord(study, crew) {
   if (study.spec.run === "external") return count(crew.here);
-  return `${count(crew.workers)} alive`;
+  return crew.workers ? `${count(crew.workers)} alive` : "none fits";
 }
 
 function crewNote(study, crew) {
   if (study.spec.run === "external") return "by its own loop";
+  if (!crew.workers) return "no worker alive may run it";
   const gpus = crew.gpus ? ` on ${count(crew.gpus)} GPU${crew.gpus === 1 ? "" : "s"}` : "";
   return `${count(crew.busy)} of ${count(crew.slots)} slots busy${gpus}, ${count(crew.here)} here`;
 }
@@ -106,6 +107,6 @@ function edge(study, name, value) {
   if (!range || range.min === undefined || typeof value !== "number") return "";
   const scale = range.log ? Math.log : (v) => v;
   const share = (scale(value) - scale(range.min)) / (scale(range.max) - scale(range.min) || 1);
-  if (share > 0.05 && share < 0.95) return html`<span class="dim small">in ${num(range.min)} … ${num(range.max)}</span>`;
+  if (share > 0.05 && share < 0.95) return html`<span class="dim small nowrap">in ${num(range.min)} … ${num(range.max)}</span>`;
   return html`<span class="warn small">▲ at the ${share <= 0.05 ? "lower" : "upper"} edge of ${num(range.min)} … ${num(range.max)}</span>`;
 }
