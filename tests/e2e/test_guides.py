@@ -26,7 +26,9 @@ STUDIES = {
     "command.md": {"printed": 6, "steered": 4, "shell": 2},
     "own-loop.md": {"own": 6},
 }
-ELSEWHERE = {"coming-from.md", "frameworks.md", "multi-gpu.md", "reproduce.md", "torch.md"}
+ELSEWHERE = {
+    "coming-from.md", "frameworks.md", "multi-gpu.md", "recipe.md", "reproduce.md", "torch.md",
+}  # fmt: skip
 """Run by tests of their own."""
 END_S = 120.0
 
