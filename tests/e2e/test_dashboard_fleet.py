@@ -37,7 +37,7 @@ STUDY = {
     "space": {"lr": {"min": 0.1, "max": 0.2}},
     "pruner": {"name": "none"},
     "policies": [{"name": "halve_on_plateau", "factor": 0.5, "patience": 0}],
-    "budget": {"trials": 3, "steps": 3},
+    "budget": {"trials": 3, "steps": 9},
     "run": {"entrypoint": "code_main:main"},
 }
 
