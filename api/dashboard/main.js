@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { effect } from "@preact/signals";
 import { html } from "./lib/html.js";
-import { api, readSession, session } from "./lib/api.js";
+import { api, readSession, session, maySubmit } from "./lib/api.js";
 import { duration } from "./lib/format.js";
 import { bind, bound, helpOpen, watchKeys } from "./lib/keys.js";
 import { freshness } from "./lib/live.js";
@@ -46,7 +46,7 @@ function Top() {
   const link = (page, word) => html`<a href=${page === "studies" ? "./" : href({ page }, true)} aria-current=${at === page ? "page" : undefined}>${word}</a>`;
   return html`<header class="top">
     <a class="brand" href="./">tuner</a>
-    <nav aria-label="Pages">${link("studies", "Studies")}${link("fleet", "Fleet")}</nav><${Views} />
+    <nav aria-label="Pages">${link("studies", "Studies")}${link("fleet", "Fleet")}${maySubmit() && link("submit", "Submit")}</nav><${Views} />
     <span class="grow"></span>
     <${Fresh} />
     <button class="plain" onClick=${() => (helpOpen.value = true)} aria-label="Keys" title="Keys (?)">?</button>
@@ -79,6 +79,8 @@ async function leave() {
 bind("?", "show these keys", () => (helpOpen.value = true));
 bind("g s", "go to the studies", () => go("./"));
 bind("g f", "go to the fleet", () => go(href({ page: "fleet" }, true)));
+bind("g n", "submit a new study", () => go(href({ page: "submit" }, true)));
+bind("/", "search", () => /** @type {HTMLElement | null} */ (document.querySelector("main input[type=search]"))?.focus());
 bind("d", "dark or light", turn);
 effect(() => void document.documentElement.setAttribute("data-page", query.value.page ?? "studies"));
 watchLinks();

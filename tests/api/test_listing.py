@@ -85,7 +85,10 @@ async def test_lists_of_names_come_in_pages(api: Api, path: str) -> None:
     while page["next_cursor"] is not None:
         seen += page["items"]
         page = await api.get(path, limit=2, cursor=page["next_cursor"])
-    assert seen + page["items"] == whole["items"]
+    seen += page["items"]
+    for worker in (*seen, *whole["items"]):
+        worker.pop("silent_s", None)
+    assert seen == whole["items"]
 
 
 @pytest.mark.anyio

@@ -140,7 +140,7 @@ async def test_unknown_paths_and_methods(api: Api) -> None:
     await api.refused(404, "not-found", "GET", "/studies/")
     response = await api.http.delete(f"{API}/studies")
     problem(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_replies_are_neither_guessed_at_nor_kept(api: Api) -> None:

@@ -110,7 +110,23 @@ def test_a_best_value_at_a_bound_is_marked_in_words(server: ServerProcess, page:
     shown(page, server, "analysis")
     at = page.get_by_role("region", name="At the edge of the range")
     expect(at).to_contain_text("at the upper edge (0.1)")
-    expect(at.get_by_role("link", name="Widen its range")).to_be_visible()
+    at.get_by_role("button", name="Widen…").click()
+    dialog = page.get_by_role("dialog", name="Space of analysed")
+    expect(dialog.get_by_role("button", name="Widen to 1")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+def test_the_first_screen_says_what_matters(server: ServerProcess, page: Page) -> None:
+    shown(page, server, "overview")
+    rows = page.get_by_role("table", name="Importance of parameters").get_by_role("row")
+    expect(rows.first).to_contain_text("lr")
+    page.keyboard.press("/")
+    expect(page.locator("body")).to_be_focused()
+    page.goto(f"{server.url}/?study=analysed&tab=trials")
+    search = page.get_by_label("Search the trials")
+    expect(search).to_be_visible()
+    page.keyboard.press("/")
+    expect(search).to_be_focused()
 
 
 def test_failures_are_grouped_by_cause(server: ServerProcess, page: Page) -> None:

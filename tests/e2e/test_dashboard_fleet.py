@@ -37,7 +37,7 @@ STUDY = {
     "space": {"lr": {"min": 0.1, "max": 0.2}},
     "pruner": {"name": "none"},
     "policies": [{"name": "halve_on_plateau", "factor": 0.5, "patience": 0}],
-    "budget": {"trials": 3, "steps": 3},
+    "budget": {"trials": 3, "steps": 9},
     "run": {"entrypoint": "code_main:main"},
 }
 
@@ -110,7 +110,7 @@ def test_a_fleet_is_watched_and_drained_and_its_trial_looked_at(
 
         found = bar(page)
         assert found is not None
-        page.locator(".lanes canvas").click(position={"x": found["x"] + 1, "y": found["y"] + 2})
+        page.locator(".lanes canvas").click(position={"x": found["x"], "y": found["y"] + 2})
         expect(page.get_by_role("heading", name="<i>tried / trial 0")).to_be_visible()
         expect(page.get_by_label("Events")).to_contain_text("rate cut to 1/2 of its start")
         for chart in ("Curve and decisions", "Rate, as a part", "Gradient norm", "Update ratio"):
@@ -122,6 +122,7 @@ def test_a_fleet_is_watched_and_drained_and_its_trial_looked_at(
         expect(page.get_by_text("1 of 2 lines")).to_be_visible()
         expect(log.locator("mark").first).to_have_text("bold")
         artifacts = page.get_by_label("Artifacts")
+        expect(artifacts.get_by_role("button", name="Show")).to_have_count(3)
         artifacts.get_by_role("button", name="Show").first.click()
         wait_until(
             lambda: page.evaluate("document.querySelector('img.preview')?.naturalWidth"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,20 +80,44 @@ def test_form_and_yaml_are_one_document_that_is_checked(server: ServerProcess, p
     expect(page.get_by_label("trials", exact=True)).to_be_disabled()
 
 
-def test_a_study_is_submitted_and_runs(server: ServerProcess, page: Page, tmp_path: Path) -> None:
+def test_a_study_is_submitted_and_watched(
+    server: ServerProcess, page: Page, tmp_path: Path
+) -> None:
+    """Real workers train what the form submitted; what is decided appears on the open page."""
     log_in(page, server, "?page=submit")
     page.get_by_label("Start from an example").select_option(label="Built-in: digits-mlp")
+    yaml(page).fill(
+        "objective: {metric: val_loss}\nrun: {task: digits-mlp, device: cpu}\n"
+        "pruner: {name: asha, min: 1, eta: 3}\n"
+        "policies: [{name: halve_on_plateau, patience: 0}]\nbudget: {trials: 1}\n"
+    )
     page.get_by_label("name", exact=True).first.fill("by-form")
-    page.get_by_label("trials", exact=True).fill("1")
-    page.get_by_label("steps", exact=True).fill("2")
+    page.get_by_label("trials", exact=True).fill("24")
+    page.get_by_label("steps", exact=True).fill("9")
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("heading", name="by-form")).to_be_visible()
+    page.evaluate("window.neverLeft = true")
     env = environment(tmp_path, TUNER_URL=server.url, TUNER_TOKEN=TOKEN)
-    ran = completed(server.command("worker", "--until-idle", "1"), tmp_path, env)
+    ran = completed(server.command("worker", "--slots", "2", "--until-idle", "1"), tmp_path, env)
     assert ran.returncode == 0, ran.stderr
     expect(page.get_by_text("finished").first).to_be_visible()
+    which = page.get_by_label("Which decisions")
+    decisions = page.get_by_label("Decisions", exact=True)
+    for kind, said in (("prunings", r"rank \d+ of \d+"), ("rates", r"rate halved at step \d+")):
+        which.select_option(label=kind)
+        expect(decisions).to_contain_text(re.compile(said))
+    expect(page.get_by_text("a new best of the trial came after")).to_be_visible()
+    assert page.evaluate("window.neverLeft")
     found = server.call("GET", "/studies/by-form")
-    assert (found["state"], found["spec"]["budget"]["steps"]) == ("finished", 2)
+    assert (found["state"], found["spec"]["budget"]["steps"]) == ("finished", 9)
+    page.get_by_role("link", name=f"trial {halved(server)}", exact=True).first.click()
+    expect(page.get_by_label("Events", exact=True)).to_contain_text(re.compile("steps? after: "))
+
+
+def halved(server: ServerProcess) -> int:
+    """Return a trial whose rate was halved before its last step, of those shown last."""
+    events = server.call("GET", "/studies/by-form/decisions?limit=60")["items"]
+    return next(int(e["number"]) for e in events if e["kind"] == "halved" and e["step"] < 9)
 
 
 def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_path: Path) -> None:

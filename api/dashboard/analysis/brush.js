@@ -1,5 +1,5 @@
 // A brush over the parallel axes as words of the search that the table of trials has, and back. Pure.
-import { readSearch } from "../study/rows.js";
+import { options, quoted, readSearch, searchWords } from "../study/rows.js";
 
 /** @typedef {{name: string, key: string, label: string, kind: "number" | "category", values: any[], log: boolean, categories: string[], range: any}} Axis
  * `name` as the search knows it; `values` by row, null where there is none. */
@@ -32,7 +32,7 @@ export function axes(table, space, metric) {
  * @param {[number, number][]} intervals on the axis; indices where it has categories
  * @returns {string} */
 export function brushed(search, axis, intervals) {
-  const others = search.split(/\s+/).filter((word) => word && !terms(word, axis.name));
+  const others = searchWords(search).filter((word) => !terms(word, axis.name));
   return [...others, ...words(axis, intervals)].join(" ");
 }
 
@@ -44,7 +44,7 @@ export function intervals(search, axis) {
   const own = readSearch(search).filter((t) => t.name === axis.name);
   if (!own.length) return [];
   if (axis.kind === "category") {
-    const names = own.flatMap((t) => (t.op === "=" ? t.value.split("|") : []));
+    const names = own.flatMap((t) => (t.op === "=" ? options(t.value) : []));
     return axis.categories.flatMap((c, i) => (names.includes(c) ? [/** @type {[number, number]} */ ([i - 0.4, i + 0.4])] : []));
   }
   const numbers = axis.values.filter((v) => typeof v === "number");
@@ -60,7 +60,7 @@ function words(axis, found) {
   if (!found.length) return [];
   if (axis.kind === "category") {
     const names = axis.categories.filter((_, i) => found.some(([a, b]) => i >= a && i <= b));
-    return names.length && names.every((n) => !/[\s|]/.test(n)) ? [`${axis.name}=${names.join("|")}`] : [];
+    return names.length ? [`${axis.name}=${names.map(quoted).join("|")}`] : [];
   }
   const [low, high] = [Math.min(...found.map((f) => f[0])), Math.max(...found.map((f) => f[1]))];
   return [`${axis.name}>=${short(low)}`, `${axis.name}<=${short(high)}`];

@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { themed } from "../lib/colors.js";
-import { num } from "../lib/format.js";
+import { count, num } from "../lib/format.js";
 import { query, set } from "../lib/route.js";
 import { thin } from "./brush.js";
 import { EChart } from "./echart.js";
@@ -13,20 +13,24 @@ const CELLS = 32;
 const MOST_POINTS = 600;
 const SHADES = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 
-/** @param {{view: import("./tab.js").View}} props */
-export function Contour({ view }) {
+/** @param {{view: import("./tab.js").View, importance: any}} props `importance` as far as it is known */
+export function Contour({ view, importance }) {
   const { study, table, rows, best } = view;
   const parameters = view.axes.filter((a) => a.key !== "value");
-  const named = (name, other) => parameters.find((a) => a.name === name) ?? parameters[other];
-  const x = named(query.value.cx, 0);
-  const y = named(query.value.cy, parameters[0] === x ? 1 : 0);
-  const drawn = useMemo(() => thin(rows.filter((i) => isThere(x.values[i]) && isThere(y.values[i])), MOST_POINTS, best.slice(0, 50)), [rows, x, y]);
+  const ranked = /** @type {any[]} */ ((importance?.items ?? []).map((i) => parameters.find((a) => a.name === i.name)).filter(Boolean));
+  const leading = [...new Set([...ranked, ...parameters])];
+  const named = (name, other) => parameters.find((a) => a.name === name) ?? leading.find((a) => a !== other);
+  const x = named(query.value.cx, parameters.find((a) => a.name === query.value.cy));
+  const y = named(query.value.cy, x);
+  const has = useMemo(() => rows.filter((i) => isThere(x.values[i]) && isThere(y.values[i])), [rows, x, y]);
+  const drawn = useMemo(() => thin(has, MOST_POINTS, best.slice(0, 50).filter((i) => isThere(x.values[i]) && isThere(y.values[i]))), [has]);
+  const note = drawn.length < has.length ? `showing ${count(drawn.length)} of ${count(has.length)}` : "";
   const pick = (label, key, now, other) => html`<label class="small">${label} <select value=${now.name} onChange=${(e) => set({ [key]: e.target.value })}>
     ${parameters.map((a) => html`<option value=${a.name} disabled=${a.name === other.name}>${a.name}</option>`)}</select></label>`;
   const better = study.spec.objective.mode === "min" ? "lower" : "higher";
   const behind = { head: ["trial", x.label, y.label, study.spec.objective.metric], rows: () => drawn.map((i) => [String(table.columns.number[i]), x.values[i], y.values[i], table.columns.value[i]]) };
   const tools = html`${pick("across", "cx", x, y)} ${pick("up", "cy", y, x)}`;
-  return html`<${EChart} title="Contour" name=${`${study.name}-contour`} tools=${tools} height=${340} behind=${behind} option=${() => picture(view, x, y, drawn)} on=${[view, x, y]}
+  return html`<${EChart} title="Contour" name=${`${study.name}-contour`} note=${note} tools=${tools} height=${340} behind=${behind} option=${() => picture(view, x, y, drawn)} on=${[view.table, view.log, x, y]}
     legend=${html`<span>Interpolated between the trials (dots); bright is better (${better}). Where there are no dots it is a guess.</span><span><i class="swatch" style="background:var(--best)"></i>best</span>`} />`;
 }
 

@@ -2,12 +2,12 @@
 import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
-import { colorOf, dashOf, themed } from "../lib/colors.js";
+import { colorOf, dashesOf, themed } from "../lib/colors.js";
 import { count, OUTCOMES } from "../lib/format.js";
 import { href } from "../lib/route.js";
 import { align, fit } from "../lib/series.js";
 import { Failure, useRead } from "../ui/bits.js";
-import { axis, Chart } from "../ui/chart.js";
+import { axis, Chart, Swatch } from "../ui/chart.js";
 
 const MOST = 20; // as many as the server gives by name
 
@@ -31,6 +31,7 @@ function Drawn({ study, curves, numbers, total, log }) {
     return [...curves.filter((c) => !named.has(c.number)), ...curves.filter((c) => named.has(c.number))];
   }, [curves, numbers]);
   const front = lines.filter((c) => numbers.includes(c.number));
+  const dashOf = useMemo(() => dashesOf(front.map((c) => c.number)), [lines]);
   const data = useMemo(() => align(lines.map((c) => ({ x: c.step, y: c.value }))), [lines]);
   const range = useMemo(() => fit(lines.flatMap((c) => c.value), front.map((c) => c.value[c.value.length - 1])), [lines]);
   const canLog = log && lines.every((c) => c.value.every((v) => v === null || v > 0));
@@ -42,5 +43,5 @@ function Drawn({ study, curves, numbers, total, log }) {
   const note = [total > numbers.length ? `the best ${numbers.length} of ${count(total)} selected` : `${count(total)} selected`, range.off ? `${count(range.off)} points off scale` : ""].filter(Boolean).join(" · ");
   const behind = { head: ["trial", "outcome", "points", "last value"], rows: () => front.map((c) => [String(c.number), OUTCOMES[c.outcome ?? c.state].word, c.step.length, c.value[c.value.length - 1] ?? NaN]) };
   return html`<${Chart} title="Curves of the selected" name=${`${study.name}-selected`} note=${note} make=${make} data=${data} height=${260} behind=${behind}
-    legend=${html`${front.map((c) => html`<a class="nowrap" href=${href({ study: study.id, trial: c.number }, true)}><i class="swatch" style=${{ background: colorOf(c.number) }}></i>${c.number} ${OUTCOMES[c.outcome ?? c.state].mark}</a>`)}<span class="dim">grey: the best of the others</span>`} />`;
+    legend=${html`${front.map((c) => html`<a class="nowrap" href=${href({ study: study.id, trial: c.number }, true)}><${Swatch} color=${colorOf(c.number)} dash=${dashOf(c.number)} />${c.number} ${OUTCOMES[c.outcome ?? c.state].mark}</a>`)}<span class="dim">grey: the best of the others</span>`} />`;
 }

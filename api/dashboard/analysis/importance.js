@@ -1,22 +1,14 @@
 // Which parameters matter: bars, with the age of what was computed.
-import { useEffect } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { api } from "../lib/api.js";
 import { themed } from "../lib/colors.js";
 import { ago, count } from "../lib/format.js";
 import { now } from "../lib/now.js";
-import { Failure, Panel, useRead } from "../ui/bits.js";
+import { percent } from "../ui/importance.js";
+import { Failure, Panel } from "../ui/bits.js";
 import { axis, EChart } from "./echart.js";
 
-const ASK_MS = 700;
-
-export function Importance({ path, study, progress }) {
-  const { found, error, again } = useRead((abort) => api(`${path}/importance`, { signal: abort }), [path, progress]);
-  useEffect(() => {
-    if (found?.state !== "computing") return undefined;
-    const timer = setTimeout(() => again().catch(() => {}), ASK_MS);
-    return () => clearTimeout(timer);
-  }, [found]);
+/** @param {{study: any, asked: ReturnType<typeof import("../ui/importance.js").useImportance>}} props */
+export function Importance({ study, asked: { found, error, again } }) {
   if (!found) return html`<${Panel} title="Importance">${error ? html`<${Failure} error=${error} again=${again} />` : html`<p class="empty">Asking…</p>`}<//>`;
   if (found.state === "computing") return html`<${Panel} title="Importance"><p class="empty" role="status">Being computed from ${count(found.n)} trials.</p><//>`;
   if (found.state === "unavailable") return html`<${Panel} title="Importance"><p class="empty">Not to be told yet: ${found.why}.</p><//>`;
@@ -25,7 +17,6 @@ export function Importance({ path, study, progress }) {
 
 function Bars({ found, study }) {
   const items = [...found.items].reverse();
-  const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
   const option = () => ({
     grid: { left: 12, right: 56, top: 6, bottom: 6, containLabel: true },
     xAxis: { ...axis(""), show: false },

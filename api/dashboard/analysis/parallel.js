@@ -47,6 +47,9 @@ export function Parallel({ view }) {
     legend=${html`<span><i class="swatch" style="background:var(--best)"></i>${chosen ? "selected" : `the best ${top.length}`}</span><span>Drag along an axis to select; click an axis to take its brush away. The same words stand in the search, which takes the keyboard.</span>`} />`;
 }
 
+/** Return how opaque so many lines are, so that they do not run together. */
+const seen = (lines) => Math.max(0.12, Math.min(0.85, 80 / Math.max(1, lines)));
+
 function clip([low, high], axis, view) {
   if (axis.key !== "value") return [low, high];
   const { min, max } = bounds(view);
@@ -65,10 +68,10 @@ function picture(view, drawn, front) {
       id: `axis${dim}`, dim, name: a.label.length > 18 ? `${a.label.slice(0, 17)}…` : a.label,
       nameTextStyle: { color: themed("text"), fontSize: 12 }, nameLocation: "end",
       axisLine: { lineStyle: { color: themed("faint") } }, axisTick: { lineStyle: { color: themed("faint") } },
-      axisLabel: { color: themed("dim"), fontSize: 11, ...(a.kind === "category" ? { width: 70, overflow: "truncate" } : { formatter: num, hideOverlap: true, ...(a.key === "value" ? { showMinLabel: false, showMaxLabel: false } : {}) }) },
+      axisLabel: { color: themed("text"), fontSize: 11, textBorderColor: themed("panel"), textBorderWidth: 3, ...(a.kind === "category" ? { width: 70, overflow: "truncate" } : { formatter: num, hideOverlap: true, ...(a.key === "value" ? { showMinLabel: false, showMaxLabel: false } : {}) }) },
       ...extent(a, view, min, max),
     })),
-    series: [series(drawn.filter((i) => !known.has(i)), chosen ? themed("ghost") : themed("accent"), 1, chosen ? 0.25 : 0.35), series(front, themed("best"), 1.6, 0.85)],
+    series: [series(drawn.filter((i) => !known.has(i)), chosen ? themed("ghost") : themed("accent"), 1, chosen ? 0.25 : 0.35), series(front, themed("best"), 1.6, seen(front.length))],
   };
 }
 

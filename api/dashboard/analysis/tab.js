@@ -7,6 +7,7 @@ import { edges, ranked } from "./edges.js";
 import { query, set } from "../lib/route.js";
 import { fit } from "../lib/series.js";
 import { Failure, useRead } from "../ui/bits.js";
+import { useImportance } from "../ui/importance.js";
 import { choose } from "../study/rows.js";
 import { Table } from "../study/trials.js";
 import { axes, most } from "./brush.js";
@@ -36,12 +37,13 @@ function Whole({ data, study, table }) {
   const known = useMemo(() => look(study, table), [table, study.spec]);
   const chosen = useMemo(() => (q ? new Set(choose(table, q, "number", Date.now() / 1000)) : null), [table, q]);
   const view = useMemo(() => ({ ...known, study, table, chosen, q, log }), [known, chosen, log]);
+  const importance = useImportance(data.path, data.progress.value);
   return html`<${Bar} view=${view} canLog=${canLog} />
-    <div class="grid2"><${Importance} path=${data.path} study=${study} progress=${data.progress.value} /><${Outcomes} view=${view} /></div>
+    <div class="grid2"><${Importance} study=${study} asked=${importance} /><${Outcomes} view=${view} /></div>
     <${Parallel} view=${view} />
     ${view.chosen && html`<${SelectedCurves} view=${view} path=${data.path} />`}
     <${Slices} view=${view} data=${data} />
-    ${view.axes.length > 2 && html`<${Contour} view=${view} />`}
+    ${view.axes.length > 2 && html`<${Contour} view=${view} importance=${importance.found} />`}
     <${Failures} path=${data.path} study=${study} progress=${data.progress.value} />
     <${Table} study=${study} table=${table} />`;
 }

@@ -10,13 +10,24 @@ export function colorOf(number) {
   return LINES[number % LINES.length];
 }
 
-const DASHES = [[], [7, 4], [2, 3]];
+const DASHES = [[], [7, 4], [2, 3], [12, 3, 2, 3]];
 
-/** Return how a trial's line is dashed, so that two of one colour are told apart.
- * @param {number} number
- * @returns {number[]} */
-export function dashOf(number) {
-  return DASHES[Math.floor(number / LINES.length) % DASHES.length];
+/** Return how the lines of trials that are drawn together are dashed, so that two of one colour are told apart.
+ * @param {number[]} numbers
+ * @returns {(number: number) => number[]} */
+export function dashesOf(numbers) {
+  /** @type {Map<number, number[]>} */
+  const found = new Map();
+  /** @type {Map<string, number[][]>} */
+  const free = new Map();
+  for (const n of [...new Set(numbers)].sort((a, b) => a - b)) {
+    const own = DASHES[Math.floor(n / LINES.length) % DASHES.length];
+    const left = free.get(colorOf(n)) ?? DASHES;
+    const dash = left.includes(own) ? own : (left[0] ?? own);
+    found.set(n, dash);
+    free.set(colorOf(n), left.filter((d) => d !== dash));
+  }
+  return (number) => found.get(number) ?? [];
 }
 
 /** Return a colour of the page's theme.

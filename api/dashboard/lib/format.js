@@ -34,6 +34,22 @@ export function duration(seconds) {
   return `${Math.floor(h / 24)} d ${h % 24} h`;
 }
 
+/** Return how long something took: tenths of seconds where it was short.
+ * @param {number | null | undefined} seconds
+ * @returns {string} */
+export function took(seconds) {
+  return seconds !== null && seconds !== undefined && seconds < 10 ? `${Math.max(0, Math.round(seconds * 10) / 10)} s` : duration(seconds);
+}
+
+/** Return a count with its noun: `1 trial`, `2 trials`.
+ * @param {number} n
+ * @param {string} one
+ * @param {string} [many]
+ * @returns {string} */
+export function some(n, one, many = `${one}s`) {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}
+
 /** Return how long ago a moment was.
  * @param {string | null | undefined} at ISO 8601
  * @param {number} now milliseconds since 1970

@@ -53,6 +53,22 @@ export function cuts(curve) {
   return found;
 }
 
+/** Return what followed each cut of a rate, until the next one: the best value before, and the best after.
+ * @param {{step: number[], value: (number | null)[], lr_factor: number[]}} curve
+ * @param {string} mode
+ * @returns {{step: number, before: number, after: number, points: number, better: boolean}[]} `step` is the last one before the cut; cuts that nothing followed are left out */
+export function afterCuts(curve, mode) {
+  const sign = mode === "min" ? 1 : -1;
+  const known = (from, to) => /** @type {number[]} */ (curve.value.slice(from, to).filter((v) => v !== null && v !== undefined));
+  const best = (from, to) => sign * known(from, to).reduce((a, v) => Math.min(a, sign * v), Infinity);
+  const found = cuts(curve);
+  return found.flatMap(({ index }, k) => {
+    const end = found[k + 1]?.index ?? curve.step.length;
+    const [before, after] = [best(0, index), best(index, end)];
+    return Number.isFinite(before) && Number.isFinite(after) ? [{ step: curve.step[index - 1], before, after, points: end - index, better: sign * after < sign * before }] : [];
+  });
+}
+
 /** Extend a staircase to the present end, so that its last step is seen.
  * @param {number[]} x
  * @param {number[]} y

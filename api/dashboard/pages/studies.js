@@ -2,7 +2,7 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { all, maySubmit } from "../lib/api.js";
-import { ago, count, endsAt, num, span } from "../lib/format.js";
+import { ago, count, endsAt, num, span, some } from "../lib/format.js";
 import { listen } from "../lib/live.js";
 import { now } from "../lib/now.js";
 import { href, query, set } from "../lib/route.js";
@@ -87,7 +87,7 @@ function Filters({ rows, shown }) {
       ${Object.entries(SORTS).map(([key, word]) => html`<option value=${key} selected=${(asked.sort ?? "queue") === key}>${word}</option>`)}</select></label>
     ${rows.some((r) => r.tags.length) && html`<label>Tag <select value=${asked.tag ?? ""} onChange=${(e) => set({ tag: e.target.value })}>
       <option value="">all</option>${values("tags").map((v) => html`<option value=${v}>${v}</option>`)}</select></label>`}
-    <span class="dim small">${shown === rows.length ? `${rows.length} studies` : `${shown} of ${rows.length} studies`}</span>
+    <span class="dim small">${shown === rows.length ? some(rows.length, "study", "studies") : `${shown} of ${some(rows.length, "study", "studies")}`}</span>
   </div>`;
 }
 

@@ -21,6 +21,13 @@ const TABS = {
   config: { word: "Config", part: later(() => import("../analysis/config.js"), "Config") },
 };
 
+/** Say what helps where no worker can run a study. */
+function WhatNext({ study }) {
+  if (!study.note.startsWith("no worker")) return null;
+  const module_ = study.spec.run?.entrypoint?.split(":")[0];
+  return html`<p class="small dim">Look at the <a href=${href({ page: "fleet" }, true)}>fleet</a>${module_ && html`, or start one that may: <code>tuner worker --allow '${module_}:*'</code>`}.</p>`;
+}
+
 /** @param {{id: string}} props */
 export function Study({ id }) {
   const data = useMemo(() => new StudyData(id), [id]);
@@ -42,7 +49,7 @@ export function Study({ id }) {
       <span class="dim">${study.spec.objective.metric}: ${study.spec.objective.mode === "min" ? "lower is better" : "higher is better"}</span><span class="grow"></span><${CloneStudy} study=${study} />
       <${Actions} study=${study} path=${data.path} done=${again} /></div>
     <${Remarks} of=${study} path=${data.path} done=${again} pin />
-    ${study.note && html`<div class="notice"><p>${study.note}</p></div>`}
+    ${study.note && html`<div class="notice"><p>${study.note}</p><${WhatNext} study=${study} /></div>`}
     ${error && html`<${Failure} error=${error} again=${again} />`}
     <nav class="tabs" aria-label="Parts of the study">${Object.entries(TABS).map(([name, { word }]) => html`
       <a href=${href({ tab: name === "overview" ? null : name })} aria-current=${tab === name ? "page" : undefined}>${word}</a>`)}</nav>

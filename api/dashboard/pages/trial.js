@@ -49,11 +49,11 @@ function Shown({ trial, of, again, path }) {
     <div class="row"><h1><a href=${href({ study: of.id }, true)}>${of.name}</a> / trial ${trial.number}</h1><${Outcome} name=${trial.outcome ?? trial.state} />
       <span class="grow"></span><${TrialActions} study=${of} trial=${trial} done=${again} /><${Again} trial=${trial} of=${of} path=${path} /><${CloneTrial} study=${of} trial=${trial} />
       ${before && html`<a class="button" href=${before} title="[">← previous</a>`}${after && html`<a class="button" href=${after} title="]">next →</a>`}</div>
-    ${trial.reason && html`<div class="notice"><pre>${trial.reason}</pre></div>`}
+    ${trial.reason && html`<div class="notice" style=${{ borderLeftColor: `var(--s-${trial.outcome ?? trial.state})` }}><pre>${trial.reason}</pre></div>`}
     <${Facts} trial=${trial} of=${of} />
     <${Shield}><${Findings} trial=${trial} /><//>
     <${Shield}><${Curve} trial=${trial} of=${of} /><//>
-    <div class="grid2"><${Parameters} trial=${trial} of=${of} /><${Events} trial=${trial} /></div>
+    <div class="grid2"><${Parameters} trial=${trial} of=${of} /><${Events} trial=${trial} of=${of} /></div>
     <${Shield}><${Diagnostics} trial=${trial} of=${of} /><//>
     <${Shield}><${Attempts} trial=${trial} path=${own} /><//>
     <${Shield}><${Log} path=${own} attempt=${trial.attempt} running=${trial.state === "running"} attempts=${attempts(trial.events).map((a) => a.attempt).reverse()} /><//>

@@ -6,6 +6,7 @@ import { themed } from "../lib/colors.js";
 import { count, num } from "../lib/format.js";
 import { query, set } from "../lib/route.js";
 import { align, fit, held } from "../lib/series.js";
+import { Panel } from "../ui/bits.js";
 import { axis, Chart, LogButton, Swatch } from "../ui/chart.js";
 
 const stepped = uPlot.paths.stepped?.({ align: 1 });
@@ -34,6 +35,7 @@ export function BestSoFar({ study, progress }) {
   const tools = html`<button class="plain small" aria-pressed=${by === "steps"} onClick=${() => set({ by: by === "steps" ? null : "steps" })}>by steps</button>
     <${LogButton} on=${log} can=${canLog} turn=${() => set({ ylog: log ? 0 : 1 })} />`;
   const behind = { head: ["trial", "trials so far", "steps so far", study.spec.objective.metric], rows: () => best.number.map((n, i) => [String(n), best.n[i], best.steps[i], best.value[i]]) };
+  if (!points.value.length) return html`<${Panel} title="Best so far"><p class="empty">Nothing to draw yet: the line begins with the first trial that ends.</p><//>`;
   return html`<${Chart} title="Best so far" name=${`${study.name}-best`} note=${note} make=${make} data=${shape.data} tools=${tools} behind=${behind}
     legend=${html`<span><${Swatch} color="var(--best)" />best so far</span><span><b class="s-complete"><i>●</i></b> trained to the end</span><span>▽ stopped early</span><span>◆ rule of thumb</span>${folk !== null && html`<span><${Swatch} color="var(--dim)" dash=${[3, 4]} width=${1.5} />the best of them (${num(folk)})</span>`}`} />`;
 }

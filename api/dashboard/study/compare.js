@@ -2,8 +2,8 @@
 import { useMemo } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
-import { colorOf, dashOf } from "../lib/colors.js";
-import { duration, factor, num, param } from "../lib/format.js";
+import { colorOf, dashesOf } from "../lib/colors.js";
+import { factor, num, param, took } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
 import { align, fit } from "../lib/series.js";
 import { axis, Chart, LogButton, Swatch } from "../ui/chart.js";
@@ -32,6 +32,7 @@ export function parameters(trials) {
 }
 
 function Differences({ study, trials }) {
+  const dashOf = dashesOf(trials.map((t) => t.number));
   const row = (name, cell) => html`<tr><th scope="row">${name}</th>${trials.map((t) => html`<td class="num">${cell(t)}</td>`)}</tr>`;
   const drop = (t) => set({ trials: trials.filter((o) => o !== t).map((o) => o.number).join(",") });
   return html`<${Panel} title="Side by side"><div class="table" tabindex="0"><table>
@@ -39,7 +40,7 @@ function Differences({ study, trials }) {
       <a href=${href({ study: study.id, trial: t.number }, true)}>trial ${t.number}</a> <button aria-label=${`Take trial ${t.number} away`} onClick=${() => drop(t)}>×</button></th>`)}</tr></thead>
     <tbody>${row("outcome", (t) => html`<${Outcome} name=${t.outcome ?? t.state} />`)}${row(study.spec.objective.metric, (t) => html`<b>${num(t.value)}</b>`)}
       ${row("steps", (t) => t.last_step)}${row("rate at the end", (t) => `${factor(t.lr_factor)} of its start`)}
-      ${row("took", (t) => (t.ended_at ? duration((Date.parse(t.ended_at) - Date.parse(t.started_at)) / 1000) : "–"))}
+      ${row("took", (t) => (t.ended_at ? took((Date.parse(t.ended_at) - Date.parse(t.started_at)) / 1000) : "–"))}
       ${parameters(trials).map(({ name, differs }) => html`<tr class=${differs ? "" : "dim"}><th scope="row">${differs ? html`<b>${name}</b>` : name}</th>${trials.map((t) => html`<td class="num">${param(t.params[name])}</td>`)}</tr>`)}
     </tbody></table></div><//>`;
 }
@@ -50,6 +51,7 @@ function Together({ study, trials }) {
   const log = query.value.clog === "1";
   const canLog = curves.every((c) => c.reports.every((r) => r.value === null || r.value > 0));
   const names = curves.map((c) => c.number).join();
+  const dashOf = dashesOf(curves.map((c) => c.number));
   const all = curves.flatMap((c) => c.reports.map((r) => r.value));
   const range = fit(all, curves.map((c) => c.reports[c.reports.length - 1]?.value).filter((v) => Math.abs(v ?? NaN) < 1e12), log && canLog);
   const make = useMemo(() => () => ({

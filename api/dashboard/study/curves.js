@@ -2,7 +2,7 @@
 import { useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { html } from "../lib/html.js";
-import { colorOf, dashOf, themed } from "../lib/colors.js";
+import { colorOf, dashesOf, themed } from "../lib/colors.js";
 import { count, factor, num, OUTCOMES } from "../lib/format.js";
 import { href, query, set } from "../lib/route.js";
 import { align, cuts, fit } from "../lib/series.js";
@@ -32,6 +32,7 @@ export function Curves({ study, curves }) {
   const chosen = useMemo(() => (query.value.trials ?? "").split(",").filter(Boolean).map(Number), [query.value.trials]);
   const mode = study.spec.objective.mode;
   const front = useMemo(() => inFront(curves.curves, mode, chosen), [curves, chosen]);
+  const dashOf = useMemo(() => dashesOf([...front]), [front]);
   const drawn = useMemo(() => [...curves.curves].sort((a, b) => Number(front.has(a.number)) - Number(front.has(b.number))), [curves, front]);
   const names = drawn.map((c) => `${c.number}${front.has(c.number) ? "f" : ""}`).join();
   const shown = useMemo(() => values(drawn, curves.band, front, log), [drawn, curves.band, log]);
@@ -43,8 +44,8 @@ export function Curves({ study, curves }) {
   // What the plot reads when it draws: new data keep the plot.
   const live = useRef({ drawn, range: shown.range });
   live.current = { drawn, range: shown.range };
-  const make = useMemo(() => () => options(study, live, front, curves.band, log && canLog), [names, log && canLog, Boolean(curves.band)]);
-  const makeRate = useMemo(() => () => rateOptions(drawn.filter((c) => front.has(c.number))), [names]);
+  const make = useMemo(() => () => options(study, live, front, dashOf, curves.band, log && canLog), [names, log && canLog, Boolean(curves.band)]);
+  const makeRate = useMemo(() => () => rateOptions(drawn.filter((c) => front.has(c.number)), dashOf), [names]);
   const note = [
     curves.shown < curves.total ? `${curves.shown} of ${count(curves.total)} trials as lines, all ended ones as a band` : `${count(curves.total)} trials`,
     shown.range.off ? `${count(shown.range.off)} points off scale` : "",
@@ -55,12 +56,12 @@ export function Curves({ study, curves }) {
   if (!curves.curves.length) return html`<section class="panel empty"><p>No trial has reported yet. Curves appear with the first report.</p></section>`;
   return html`<${Chart} title="Learning curves" name=${`${study.name}-curves`} note=${note} make=${make} data=${shown.data} height=${330} tools=${tools}
       behind=${{ head: ["trial", "outcome", "points", "last value", "halvings"], rows }}
-      legend=${html`<${Legend} study=${study} drawn=${drawn} front=${front} band=${curves.band} />`} />
+      legend=${html`<${Legend} study=${study} drawn=${drawn} front=${front} dashOf=${dashOf} band=${curves.band} />`} />
     <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150}
       behind=${{ head: ["trial", "rate cut at step", "from", "to"], rows: rateRows }} />`;
 }
 
-function Legend({ study, drawn, front, band }) {
+function Legend({ study, drawn, front, dashOf, band }) {
   const named = drawn.filter((c) => front.has(c.number)).sort((a, b) => a.number - b.number);
   return html`${named.map((c) => html`<a class="nowrap" href=${href({ study: study.id, trial: c.number, tab: null }, true)}>
       <${Swatch} color=${colorOf(c.number)} dash=${dashOf(c.number)} />${c.number} ${OUTCOMES[c.outcome ?? c.state].mark}${cuts(c).length ? ` ⤓${cuts(c).length}` : ""}</a>`)}
@@ -77,7 +78,7 @@ function values(drawn, band, front, log) {
   return { data: align([...quantiles, ...lines]), range: fit(all, must.filter((v) => Math.abs(v) < Infinity).slice(0, 40), log && low > 0), low };
 }
 
-function options(study, live, front, band, log) {
+function options(study, live, front, dashOf, band, log) {
   const { drawn } = live.current;
   const quiet = { stroke: "transparent", points: { show: false }, spanGaps: true, width: 0 };
   const series = [{}, ...(band ? QUANTILES.map(() => quiet) : [])];
@@ -101,7 +102,7 @@ function options(study, live, front, band, log) {
   };
 }
 
-function rateOptions(drawn) {
+function rateOptions(drawn, dashOf) {
   return {
     scales: { x: { time: false }, y: { distr: 3, log: 2 } },
     axes: [axis("step"), axis("× start", { size: 62, values: (_, ticks) => ticks.map((t) => (t === null ? "" : factor(t))) })],

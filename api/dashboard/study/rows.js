@@ -22,15 +22,37 @@ export function valuesOf(table, name, now) {
   return columns.started.map((s, i) => (s === null ? null : (columns.ended[i] ?? now) - s));
 }
 
-/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `act=relu|gelu`, `#17` and plain text.
+/** Split a search into its words; what stands in quotes stays whole.
+ * @param {string} text
+ * @returns {string[]} */
+export function searchWords(text) {
+  return text.match(/(?:"[^"]*"|\S)+/g) ?? [];
+}
+
+/** Return the texts that a term lets through: `a|b`, in quotes where one holds a blank, `|` or a quote.
+ * @param {string} value
+ * @returns {string[]} */
+export function options(value) {
+  const found = value.match(/(?:"[^"]*"|[^|])+/g) ?? [];
+  return found.map((o) => (/^".*"$/s.test(o) && o.length > 1 ? o.slice(1, -1).replaceAll('""', '"') : o));
+}
+
+/** Write a text as a search takes it.
+ * @param {string} text
+ * @returns {string} */
+export function quoted(text) {
+  return text === "" || /[\s|"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** Read a search: words that must all match; `lr>0.1`, `outcome=pruned`, `act=relu|"leaky relu"`, `#17` and plain text.
  * @param {string} text
  * @returns {{name: string, op: string, value: string}[]} */
 export function readSearch(text) {
-  return text.trim().split(/\s+/).filter(Boolean).map((word) => {
-    const found = /^([\w.-]+)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
+  return searchWords(text).map((word) => {
+    const found = /^([\w.-]+)(<=|>=|!=|=|<|>)(.+)$/s.exec(word);
     if (found) return { name: found[1], op: found[2], value: found[3] };
     if (/^#?\d+$/.test(word)) return { name: "number", op: "=", value: word.replace("#", "") };
-    return { name: "", op: "~", value: word.toLowerCase() };
+    return { name: "", op: "~", value: options(word).join("|").toLowerCase() };
   });
 }
 
@@ -65,11 +87,12 @@ function tester(table, { name, op, value }, now) {
     const texts = ["state", "origin", "tags", ...Object.keys(table.params).map((p) => `p.${p}`)].map((n) => valuesOf(table, n, now));
     return (i) => texts.some((t) => String(t[i] ?? "").toLowerCase().includes(value));
   }
-  if (name === "tag") return (i) => (table.columns.tags ?? [])[i]?.split(", ").includes(value) === (op !== "!=");
+  if (name === "tag") return (i) => (table.columns.tags ?? [])[i]?.split(", ").includes(options(value)[0]) === (op !== "!=");
   const key = name === "outcome" ? "state" : name in table.params ? `p.${name}` : name;
   const column = valuesOf(table, key, now);
   const number = Number(value);
-  if (Number.isNaN(number)) return (i) => value.split("|").includes(String(column[i])) === (op !== "!=");
+  const named = options(value);
+  if (Number.isNaN(number)) return (i) => named.includes(String(column[i])) === (op !== "!=");
   /** @type {Record<string, (x: number) => boolean>} */
   const tests = { "=": (x) => x === number, "!=": (x) => x !== number, "<": (x) => x < number, ">": (x) => x > number, "<=": (x) => x <= number, ">=": (x) => x >= number };
   return (i) => column[i] !== null && column[i] !== undefined && tests[op](Number(column[i]));

@@ -2,7 +2,7 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
-import { count, duration, factor, num, ORIGINS, param } from "../lib/format.js";
+import { count, factor, num, ORIGINS, param, took } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { href, query, set } from "../lib/route.js";
 import { Failure, Outcome, Panel, useRead } from "../ui/bits.js";
@@ -77,7 +77,7 @@ function Pick({ number, picked }) {
 function cell(name, value, study) {
   if (name === "number") return html`<a href=${href({ study: study.id, trial: value }, true)}>${value}</a>`;
   if (name === "state") return html`<${Outcome} name=${value} />`;
-  if (name === "duration") return duration(value);
+  if (name === "duration") return took(value);
   if (name === "lr_factor") return factor(value);
   if (name === "origin") return ORIGINS[value];
   if (name === "started") return value === null ? "–" : new Date(value * 1000).toLocaleString();

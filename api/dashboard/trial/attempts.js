@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { all, api } from "../lib/api.js";
-import { count, duration, moment } from "../lib/format.js";
+import { count, moment, took } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { href } from "../lib/route.js";
 import { Copy, Panel, useRead } from "../ui/bits.js";
@@ -19,7 +19,7 @@ export function Attempts({ trial, path }) {
   return html`<${Panel} title="Attempts">
     <div class="table" tabindex="0"><table><thead><tr><th scope="col" class="num">Attempt</th><th scope="col">Worker</th><th scope="col">Began</th><th scope="col" class="num">Took</th><th scope="col">From</th><th scope="col">Ended</th></tr></thead>
     <tbody>${found.map((a) => html`<tr key=${a.attempt}><td class="num">${a.attempt}</td><td>${where(a, known)}</td>
-      <td class="nowrap">${moment(a.began)}</td><td class="num nowrap">${duration(((a.ended ? Date.parse(a.ended) : now.value) - Date.parse(a.began)) / 1000)}</td>
+      <td class="nowrap">${moment(a.began)}</td><td class="num nowrap">${took(((a.ended ? Date.parse(a.ended) : now.value) - Date.parse(a.began)) / 1000)}</td>
       <td class="nowrap">${a.resumed === null ? "the start" : `step ${a.resumed}`}</td>
       <td class="wrap"><b class=${a.how === "lost" || a.how === "failed" || a.how === "oom" ? "bad" : ""}>${a.how}</b>${a.last === null ? "" : ` at step ${a.last}`}${a.reason && html`<div class="dim small clamp">${a.reason}</div>`}</td></tr>`)}</tbody></table></div>
     ${known && [...known.records.values()].map((r) => html`<${Environment} key=${r.attempt} record=${r} />`)}<//>`;
