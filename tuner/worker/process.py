@@ -26,6 +26,8 @@ _LIVING: set[int] = set()
 _ROUNDS = 100
 """How often what stems from a child is looked for and killed, before it is given up."""
 _ROUND_S = 0.01
+_QUIET = 3
+"""Looks in a row that find nothing, before nothing is there: one may miss what is just forking."""
 _REAPING = threading.Lock()
 
 
@@ -65,10 +67,16 @@ class Orphans:
         if not _REAPING.acquire(blocking=False):
             return 1
         try:
-            found = linux.strays(all_of, _LIVING | self._before)
-            linux.kill(found)
-            linux.reap_orphans(all_of, _LIVING)
-            return len(found)
+            known = _LIVING | self._before
+            found, quiet = 0, 0
+            while quiet < _QUIET and found < _ROUNDS:
+                some = linux.strays(all_of, known)
+                linux.kill(some)
+                linux.reap_orphans(all_of, _LIVING)
+                found += len(some)
+                quiet = 0 if some else quiet + 1
+                all_of = linux.children()
+            return found
         finally:
             _REAPING.release()
 
