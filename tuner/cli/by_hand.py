@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, session, study
-from tuner.cli.exits import FAILURE, INTERRUPTED
 from tuner.cli.output import print_json
+from tuner.cli.question import confirm
 
 Number = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")]
 Why = Annotated[str, typer.Option("--why", help="Kept with the event.", show_default=False)]
@@ -35,7 +34,8 @@ def stop_trial(
     """End one trial as cancelled; what runs it is told by its next report."""
     with study(ctx, name) as handle:
         if not yes:
-            _confirm(f"trial {number} of study {handle.name!r} would be ended")
+            would = f"trial {number} of study {handle.name!r} would be ended"
+            confirm(would, f"{would}. Go on?")
         handle.stop_trial(number, why)
     session(ctx).say(f"{handle.name}: trial {number} is stopped")
 
@@ -109,16 +109,3 @@ def pin(
     with study(ctx, name) as handle:
         handle.note(pinned=not off)
     session(ctx).say(f"{handle.name}: {'not pinned' if off else 'pinned'}")
-
-
-def _confirm(what: str) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{what}; confirm with --yes")
-    try:
-        sure = typer.confirm(f"{what}. Go on?", err=True)
-    except typer.Abort as exc:
-        typer.echo("\nnothing was changed", err=True)
-        raise typer.Exit(INTERRUPTED) from exc
-    if not sure:
-        typer.echo("nothing was changed", err=True)
-        raise typer.Exit(FAILURE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, session, study
-from tuner.cli.exits import FAILURE, INTERRUPTED
 from tuner.cli.output import print_json
+from tuner.cli.question import confirm
 
 if TYPE_CHECKING:
     from tuner.client import StudyHandle
@@ -179,19 +178,11 @@ def nested(assignments: list[str]) -> dict[str, Any]:
 
 
 def _confirm(handle: StudyHandle) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"study {handle.name!r} would be ended; confirm with --yes")
     running = handle.view.counts.get("running", 0)
-    try:
-        sure = typer.confirm(
-            f"End study {handle.name!r} and kill {running} running trials?", err=True
-        )
-    except typer.Abort as exc:
-        typer.echo("\nnothing was changed", err=True)
-        raise typer.Exit(INTERRUPTED) from exc
-    if not sure:
-        typer.echo("nothing was changed", err=True)
-        raise typer.Exit(FAILURE)
+    confirm(
+        f"study {handle.name!r} would be ended",
+        f"End study {handle.name!r} and kill {running} running trials?",
+    )
 
 
 def _say_state(ctx: typer.Context, handle: StudyHandle) -> None:

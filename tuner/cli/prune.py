@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tuner.cli.context import JsonOption, client, session
-from tuner.cli.exits import FAILURE, INTERRUPTED
 from tuner.cli.output import count, print_json, print_table
+from tuner.cli.question import confirm
 
 if TYPE_CHECKING:
     from tuner.client import Client, StudyHandle
@@ -95,18 +94,9 @@ def _show(found: Sequence[StudyHandle]) -> None:
 
 
 def _confirm(found: Sequence[StudyHandle]) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{_studies(found)} would be deleted; confirm with --yes")
     trials = sum(sum(s.view.counts.values()) for s in found)
     question = f"Delete {_studies(found)} with {count(trials, 'trial')} for good?"
-    try:
-        sure = typer.confirm(question, err=True)
-    except typer.Abort as exc:
-        typer.echo("\nnothing was deleted", err=True)
-        raise typer.Exit(INTERRUPTED) from exc
-    if not sure:
-        typer.echo("nothing was deleted", err=True)
-        raise typer.Exit(FAILURE)
+    confirm(f"{_studies(found)} would be deleted", question, otherwise="nothing was deleted")
 
 
 def _studies(found: Sequence[StudyHandle]) -> str:

@@ -39,14 +39,9 @@ def run(handle: ChildHandle, start: Start) -> Done:
         ChannelClosed: the parent is gone.
     """
     assert start.command is not None
-    told = DecisionFile(Path(start.work))
-    told.write(handle.decision, False)
-
-    def reported() -> None:
-        told.write(handle.decision, handle.leaving)
-
+    told = DecisionFile(Path(start.work), handle)
     kills = oom_kills()
-    broker = Broker(handle, Path(start.work), on_report=reported)
+    broker = Broker(handle, Path(start.work), on_report=told.refresh)
     try:
         scribe = _scribe(handle, start)
         process = _started(start, broker)
@@ -158,7 +153,7 @@ class Supervisor:
         # A program that reports itself applies a level when it gets the reply, and not before.
         decision = handle.catch_up() if self._scribe is not None else handle.decision
         leaving = handle.leaving
-        self._told.write(decision, leaving)
+        self._told.refresh()
         if decision.stop and self._plan is None:
             self._plan = self._ending(time.monotonic())
             self._next = next(self._plan, None)

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from tuner.command import param_texts, text_of
 from tuner.decision import Decision
@@ -53,29 +54,46 @@ def decision_file(work: Path) -> Path:
     return work / "decision.json"
 
 
-class DecisionFile:
-    """The newest decision in a file of its own, replaced as a whole. Safe for threads."""
+class Standing(Protocol):
+    """What of a trial's handle a decision's file shows."""
 
-    def __init__(self, work: Path) -> None:
+    @property
+    def decision(self) -> Decision: ...
+
+    @property
+    def leaving(self) -> bool: ...
+
+
+class DecisionFile:
+    """The decision a trial's handle stands at, in a file replaced as a whole. Safe for threads."""
+
+    def __init__(self, work: Path, handle: Standing) -> None:
         self._path = decision_file(work)
+        self._handle = handle
         self._text = ""
         self._lock = threading.Lock()
+        self.refresh()
 
-    def write(self, decision: Decision, should_stop: bool) -> None:
-        """Write a decision, if it is not the one written last; on a full disk the old one stays."""
-        text = json.dumps(
+    def refresh(self) -> None:
+        """Write where the handle stands, if that changed; on a full disk the old file stays."""
+        with self._lock:
+            text = self._standing()
+            if text == self._text:
+                return
+            new = self._path.with_suffix(".new")
+            with contextlib.suppress(OSError):
+                new.write_text(text + "\n", encoding="utf-8")
+                new.replace(self._path)
+                self._text = text
+
+    def _standing(self) -> str:
+        decision = self._handle.decision
+        return json.dumps(
             {
                 "action": decision.action.value,
                 "lr_factor": decision.lr_factor,
                 "reason": decision.reason,
                 "outcome": decision.outcome,
-                "should_stop": should_stop,
+                "should_stop": self._handle.leaving,
             }
         )
-        with self._lock, contextlib.suppress(OSError):
-            if text == self._text:
-                return
-            new = self._path.with_suffix(".new")
-            new.write_text(text + "\n", encoding="utf-8")
-            new.replace(self._path)
-            self._text = text

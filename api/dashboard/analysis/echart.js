@@ -4,6 +4,7 @@ import * as echarts from "echarts";
 import { html } from "../lib/html.js";
 import { themed } from "../lib/colors.js";
 import { num } from "../lib/format.js";
+import { savePng } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
 import { Rows } from "../ui/chart.js";
 import { Shield } from "../ui/bits.js";
@@ -18,7 +19,7 @@ export function EChart({ title, note, option, on, height = 280, behind, tools, l
     <header>
       <h2>${title}</h2>${note && html`<span class="dim small">${note}</span>`}<span class="grow"></span>${tools}
       <button class="plain small" aria-pressed=${asTable} aria-label=${`${title} as a table`} onClick=${() => setAsTable(!asTable)}>Table</button>
-      <button class="plain small" aria-label=${`Save ${title} as PNG`} disabled=${asTable} onClick=${() => save(chart.current, title, name)}>PNG</button>
+      <button class="plain small" aria-label=${`Save ${title} as PNG`} disabled=${asTable} onClick=${() => chart.current && savePng(chart.current.renderToCanvas({ pixelRatio: 2 }), title, name, 2)}>PNG</button>
     </header>
     <${Shield}>${asTable ? html`<${Rows} ...${behind} height=${height} />` : html`<${Drawn} title=${title} option=${option} on=${on} height=${height}
       keep=${(made) => { chart.current = made; if (made) onChart?.(made); }} />`}<//>
@@ -73,30 +74,4 @@ export function axis(name, more = {}) {
   const line = { lineStyle: { color: themed("grid") } };
   const label = { color: dim, fontSize: 11, hideOverlap: true, ...(more.type === "category" ? {} : { formatter: num }) };
   return { name, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: dim }, axisLabel: label, axisLine: line, axisTick: line, splitLine: line, ...more };
-}
-
-/** Save a chart as a picture with the page's background and the chart's title.
- * @param {any} chart
- * @param {string} title
- * @param {string} name of the file */
-function save(chart, title, name) {
-  if (!chart) return;
-  const from = chart.renderToCanvas({ pixelRatio: 2 });
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [from.width, from.height + 60];
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  pen.fillStyle = themed("panel");
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.fillStyle = themed("text");
-  pen.font = "600 28px system-ui";
-  pen.fillText(title, 20, 40);
-  pen.drawImage(from, 0, 60);
-  canvas.toBlob((blob) => {
-    if (!blob) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${name}.png`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
 }

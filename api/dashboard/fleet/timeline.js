@@ -5,6 +5,7 @@ import { colorOf } from "../lib/colors.js";
 import { duration, moment } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { go, href, query, set } from "../lib/route.js";
+import { saveCanvas } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
 import { Panel } from "../ui/bits.js";
 import { ending } from "./lanes.js";
@@ -29,7 +30,7 @@ export function Timeline({ groups, from, to, names, note, shown }) {
     ${SPANS.map(([word, s]) => html`<button class="plain small" aria-pressed=${!fixed && Math.round(shown) === s} onClick=${() => set({ span: s, from: null, to: null })}>${word}</button>`)}
     <button class="plain small" aria-pressed=${by === "study"} onClick=${() => set({ by: by === "study" ? null : "study" })}>by study</button>
     <button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
-    <button class="plain small" onClick=${() => save(canvas.current)}>PNG</button>`;
+    <button class="plain small" onClick=${() => saveCanvas(canvas.current, "fleet")}>PNG</button>`;
   const used = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.how)))].sort();
   const studies = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.study)))].sort((a, b) => b - a);
   return html`<${Panel} title="Who ran what when" tools=${tools}>
@@ -134,15 +135,4 @@ function Rows({ groups, names }) {
     <tbody>${all.slice(0, MOST_ROWS).map(({ bar, slot, worker }) => html`<tr><td class="nowrap">${moment(new Date(bar.start * 1000).toISOString())}</td><td>${worker}</td><td class="num">${slot + 1}</td>
       <td><a href=${href({ study: bar.study, trial: bar.number }, true)}>${names[bar.study] ?? bar.study} / ${bar.number}</a></td><td>${ending(bar.how)}</td><td class="num">${duration((bar.end ?? now.value / 1000) - bar.start)}</td></tr>`)}</tbody></table></div>
     ${all.length > MOST_ROWS && html`<p class="dim small">The newest ${MOST_ROWS} of ${all.length}.</p>`}`;
-}
-
-function save(canvas) {
-  canvas?.toBlob((blob) => {
-    if (!blob) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = "fleet.png";
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
 }

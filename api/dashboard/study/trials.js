@@ -5,6 +5,7 @@ import { api } from "../lib/api.js";
 import { count, factor, num, ORIGINS, param, took } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { href, query, set } from "../lib/route.js";
+import { saveFile } from "../lib/save.js";
 import { Failure, Outcome, Panel, useRead } from "../ui/bits.js";
 import { choose, csv, FIXED, HEADS, SHOWN, valuesOf } from "./rows.js";
 
@@ -29,7 +30,7 @@ export function Table({ study, table }) {
   const names = (asked.cols?.split(",") ?? [...SHOWN, ...Object.keys(table.params).map((p) => `p.${p}`)]).filter((n) => FIXED.includes(n) || n.slice(2) in table.params);
   const picked = (asked.trials ?? "").split(",").filter(Boolean).map(Number);
   const note = [`${count(rows.length)} of ${count(table.total)} trials`, table.rows < table.total ? `the newest ${count(table.rows)} are here` : ""].filter(Boolean).join(" · ");
-  const save = () => download(csv(table, rows, names, second), `${study.name}-trials.csv`);
+  const save = () => saveFile(new Blob([csv(table, rows, names, second)], { type: "text/csv" }), `${study.name}-trials.csv`);
   const compare = picked.length >= 2 && html`<a class="button" href=${href({ tab: "compare" })}>Compare ${picked.length}</a>`;
   return html`<${Panel} title="Trials" tools=${html`${compare}<span class="dim small">${note}</span><button class="plain small" onClick=${save}>CSV</button>`}>
     <div class="row"><label class="visually-hidden" for="search">Search the trials</label>
@@ -84,15 +85,4 @@ function cell(name, value, study) {
   if (name === "tags") return value || "–";
   if (name.startsWith("p.")) return param(value);
   return typeof value === "number" ? num(value) : "–";
-}
-
-/** Hand a text to the reader as a file.
- * @param {string} text
- * @param {string} name */
-function download(text, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }

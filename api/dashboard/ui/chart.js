@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import { html } from "../lib/html.js";
 import { themed } from "../lib/colors.js";
 import { num } from "../lib/format.js";
+import { savePng } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
 
 /** @typedef {{head: string[], rows: () => (string | number)[][]}} Behind a table with a chart's numbers */
@@ -17,7 +18,7 @@ export function Chart({ title, note, make, data, height = 280, behind, tools, le
     <header>
       <h2>${title}</h2>${note && html`<span class="dim small">${note}</span>`}<span class="grow"></span>${tools}
       ${behind && html`<button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>`}
-      <button class="plain small" onClick=${() => savePng(plot.current, title, name)}>PNG</button>
+      <button class="plain small" onClick=${() => plot.current && savePng(plot.current.ctx.canvas, title, name, devicePixelRatio || 1)}>PNG</button>
     </header>
     ${asTable && behind ? html`<${Rows} ...${behind} height=${height} />` : html`<${Plot}
       make=${make} data=${data} height=${height} title=${title}
@@ -95,33 +96,4 @@ export function axis(label, more = {}) {
     label, labelSize: 20, labelFont: "12px system-ui", font: "11px system-ui", stroke: themed("dim"),
     grid: line, ticks: line, values: (_, ticks) => ticks.map((t) => (t === null ? "" : num(t))), ...more,
   };
-}
-
-/** Save a chart as a picture with the page's background and the chart's title.
- * @param {any} plot
- * @param {string} title
- * @param {string} name of the file */
-function savePng(plot, title, name) {
-  if (!plot) return;
-  const from = plot.ctx.canvas;
-  const ratio = devicePixelRatio || 1;
-  const canvas = document.createElement("canvas");
-  const head = 30 * ratio;
-  canvas.width = from.width;
-  canvas.height = from.height + head;
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  pen.fillStyle = themed("panel");
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.fillStyle = themed("text");
-  pen.font = `600 ${14 * ratio}px system-ui`;
-  pen.fillText(title, 10 * ratio, 20 * ratio);
-  pen.drawImage(from, 0, head);
-  canvas.toBlob((blob) => {
-    if (!blob) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${name}.png`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
 }
