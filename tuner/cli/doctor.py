@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def of_study(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
     """Show what was found in a study's trials, the most frequent first."""
     with study(ctx, name) as handle:
-        found = [e for e in handle.events() if e.kind == "finding"]
+        found = handle.findings(None)[::-1]
     if as_json:
         print_json(found)
         return
