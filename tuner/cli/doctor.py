@@ -10,6 +10,7 @@ import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, study
 from tuner.cli.exits import NO_SUCCESS
+from tuner.cli.extras import torch_needed
 from tuner.cli.output import print_json, print_table
 from tuner.findings import RULES, Reported, judged, short
 
@@ -160,6 +161,7 @@ def gradients(
 
     Exit code 6 if one is wrong.
     """
+    torch_needed("tuner doctor gradcheck")
     from tuner.torch.checking import check
 
     found = check(target, inputs, json_object(arguments), entries=entries, seed=seed)

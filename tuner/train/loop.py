@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from tuner.decision import Outcome
 from tuner.handle import TrialHandle
 from tuner.train import device as devices
+from tuner.train.best import Best
 from tuner.train.catalog import TaskInfo
 from tuner.train.engine import Engine, Setting, starter
 from tuner.train.recipe import Options, Recipe
@@ -15,6 +17,7 @@ from tuner.train.saver import Saver
 from tuner.train.tasks import Task
 
 _LOSSES = ("train_loss", "val_loss")
+_WORTHLESS = (Outcome.PRUNED, Outcome.DIVERGED)  # ends after which nobody wants the network
 
 
 def train(
@@ -41,9 +44,12 @@ def train(
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
         engine = starter(info.name)(setting)
+        best = None if task is None else Best(engine, metric, task.info.objectives[metric])
         if trial.resume is not None:
             engine.restore(trial.resume)
-        saver = Saver(engine, trial, options.checkpoint_every, folder)
+            if best is not None:
+                best.take(trial.resume)
+        saver = Saver(engine, trial, options.checkpoint_every, folder, best)
         _epochs(trial, engine, saver, setting, metric)
 
 
@@ -57,14 +63,21 @@ def _epochs(
             saver.hand_over()
             return
         metrics = engine.measure() | meter.read()
-        decision = trial.report(engine.epoch, objective(metrics, metric), metrics)
+        value = objective(metrics, metric)
+        decision = trial.report(engine.epoch, value, metrics)
+        saver.saw(value, metrics)
         level = decision.lr_factor
         if decision.stop:
-            return
+            if decision.outcome in _WORTHLESS:
+                return
+            break
         if trial.should_stop:
             saver.hand_over()
-            return
-        saver.hand_over_if_due()
+            if engine.epoch < setting.steps:
+                return
+        else:
+            saver.hand_over_if_due()
+    saver.finish()
 
 
 def objective(metrics: Mapping[str, float], name: str) -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,34 @@ def fit(name: str, cells: Cells) -> tuple[Column | None, str | None]:
         other=len(ranked) > MAX_LEVELS,
         missing=len(present) < len(cells),
     ), None
+
+
+def recalled(document: Mapping[str, Any]) -> Column:
+    """Return a preparation from the document that a checkpoint holds of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    fields = dict(document)
+    kind = fields.pop("kind")
+    if kind == Dates.kind:
+        return Dates(**{**fields, "days": Numeric(**fields["days"])})
+    if kind == Category.kind:
+        return Category(**{**fields, "levels": tuple(fields["levels"])})
+    if kind == Numeric.kind:
+        return Numeric(**fields)
+    raise ValueError(f"a column's kind is {kind!r}")
+
+
+def odd(column: Column, cells: Cells) -> int:
+    """Return how many known cells are nothing that the training rows had of a column's sort."""
+    known = [cell for cell in cells if cell is not None]
+    if isinstance(column, Category):
+        if column.other:
+            return 0
+        return sum(cell not in column.levels for cell in known)
+    values = _days(known) if isinstance(column, Dates) else _numbers(known)
+    return int(np.isnan(values).sum())
 
 
 def number(text: str | None) -> float:

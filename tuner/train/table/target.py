@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Classes:
     def apply(self, cells: Cells) -> NDArray[np.int64]:
         """Return each row's class, [rows]."""
         places = {name: i for i, name in enumerate(self.names)}
-        return np.array([places[_name(cell or "")] for cell in cells], dtype=np.int64)
+        return np.array([places[class_name(cell or "")] for cell in cells], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,17 @@ class Amount:
 Target = Classes | Amount
 
 
+def recalled(document: Mapping[str, Any]) -> Target:
+    """Return a target from the document that a checkpoint holds of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    if document["kind"] == Classes.kind:
+        return Classes(names=tuple(document["names"]))
+    return Amount(mean=float(document["mean"]), std=float(document["std"]))
+
+
 def kind_of(name: str, cells: Cells, wanted: Kind | None) -> Kind:
     """Tell what a target is: what the study says, else what its values look like.
 
@@ -67,7 +79,7 @@ def kind_of(name: str, cells: Cells, wanted: Kind | None) -> Kind:
     Raises:
         InvalidInput: it is constant, has too many classes, or should be a number and is none.
     """
-    words = {_name(cell or "") for cell in cells}
+    words = {class_name(cell or "") for cell in cells}
     if len(words) < 2:
         raise InvalidInput(f"the target {name} is the same in all rows: nothing is to be learned")
     values = [number(cell) for cell in words]
@@ -110,14 +122,14 @@ def fit(name: str, cells: Cells, training: Cells, kind: Kind) -> Target:
 
 
 def _names(cells: Cells) -> tuple[str, ...]:
-    words = {_name(cell or "") for cell in cells}
+    words = {class_name(cell or "") for cell in cells}
     values = {word: number(word) for word in words}
     if any(map(math.isnan, values.values())):
         return tuple(sorted(words))
     return tuple(sorted(words, key=values.__getitem__))
 
 
-def _name(cell: str) -> str:
+def class_name(cell: str) -> str:
     """Return a value as a class's name: whole numbers without a fraction."""
     value = number(cell)
     if math.isnan(value):
