@@ -156,7 +156,8 @@ _ALL = (
         ),
         metrics=(*_OF_STEPS, *_OF_POLES),
         objectives=MappingProxyType({"val_return": "max"}),
-        own=_STEPPED | {"discount", "reward_scale", "randomise", "aggregate", "aggregate_k"},
+        own=_STEPPED
+        | {"discount", "reward_scale", "randomise", "seeds", "aggregate", "aggregate_k"},
         needs="gymnasium",
     ),
     TaskInfo(
