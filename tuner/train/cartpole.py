@@ -187,7 +187,8 @@ class PoleEngine(OwnEngine):
 
     def summary(self, means: Sequence[float]) -> dict[str, float]:
         """Return the returns in known and unseen environments, and the gap between them."""
-        names = ("train_loss", "train_return", "grad_norm", "update_ratio")
+        # Its gradient is the policy's, its value means nothing: it is not to be taken for a loss.
+        names = ("policy_loss", "train_return", "grad_norm", "update_ratio")
         found = dict(zip(names, means, strict=True))
         recipe = self.recipe
         known = self._lived(self._known)

@@ -35,7 +35,7 @@ _OF_VAE = tuple(
     for what in ("loss", "elbo", "reconstruction", "kl")
 )
 _OF_POLES = (
-    "train_return", "known_return", "gap",
+    "policy_loss", "train_return", "known_return", "gap",
     *(f"{split}_{what}return" for split in ("val", "test") for what in ("", "mean_", "worst_")),
 )  # fmt: skip
 _OF_CRITIC = (
@@ -154,7 +154,7 @@ _ALL = (
         defaults=MappingProxyType(
             {"lr": 0.1, "batch_size": 16, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
         ),
-        metrics=(*_OF_STEPS, *_OF_POLES),
+        metrics=(*_OF_STEPS[1:], *_OF_POLES),
         objectives=MappingProxyType({"val_return": "max"}),
         own=_STEPPED
         | {"discount", "reward_scale", "randomise", "seeds", "aggregate", "aggregate_k"},

@@ -16,7 +16,7 @@ from tuner.train.recipe import Options, Recipe
 from tuner.train.saver import Saver
 from tuner.train.tasks import Task
 
-_LOSSES = ("train_loss", "val_loss")
+_LOSSES = ("train_loss", "val_loss", "policy_loss")
 _WORTHLESS = (Outcome.PRUNED, Outcome.DIVERGED)  # ends after which nobody wants the network
 
 

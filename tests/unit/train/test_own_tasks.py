@@ -17,8 +17,9 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from tests.unit.train.trainings import curve, saved
 from tuner.defaults import normalise
 from tuner.errors import InvalidInput
+from tuner.findings import Reported, judged
 from tuner.spec import check
-from tuner.train import TASKS, cartpole, critic, run, vae
+from tuner.train import TASKS, cartpole, critic, loop, run, vae
 from tuner.train.data import digit_pixels, digits
 from tuner.train.local import LocalTrial
 
@@ -47,7 +48,7 @@ def test_all_metrics_are_reported_and_the_seed_decides(task: str, tmp_path: Path
     assert set(one.reports[0].metrics) == set(TASKS[task].metrics)
     assert all(math.isfinite(x) for x in one.reports[0].metrics.values())
     assert curve(one.reports) == curve(again.reports)
-    assert curve(one.reports)[0]["train_loss"] != curve(other.reports)[0]["train_loss"]
+    assert curve(one.reports)[0]["grad_norm"] != curve(other.reports)[0]["grad_norm"]
 
 
 @pytest.mark.parametrize("task", OWN)
@@ -270,6 +271,16 @@ def test_several_seeds_are_policies_of_their_own_and_all_count(tmp_path: Path) -
         "cartpole", tmp_path / "again", recipe | {"seeds": 3}, resume=first.checkpoints[-1]
     )
     assert curve([*first.reports[:1], *again.reports]) == curve(three.reports)
+
+
+def test_a_policy_s_surrogate_is_not_taken_for_a_loss_that_should_fall(tmp_path: Path) -> None:
+    reports = _trained("cartpole", tmp_path, {"batch_size": 8}, steps=9, seed=0).reports
+    reported = [Reported.of(r.step, r.value, 1.0, r.metrics, "val_return") for r in reports]
+    assert not judged(reported)
+    falls = [replace(r, train=r.metrics["policy_loss"]) for r in reported]
+    assert [found.rule for found in judged(falls)] == ["bounces"]
+    broken = {"policy_loss": math.nan, "val_return": 500.0}
+    assert math.isnan(loop.objective(broken, "val_return"))
 
 
 def test_the_objective_is_the_aggregate(tmp_path: Path) -> None:
