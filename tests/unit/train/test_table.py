@@ -140,6 +140,48 @@ def test_classes_are_in_the_order_of_their_numbers() -> None:
     assert target._names(["b", "a", "10"]) == ("10", "a", "b")
 
 
+def test_what_a_target_s_owner_should_know_is_said() -> None:
+    goal = [*(["often"] * 60), *(["seldom"] * 2), "once"]
+    found = _prepared({"x": [str(i % 7) for i in range(63)], "goal": goal}, "goal")
+    assert found.notes == ("goal: too rare to be held out, so only trained on: once, seldom",)
+    amounts = [str(i / 7) for i in range(499)]
+    far = _prepared({"x": [str(i % 7) for i in range(500)], "goal": [*amounts, "99999"]}, "goal")
+    assert far.notes[0].startswith("goal: 99999 lies 5.6e+03 times as far out as the middle row; ")
+    with pytest.raises(InvalidInput, match=r"goal: 1e\+30 lies .* mend it, or leave the row out"):
+        _prepared({"x": [str(i % 7) for i in range(500)], "goal": [*amounts, "1e30"]}, "goal")
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ("unknown", "no numbers below 1e\\+100: 'unknown'; mend or clear those cells"),
+        ("1e308", "no numbers below 1e\\+100: '1e308'; mend or clear those cells"),
+    ],
+)
+def test_a_number_with_a_slip_is_refused_by_name(odd: str, why: str) -> None:
+    amounts = [str(i / 7) for i in range(99)]
+    with pytest.raises(InvalidInput, match=why):
+        _prepared({"x": [str(i % 7) for i in range(100)], "goal": [*amounts, odd]}, "goal")
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cell", "read_as"),
+    [
+        (";", "1,5", "1.5"),
+        (";", "-1.234,50", "-1234.50"),
+        (";", "1,5,2", "1,5,2"),
+        (";", "12.34,5", "12.34,5"),
+        (";", "Bonn, Rhein", "Bonn, Rhein"),
+        (",", "1,5", "1,5"),  # perhaps 15 with a thousands' comma: a text
+    ],
+)
+def test_commas_are_decimal_between_other_delimiters(
+    delimiter: str, cell: str, read_as: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", {"x": [cell], "y": ["1"]}, delimiter)
+    assert read.read(path).columns["x"] == (read_as,)
+
+
 def test_csv_of_any_common_delimiter_and_parquet_are_the_same(tmp_path: Path) -> None:
     table = people()
     plain = read.read(write(tmp_path / "a.csv", table))

@@ -117,7 +117,7 @@ def new_rows() -> Columns:
         "seen": ["2025-01-01", "soon", None],
         "town": ["Bonn", "Oslo", "Lima"],
         "height": ["170", "tall", ""],
-        "income": ["1e300", "900", "-5"],
+        "income": ["1e90", "900", "-5"],
         "name": ["Ada, B.", "Søren", "Łukasz"],
         "predicted_buys": ["1", "2", "3"],
     }

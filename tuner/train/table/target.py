@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import InvalidInput
-from tuner.train.table.columns import number
+from tuner.train.table.columns import LARGEST, number
 from tuner.train.table.read import Cells
 
 Kind = Literal["classification", "regression"]
 MAX_CLASSES = 1000
 FEW = 20
 """Up to so many different whole numbers are classes, unless the study says otherwise."""
+IN_THREE = 3
+"""A class of fewer rows can't be in all three splits."""
 _BINS = 10
+_FAR, _FARTHEST = 100.0, 1e12  # of the middle row's distance from the median
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +91,25 @@ def kind_of(name: str, cells: Cells, wanted: Kind | None) -> Kind:
     few = len(words) <= FEW and all(value.is_integer() for value in values)
     kind = wanted or ("classification" if odd or few else "regression")
     if kind == "regression" and odd:
-        raise InvalidInput(f"the target {name} has {odd} values that are no numbers")
+        raise InvalidInput(f"the target {name} has {_odd(words)}")
     if kind == "classification" and len(words) > min(MAX_CLASSES, len(cells) // 2):
-        hint = "" if odd else "; give kind: regression if it is a number"
+        hint = ""
+        if not odd:
+            hint = "; give kind: regression if it is a number"
+        elif odd < len(words) / 2:
+            hint = f"; to be a number it has {_odd(words)}; mend or clear those cells"
         raise InvalidInput(
             f"the target {name} has {len(words)} classes in {len(cells)} rows; "
             f"there may be half as many as rows, {MAX_CLASSES} at most{hint}"
         )
     return kind
+
+
+def _odd(words: Iterable[str]) -> str:
+    """Return what of a target's values keeps it from being a number, in words."""
+    odd = sorted(word for word in words if math.isnan(number(word)))
+    some = ", ".join(repr(word[:40]) for word in odd[:3]) + (", ..." if len(odd) > 3 else "")
+    return f"{len(odd)} values that are no numbers below {LARGEST:g}: {some}"
 
 
 def strata(cells: Cells, kind: Kind) -> NDArray[np.int64]:
@@ -119,6 +134,27 @@ def fit(name: str, cells: Cells, training: Cells, kind: Kind) -> Target:
     if values.std() == 0:
         raise InvalidInput(f"the target {name} is the same in all training rows")
     return Amount(mean=float(values.mean()), std=float(values.std()))
+
+
+def remark(name: str, cells: Cells, goal: Target) -> str | None:
+    """Say what a target's owner should know of its rarest class or farthest number, if anything.
+
+    Raises:
+        InvalidInput: a number is so far from the others that its squared error is no float32.
+    """
+    if isinstance(goal, Classes):
+        counts = Counter(class_name(cell or "") for cell in cells)
+        rare = sorted(word for word, count in counts.items() if count < IN_THREE)
+        some = ", ".join(rare[:5]) + (", ..." if len(rare) > 5 else "")
+        return f"{name}: too rare to be held out, so only trained on: {some}" if rare else None
+    values = np.array([number(cell) for cell in cells])
+    distances = np.abs(values - np.median(values))
+    far = distances / (np.median(distances) or goal.std)  # a slip moves no median
+    worst = int(far.argmax())
+    where = f"{name}: {values[worst]:g} lies {far[worst]:.2g} times as far out as the middle row"
+    if far[worst] > _FARTHEST:
+        raise InvalidInput(f"the target {where}: mend it, or leave the row out")
+    return f"{where}; loss: huber weighs such rows less" if far[worst] > _FAR else None
 
 
 def _names(cells: Cells) -> tuple[str, ...]:
