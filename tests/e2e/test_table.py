@@ -49,6 +49,8 @@ def test_a_table_is_learned_below_an_allowed_folder_only(
     study = server.call("POST", "/studies", document)["id"]
     outside = {**document["run"], "data": "../secret.csv"}
     refused = server.call("POST", "/studies", {**document, "run": outside, "name": "refused"})["id"]
+    misspelt = {**document, "run": {**document["run"], "target": "Buys"}}
+    wrong = server.call("POST", "/studies", misspelt)["id"]
     allow, url, token = [str(allowed)], server.url, server.token
     with WorkerProcess(
         tmp_path, url, token, allow_data=allow, until_idle=0.5, max_quick_failures=0
@@ -57,6 +59,9 @@ def test_a_table_is_learned_below_an_allowed_folder_only(
     view = server.call("GET", f"/studies/{study}")
     assert (view["state"], view["counts"]["complete"]) == ("finished", 2), worker.log
     assert view["best"]["value"] > 0.8
+    trial = server.call("GET", f"/studies/{wrong}/trials/0")
+    assert trial["reason"].startswith("the table has no column 'Buys'; it has income, town, height")
+    assert "Traceback" not in str(trial)
     _predicts(server, study, tmp_path)
     not_one = server.run("predict", "refused", "--data", str(allowed / "people.csv"), code=3)
     assert not_one.stderr == "error: no trial of refused has a value yet\n"

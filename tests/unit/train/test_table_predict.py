@@ -128,9 +128,9 @@ def test_rows_of_another_file_are_predicted_beside_their_own_columns(tmp_path: P
     found = model(trial)
     table = read.read(write(tmp_path / "new rows.csv", new_rows()))
     assert list(found.remarks(table)) == [
-        "town: 1 of 3 cells are not a word that training had",
-        "height: 1 of 3 cells are not a number",
-        "seen: 1 of 3 cells are not a date",
+        "town: words that training did not have in 1 of 3 cells",
+        "height: no number in 1 of 3 cells",
+        "seen: no date in 1 of 3 cells",
     ]
     predictions = found.predict(table)
     assert found.measured(table, predictions) == (0, {})

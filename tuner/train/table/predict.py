@@ -107,9 +107,9 @@ class Model:
             cells = table.columns[column.name]
             count = prepared_as.odd(column, cells)
             if count:
-                sort = {"category": "a word that training had", "date": "a date"}
-                what = sort.get(column.kind, "a number")
-                yield f"{column.name}: {count} of {len(cells)} cells are not {what}"
+                sorts = {"category": "words that training did not have", "date": "no date"}
+                what = sorts.get(column.kind, "no number")
+                yield f"{column.name}: {what} in {count} of {len(cells)} cells"
 
     def measured(self, table: Table, found: Predictions) -> tuple[int, dict[str, float]]:
         """Return how many rows know their target, and how good their predictions are.
