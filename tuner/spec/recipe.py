@@ -233,10 +233,8 @@ class OwnFields(Document):
     """Factor on each reward, which sets the gradient's size (cartpole). 0.05 if absent."""
     randomise: Searchable[Annotated[float, Field(ge=0, le=0.5)]] | None = None
     """How far each episode's environment differs, as a share (cartpole). 0.3 if absent."""
-    seeds: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Policies that a trial trains, each of its own seed; all count (cartpole). 1 if absent."""
     aggregate: AggregateName | None = None
-    """How the returns of environments and seeds become one (cartpole). `mean` if absent."""
+    """How returns in several environments become one (cartpole). `mean` if absent."""
     aggregate_k: Annotated[float, Field(ge=0, le=100)] | None = None
     """The k of `mean_minus_std`: mean less k standard deviations (cartpole). 1 if absent."""
 

@@ -4,13 +4,12 @@ The gradient is the score function's (Williams 1992, REINFORCE): the mean over e
 `-log_probability * (return to go - baseline)`. The baseline of an episode is the mean of the other
 episodes' returns at the same step, which it can't influence, so the gradient stays unbiased.
 Gravity, masses, length and force are drawn anew for each episode. What decides is the greedy
-policy's return in environments that training never draws from; where a recipe asks for several
-`seeds`, that of as many policies, each with first weights and episodes of its own.
+policy's return in environments that training never draws from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,6 @@ from tuner.train.engine import Setting
 from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
-
-Policy = Callable[[Tensor], Tensor]
-"""Maps what is seen, [rows, 4], to logits of the actions, [rows, 2]."""
 
 LONGEST = 500
 """Steps after which an episode ends, as in CartPole-v1; the return is the steps survived."""
@@ -79,52 +75,19 @@ def score_loss(log_probabilities: Tensor, returns: Tensor, alive: Tensor) -> Ten
 
 
 def aggregated(returns: Sequence[float], rule: str, k: float) -> float:
-    """Return one number for several returns: `mean`, `worst`, or `mean_minus_std` times k."""
+    """Return one number for several environments: `mean`, `worst`, or `mean_minus_std` times k."""
     values = np.array(returns)
     if rule == "worst":
         return float(values.min())
     return float(values.mean() - (k * values.std() if rule == "mean_minus_std" else 0.0))
 
 
-@torch.no_grad()
-def play(
-    policy: Policy, poles: Sequence[Pole], start: int, draw: torch.Generator | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Play an episode in each environment, all in step, greedily where `draw` is None.
-
-    Returns:
-        What was seen [steps * episodes, 4], done [steps * episodes], and 1 where an episode was
-        under way, [steps, episodes].
-    """
-    states: list[Any] = [pole.reset(seed=start + i)[0] for i, pole in enumerate(poles)]
-    on = np.ones(len(poles), dtype=bool)
-    seen: list[Tensor] = []
-    actions: list[Tensor] = []
-    alive: list[Tensor] = []
-    while on.any() and len(alive) < LONGEST:
-        now = torch.tensor(np.stack(states))
-        logits = policy(now).cpu()
-        choice = (
-            logits.argmax(1)
-            if draw is None
-            else torch.multinomial(logits.softmax(1), 1, generator=draw)[:, 0]
-        )
-        seen.append(now)
-        actions.append(choice)
-        alive.append(torch.tensor(on, dtype=torch.float32))
-        for i in np.flatnonzero(on).tolist():
-            states[i], _, fallen, _, _ = poles[i].step(int(choice[i]))  # type: ignore[no-untyped-call]
-            on[i] = not fallen
-    return torch.cat(seen), torch.cat(actions), torch.stack(alive)
-
-
 class PoleEngine(OwnEngine):
-    """Trains a policy a seed: a step is a batch of whole episodes and one update of each."""
+    """Trains a policy: a step is a batch of whole episodes and one update."""
 
     def __init__(self, setting: Setting) -> None:
-        names = ["model", *(f"model-{number}" for number in range(1, setting.recipe.seeds))]
-        self._policies = {name: Mlp(Network.of(setting.recipe), 4, 2) for name in names}
-        super().__init__(setting, self._policies, UPDATES)
+        self._policy = Mlp(Network.of(setting.recipe), 4, 2)
+        super().__init__(setting, {"model": self._policy}, UPDATES)
         known = np.random.RandomState(1)
         reach = 1 + self.recipe.randomise
         self._known = [Pole(factors(known, 1.0, reach)) for _ in range(_EVALUATED)]
@@ -135,55 +98,72 @@ class PoleEngine(OwnEngine):
         }
 
     def step(self, number: int, lr: float) -> Tensor:
-        """Return loss, mean return, gradient norm and update ratio, [4], means over the seeds."""
-        found = [
-            self._update(name, (self.epoch, number, *([which] if which else [])), lr)
-            for which, name in enumerate(self._policies)
-        ]
-        return torch.stack(found).mean(0)
-
-    def _update(self, name: str, path: Sequence[int], lr: float) -> Tensor:
-        """Play a policy's batch of episodes and update it; `path` is its own of this step."""
-        draw = self.draw("actions", *path)
-        start = streams.derive(self.seed, "episodes", *path) % 2**31
+        """Return loss, mean return, gradient norm and update ratio, [4]."""
+        draw = self.draw("actions", self.epoch, number)
+        start = streams.derive(self.seed, "episodes", self.epoch, number) % 2**31
         shapes = np.random.RandomState(start)
         reach = 1 + self.recipe.randomise
         poles = [Pole(factors(shapes, 1.0, reach)) for _ in range(self.recipe.batch_size)]
-        policy = self._policy(name, path)
-        seen, actions, alive = play(policy, poles, start, draw)
-        log_probabilities = (
-            policy(seen).log_softmax(-1).gather(-1, actions.to(self.device)[..., None])
-        )
+        self._policy.train()
+        seen, actions, alive = self._play(poles, start, draw)
+        logits = self._logits(seen)
+        log_probabilities = logits.log_softmax(-1).gather(-1, actions.to(self.device)[..., None])
         steps, episodes = alive.shape
         returns = returns_to_go(alive * self.recipe.reward_scale, self.recipe.discount)
         loss = score_loss(
             log_probabilities.view(steps, episodes), returns.to(self.device), alive.to(self.device)
         )
-        self.updaters[name].backward(loss)
+        self.updaters["model"].backward(loss)
         means = torch.stack((loss.detach(), alive.sum(0).mean().to(self.device)))
-        return torch.cat((means, self.updaters[name].step(lr)))
+        return torch.cat((means, self.updaters["model"].step(lr)))
 
-    def _policy(self, name: str, path: Sequence[int] | None = None) -> Policy:
-        """Return a seed's policy; in training, that of a step's `path`, the same units are off.
+    def _logits(self, seen: Tensor) -> Tensor:
+        """Return the policy's logits, [rows, 2]; in training the same units are off for an update.
 
         One that dropped others at each step would not be the policy whose gradient is taken.
         """
-        network = self._policies[name].train(path is not None)
-        stay = 1 - self.recipe.dropout
+        drop = keep
+        if self._policy.training and self.recipe.dropout > 0:
+            draw = self.draw("units", self.epoch, len(self._records))
+            stay = 1 - self.recipe.dropout
 
-        def logits(seen: Tensor) -> Tensor:
-            drop = keep
-            if path is not None and stay < 1:
-                draw = self.draw("units", *path)
+            def drop(hidden: Tensor) -> Tensor:
+                kept = torch.empty(1, hidden.shape[1]).bernoulli_(stay, generator=draw) / stay
+                return hidden * kept.to(hidden.device)
 
-                def drop(hidden: Tensor) -> Tensor:
-                    kept = torch.empty(1, hidden.shape[1]).bernoulli_(stay, generator=draw) / stay
-                    return hidden * kept.to(hidden.device)
+        found: Tensor = self._policy(seen.to(self.device), drop)
+        return found
 
-            found: Tensor = network(seen.to(self.device), drop)
-            return found
+    @torch.no_grad()
+    def _play(
+        self, poles: Sequence[Pole], start: int, draw: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Play an episode in each environment, all in step, greedily where `draw` is None.
 
-        return logits
+        Returns:
+            What was seen [steps * episodes, 4], done [steps * episodes], and 1 where an episode was
+            under way, [steps, episodes].
+        """
+        states: list[Any] = [pole.reset(seed=start + i)[0] for i, pole in enumerate(poles)]
+        on = np.ones(len(poles), dtype=bool)
+        seen: list[Tensor] = []
+        actions: list[Tensor] = []
+        alive: list[Tensor] = []
+        while on.any() and len(alive) < LONGEST:
+            now = torch.tensor(np.stack(states))
+            logits = self._logits(now).cpu()
+            choice = (
+                logits.argmax(1)
+                if draw is None
+                else torch.multinomial(logits.softmax(1), 1, generator=draw)[:, 0]
+            )
+            seen.append(now)
+            actions.append(choice)
+            alive.append(torch.tensor(on, dtype=torch.float32))
+            for i in np.flatnonzero(on).tolist():
+                states[i], _, fallen, _, _ = poles[i].step(int(choice[i]))  # type: ignore[no-untyped-call]
+                on[i] = not fallen
+        return torch.cat(seen), torch.cat(actions), torch.stack(alive)
 
     def summary(self, means: Sequence[float]) -> dict[str, float]:
         """Return the returns in known and unseen environments, and the gap between them."""
@@ -202,9 +182,9 @@ class PoleEngine(OwnEngine):
         return found
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
-        """Return how long each seed's greedy policy survives in each environment."""
-        played = [play(self._policy(name), poles, 10_000, None)[2] for name in self._policies]
-        return [float(steps) for alive in played for steps in alive.sum(0)]
+        self._policy.eval()
+        alive = self._play(poles, 10_000, None)[2]
+        return [float(steps) for steps in alive.sum(0)]
 
 
 def start(setting: Setting) -> PoleEngine:

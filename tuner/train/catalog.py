@@ -156,8 +156,7 @@ _ALL = (
         ),
         metrics=(*_OF_STEPS[1:], *_OF_POLES),
         objectives=MappingProxyType({"val_return": "max"}),
-        own=_STEPPED
-        | {"discount", "reward_scale", "randomise", "seeds", "aggregate", "aggregate_k"},
+        own=_STEPPED | {"discount", "reward_scale", "randomise", "aggregate", "aggregate_k"},
         needs="gymnasium",
     ),
     TaskInfo(

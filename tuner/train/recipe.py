@@ -94,7 +94,6 @@ class Recipe:
     discount: float = 0.99
     reward_scale: float = 0.05
     randomise: float = 0.3
-    seeds: int = 1
     aggregate: str = "mean"
     aggregate_k: float = 1.0
 

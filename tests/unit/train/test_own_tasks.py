@@ -248,31 +248,6 @@ def test_a_pole_is_balanced_longer(tmp_path: Path) -> None:
     assert last["gap"] == pytest.approx(last["known_return"] - last["val_mean_return"])
 
 
-def test_several_seeds_are_policies_of_their_own_and_all_count(tmp_path: Path) -> None:
-    recipe = {"batch_size": 3, "lr": 0.3, "aggregate": "worst"}
-    alone = _trained("cartpole", tmp_path / "alone", recipe, steps=2)
-    three = _trained("cartpole", tmp_path / "three", recipe | {"seeds": 3}, steps=2)
-    # The first of several is the one that trains where there is one.
-    one, all_ = saved(alone), saved(three)
-    assert all(torch.equal(x, all_["model"]["model"][k]) for k, x in one["model"]["model"].items())
-    others = [all_[name]["model"]["out.weight"] for name in ("model", "model-1", "model-2")]
-    assert not torch.equal(others[0], others[1])
-    assert not torch.equal(others[1], others[2])
-    for single, several in zip(alone.reports, three.reports, strict=True):
-        assert several.value <= single.value  # the worst of more
-        lived = several.metrics["val_mean_return"] * 8 * 3
-        assert lived == pytest.approx(round(lived), abs=1e-6)  # 8 environments, 3 seeds
-    left = iter(range(100))
-    first = _trained(
-        "cartpole", tmp_path / "first", recipe | {"seeds": 3}, steps=2, every=3600,
-        leave=lambda: next(left) > 8,
-    )  # fmt: skip
-    again = _trained(
-        "cartpole", tmp_path / "again", recipe | {"seeds": 3}, resume=first.checkpoints[-1]
-    )
-    assert curve([*first.reports[:1], *again.reports]) == curve(three.reports)
-
-
 def test_a_policy_s_surrogate_is_not_taken_for_a_loss_that_should_fall(tmp_path: Path) -> None:
     reports = _trained("cartpole", tmp_path, {"batch_size": 8}, steps=9, seed=0).reports
     reported = [Reported.of(r.step, r.value, 1.0, r.metrics, "val_return") for r in reports]
