@@ -10,7 +10,6 @@ import pytest
 
 from tests.unit.fakes import NOW, best_view, over, trial_view
 from tuner.decision import Outcome
-from tuner.findings import Finding
 from tuner.report import Facts, Follower, page
 from tuner.report.charts import Series, plot, ticks
 from tuner.trial import EventKind, Origin
@@ -128,13 +127,6 @@ def test_findings_are_told_the_newest_if_they_are_many() -> None:
     assert "look 59!" in text
     assert "look 9!" not in text
     assert "10 earlier ones are left out" in text
-
-
-def test_a_finding_is_told_once_with_its_advice() -> None:
-    seen, advice = "update ratio 3e-5", "the rate is about 30 times too low"
-    made = Finding(rule="update_ratio_low", step=5, seen=seen, advice=advice, data={})
-    text = words(page(facts(findings=[finding(**made.document())])))
-    assert (text.count(seen), text.count(advice)) == (1, 1)
 
 
 @pytest.mark.parametrize(

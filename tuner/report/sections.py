@@ -179,14 +179,13 @@ def findings(facts: Facts) -> str:
         (
             "" if event.number is None else f"{event.number}",
             "" if event.step is None else f"{event.step}",
-            str(event.data.get("seen") or event.data.get("reason") or ""),
-            str(event.data.get("advice") or ""),
+            " ".join(str(event.data[key]) for key in ("reason", "advice") if event.data.get(key)),
         )
         for event in facts.findings[-_FINDINGS:]
     ]
     more = len(facts.findings) - len(rows)
     note = f"<p>{more} earlier ones are left out.</p>" if more else ""
-    return table(("trial", "step", "finding", "advice"), rows) + note
+    return table(("trial", "step", "finding"), rows) + note
 
 
 def after(facts: Facts) -> str:
