@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tuner.errors import InvalidInput
 from tuner.torch.curvature import examine
-from tuner.torch.watch import LayerProbe, layers_of, norm_of
+from tuner.torch.watch import LayerProbe, layers_of, metric, norm_of
 from tuner.train.data import Data
 from tuner.train.models import keep
 from tuner.train.precision import autocast
@@ -50,14 +50,14 @@ class Layers:
         """Take the gradient of the step, [weights], before its norm is clipped."""
         if self.due:
             for name, norm in self._norms(vector).items():
-                self._found[f"layer/{name}/grad"] = norm
+                self._found[metric(name, "grad")] = norm
 
     def change(self, delta: Tensor, weights: Tensor) -> None:
         """Take the change of the step, and the weights before it, [weights] each."""
         if self.due:
             before = self._norms(weights)
             for name, norm in self._norms(delta).items():
-                self._found[f"layer/{name}/update"] = norm / before[name].clamp_min(1e-12)
+                self._found[metric(name, "update")] = norm / before[name].clamp_min(1e-12)
         self.due = False
 
     def read(self) -> dict[str, Tensor]:
