@@ -154,8 +154,11 @@ def test_what_a_target_s_owner_should_know_is_said() -> None:
 @pytest.mark.parametrize(
     ("odd", "why"),
     [
-        ("unknown", "no numbers below 1e\\+100: 'unknown'; mend or clear those cells"),
-        ("1e308", "no numbers below 1e\\+100: '1e308'; mend or clear those cells"),
+        (
+            "unknown",
+            "a value that is no number below 1e\\+100: 'unknown'; mend or clear those cells",
+        ),
+        ("1e308", "a value that is no number below 1e\\+100: '1e308'; mend or clear those cells"),
     ],
 )
 def test_a_number_with_a_slip_is_refused_by_name(odd: str, why: str) -> None:

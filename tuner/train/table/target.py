@@ -109,7 +109,10 @@ def _odd(words: Iterable[str]) -> str:
     """Return what of a target's values keeps it from being a number, in words."""
     odd = sorted(word for word in words if math.isnan(number(word)))
     some = ", ".join(repr(word[:40]) for word in odd[:3]) + (", ..." if len(odd) > 3 else "")
-    return f"{len(odd)} values that are no numbers below {LARGEST:g}: {some}"
+    which = (
+        "a value that is no number" if len(odd) == 1 else f"{len(odd)} values that are no numbers"
+    )
+    return f"{which} below {LARGEST:g}: {some}"
 
 
 def strata(cells: Cells, kind: Kind) -> NDArray[np.int64]:
