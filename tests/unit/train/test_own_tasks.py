@@ -241,6 +241,23 @@ def test_environments_differ_within_reach_and_unseen_ones_beyond() -> None:
     assert pole.polemass_length == pytest.approx(0.15)
 
 
+def test_rewards_are_scaled_and_episodes_differ_in_their_environments(tmp_path: Path) -> None:
+    def played(**more: float) -> dict[str, float]:
+        # The rate is so small that the policy stays as it is: the same actions are drawn.
+        recipe = {"batch_size": 8, "lr": 1e-12, **more}
+        folder = tmp_path / "-".join(map(str, more.values()))
+        return dict(_trained("cartpole", folder, recipe, steps=1).reports[0].metrics)
+
+    plain, scaled = played(reward_scale=0.05), played(reward_scale=0.2)
+    assert scaled["grad_norm"] == pytest.approx(4 * plain["grad_norm"], rel=1e-3)
+    assert scaled["train_return"] == plain["train_return"]
+    alike, apart = played(randomise=0.0), played(randomise=0.5)
+    assert alike["train_return"] != apart["train_return"]
+    # What is evaluated in does not depend on it, but for the environments that are known.
+    assert alike["val_return"] == apart["val_return"]
+    assert alike["known_return"] != apart["known_return"]
+
+
 def test_a_pole_is_balanced_longer(tmp_path: Path) -> None:
     reports = _trained("cartpole", tmp_path, {"lr": 0.3}, steps=4, seed=1).reports
     first, last = reports[0].metrics, reports[-1].metrics
