@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tuner.train import streams
 from tuner.train.engine import Setting
+from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
@@ -88,6 +89,7 @@ class PoleEngine(OwnEngine):
     def __init__(self, setting: Setting) -> None:
         self._policy = Mlp(Network.of(setting.recipe), 4, 2)
         super().__init__(setting, {"model": self._policy}, UPDATES)
+        self._seen = torch.zeros(1, 4)
         known = np.random.RandomState(1)
         reach = 1 + self.recipe.randomise
         self._known = [Pole(factors(known, 1.0, reach)) for _ in range(_EVALUATED)]
@@ -106,6 +108,7 @@ class PoleEngine(OwnEngine):
         poles = [Pole(factors(shapes, 1.0, reach)) for _ in range(self.recipe.batch_size)]
         self._policy.train()
         seen, actions, alive = self._play(poles, start, draw)
+        self._seen = seen[:SAMPLE]
         logits = self._logits(seen)
         log_probabilities = logits.log_softmax(-1).gather(-1, actions.to(self.device)[..., None])
         steps, episodes = alive.shape
@@ -180,6 +183,11 @@ class PoleEngine(OwnEngine):
             found[f"{name}_worst_return"] = min(lived)
         found["gap"] = float(np.mean(known)) - found["val_mean_return"]
         return found
+
+    def sample(self) -> None:
+        """Run the policy on what the last update's episodes began with."""
+        self._policy.eval()
+        self._logits(self._seen)
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
         self._policy.eval()

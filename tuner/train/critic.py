@@ -15,6 +15,7 @@ from torch import Tensor
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
+from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
@@ -116,6 +117,10 @@ class CriticEngine(OwnEngine):
                 apart = self._judge(real).mean() - self._judge(made).mean()
                 found[f"{name}_distance"] = apart.item()
         return found
+
+    def sample(self) -> None:
+        """Let the critic judge digits that are made."""
+        self._judge(self._make(SAMPLE, self.draw("made for val")))
 
 
 def start(setting: Setting) -> CriticEngine:

@@ -36,14 +36,20 @@ class Layers:
     """The gradient norm and update ratio of each layer, at the step when `due`.
 
     The vectors are those of `tuner.train.weights.Flat`: the trained parameters in order.
+
+    Args:
+        within: the model's own name among several, which stands before its layers'.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, within: str = "") -> None:
         self.due = False
         trained = [p for p in model.parameters() if p.requires_grad]
         self._sizes = [p.numel() for p in trained]
         place = {id(p): i for i, p in enumerate(trained)}
-        self._groups = {name: [place[id(p)] for p in ps] for name, ps in layers_of(model).items()}
+        self._groups = {
+            f"{within}.{name}" if within else name: [place[id(p)] for p in ps]
+            for name, ps in layers_of(model).items()
+        }
         self._found: dict[str, Tensor] = {}
 
     def gradient(self, vector: Tensor) -> None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
+from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Drop, Mlp, keep
 from tuner.train.own import OwnEngine
@@ -96,6 +97,11 @@ class VaeEngine(OwnEngine):
             found[f"{name}_loss"] = (lost + apart).mean().item()
             found[f"{name}_elbo"] = -found[f"{name}_loss"]
         return found
+
+    def sample(self) -> None:
+        """Run it on validation digits."""
+        x = self._data.val.x[:SAMPLE]
+        self._vae(x, self._noise(len(x), "noise of val"))
 
 
 def start(setting: Setting) -> VaeEngine:

@@ -45,10 +45,37 @@ def test_all_metrics_are_reported_and_the_seed_decides(task: str, tmp_path: Path
     one, again, other = (
         _trained(task, tmp_path / str(n), seed=seed) for n, seed in enumerate((1, 1, 2))
     )
-    assert set(one.reports[0].metrics) == set(TASKS[task].metrics)
+    told = {name for name in one.reports[0].metrics if not name.startswith("layer/")}
+    assert told == set(TASKS[task].metrics)
     assert all(math.isfinite(x) for x in one.reports[0].metrics.values())
     assert curve(one.reports) == curve(again.reports)
     assert curve(one.reports)[0]["grad_norm"] != curve(other.reports)[0]["grad_norm"]
+
+
+@pytest.mark.parametrize(
+    ("task", "layers"),
+    [
+        ("cartpole", {"hidden.0.map", "out"}),
+        (
+            "digits-vae",
+            {"encoder.hidden.0.map", "encoder.out", "decoder.hidden.0.map", "decoder.out"},
+        ),
+        (
+            "digits-critic",
+            {"generator.hidden.0.map", "generator.out", "critic.hidden.0.map", "critic.out"},
+        ),
+    ],
+)
+def test_layers_are_measured(task: str, layers: set[str], tmp_path: Path) -> None:
+    metrics = _trained(task, tmp_path, {"batch_size": 4 if task == "cartpole" else 300}, steps=1)
+    found = metrics.reports[0].metrics
+    for what in ("grad", "update", "var"):
+        assert all(found[f"layer/{layer}/{what}"] > 0 for layer in layers), what
+    relus = {layer.replace("map", "activation") for layer in layers if layer.endswith("map")}
+    assert all(0 <= found[f"layer/{relu}/dead"] < 1 for relu in relus)
+    if task == "cartpole":  # one update of the epoch's five: of plain steps, the whole's norm
+        parts = [found[f"layer/{layer}/grad"] for layer in layers]
+        assert 0.2 < math.hypot(*parts) / found["grad_norm"] < 5
 
 
 @pytest.mark.parametrize("task", OWN)
