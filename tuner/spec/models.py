@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from tuner.size import Size
 from tuner.space import Space
@@ -92,6 +93,15 @@ class RunTask(Document):
     """Of a study that follows another one, what it does. The service writes it."""
 
 
+_TABLE = r"(?i)^[^\x00]+\.(csv|tsv|txt|parquet)$"
+
+
+def _named_like_a_table(name: Any) -> Any:
+    if isinstance(name, str) and not re.search(_TABLE, name):
+        raise ValueError("should name a file that ends in .csv, .tsv, .txt or .parquet")
+    return name
+
+
 class RunTable(RunTask):
     """Learn a table of one's own: predict a column of a file from the others.
 
@@ -101,7 +111,9 @@ class RunTable(RunTask):
 
     task: Literal["table"]
     """The task."""
-    data: Annotated[str, Field(max_length=500, pattern=r"(?i)^[^\x00]+\.(csv|tsv|txt|parquet)$")]
+    data: Annotated[
+        str, Field(max_length=500, pattern=_TABLE), BeforeValidator(_named_like_a_table)
+    ]
     """CSV or Parquet file, absolute or below a folder that the workers' `--allow-data` names."""
     target: Annotated[str, Field(min_length=1, max_length=300)]
     """Column to predict."""

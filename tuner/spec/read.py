@@ -43,10 +43,6 @@ _PLAIN = {
     "bool_type": "should be true or false",
     "string_type": "should be a text",
 }
-_PATTERNS = {
-    "entrypoint": "should look like package.module:function",
-    "data": "should name a file that ends in .csv, .tsv, .txt or .parquet",
-}
 
 
 def load(source: str | Path | Mapping[str, Any]) -> StudySpec:
@@ -226,8 +222,8 @@ def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "union_tag_invalid":
         tags = [t.strip(" '") for t in context["expected_tags"].split(",")]
         return unknown(context["discriminator"].strip("'"), context["tag"], tags)
-    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in _PATTERNS:
-        return _PATTERNS[str(error["loc"][-1])]
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "entrypoint":
+        return "should look like package.module:function"
     if error["type"] == "literal_error":
         return f"give {context['expected']}"
     return _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ")

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from tuner.train import streams
 from tuner.train.engine import Setting
-from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
@@ -108,7 +107,7 @@ class PoleEngine(OwnEngine):
         poles = [Pole(factors(shapes, 1.0, reach)) for _ in range(self.recipe.batch_size)]
         self._policy.train()
         seen, actions, alive = self._play(poles, start, draw)
-        self._seen = seen[:SAMPLE]
+        self._seen = seen
         logits = self._logits(seen)
         log_probabilities = logits.log_softmax(-1).gather(-1, actions.to(self.device)[..., None])
         steps, episodes = alive.shape
@@ -184,10 +183,10 @@ class PoleEngine(OwnEngine):
         found["gap"] = float(np.mean(known)) - found["val_mean_return"]
         return found
 
-    def sample(self) -> None:
+    def sample(self, rows: int) -> None:
         """Run the policy on what the last update's episodes began with."""
         self._policy.eval()
-        self._logits(self._seen)
+        self._logits(self._seen[:rows])
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
         self._policy.eval()

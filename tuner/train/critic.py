@@ -15,7 +15,6 @@ from torch import Tensor
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
-from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
@@ -118,9 +117,9 @@ class CriticEngine(OwnEngine):
                 found[f"{name}_distance"] = apart.item()
         return found
 
-    def sample(self) -> None:
+    def sample(self, rows: int) -> None:
         """Let the critic judge digits that are made."""
-        self._judge(self._make(SAMPLE, self.draw("made for val")))
+        self._judge(self._make(rows, self.draw("made for val")))
 
 
 def start(setting: Setting) -> CriticEngine:

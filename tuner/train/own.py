@@ -21,7 +21,7 @@ from tuner.handle import Resume
 from tuner.torch.watch import LayerProbe
 from tuner.train import schedules, state, streams
 from tuner.train.engine import Leave, Setting
-from tuner.train.health import Layers
+from tuner.train.health import SAMPLE, Layers
 from tuner.train.init import initialise, rule_of
 from tuner.train.recipe import Recipe
 from tuner.train.update import Updater
@@ -72,8 +72,8 @@ class OwnEngine(ABC):
         """Return the metrics of an epoch from the means of its records and by evaluation."""
 
     @abstractmethod
-    def sample(self) -> None:
-        """Run the networks once on some rows, whose activations are measured."""
+    def sample(self, rows: int) -> None:
+        """Run the networks once on `rows` rows, whose activations are measured."""
 
     def draw(self, name: str, *path: int) -> torch.Generator:
         """Return a generator of its own for a purpose, on the CPU, so alike on every device."""
@@ -105,7 +105,7 @@ class OwnEngine(ABC):
         with torch.no_grad():
             metrics = self.summary(means)
             with self._probe.on():
-                self.sample()
+                self.sample(SAMPLE)
         metrics |= self._measured()
         metrics["lr"] = self._rate(self.epoch - 1, self._steps - 1)
         metrics["epoch_seconds"] = self._seconds + time.monotonic() - self._since

@@ -17,7 +17,6 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
-from tuner.train.health import SAMPLE
 from tuner.train.layers import Network
 from tuner.train.models import Drop, Mlp, keep
 from tuner.train.own import OwnEngine
@@ -98,9 +97,9 @@ class VaeEngine(OwnEngine):
             found[f"{name}_elbo"] = -found[f"{name}_loss"]
         return found
 
-    def sample(self) -> None:
+    def sample(self, rows: int) -> None:
         """Run it on validation digits."""
-        x = self._data.val.x[:SAMPLE]
+        x = self._data.val.x[:rows]
         self._vae(x, self._noise(len(x), "noise of val"))
 
 
