@@ -25,13 +25,20 @@ _PARTS = ("epoch", "model", "average", "inputs")
 
 
 class Best:
-    """The best epoch's network so far, by the reported value; of equal ones the first."""
+    """The best epoch's network so far, by the reported value; of equal ones the first.
 
-    def __init__(self, engine: Engine, metric: str, direction: Direction) -> None:
+    A training that goes on from a checkpoint of its own takes it from there.
+    """
+
+    def __init__(
+        self, engine: Engine, metric: str, direction: Direction, resume: Resume | None
+    ) -> None:
         self._engine = engine
         self._metric = metric
         self._sign = 1.0 if direction == "min" else -1.0
         self._found: state.Tree | None = None
+        if resume is not None and not resume.inherited:
+            self._found = state.load(resume.path).get("best")
 
     def saw(self, value: float, metrics: Mapping[str, float]) -> None:
         """Take in what was reported of the engine's newest epoch."""
@@ -46,11 +53,6 @@ class Best:
     def tree(self) -> state.Tree:
         """Return what a checkpoint holds of it."""
         return {} if self._found is None else {"best": self._found}
-
-    def take(self, resume: Resume) -> None:
-        """Take back what a checkpoint of this training holds; nothing from another trial's."""
-        if not resume.inherited:
-            self._found = state.load(resume.path).get("best")
 
     def hand_over(self, trial: TrialHandle, folder: Path) -> None:
         """Keep the network with the trial; a file that can't be kept is only logged."""

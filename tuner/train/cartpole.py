@@ -167,6 +167,11 @@ class PoleEngine(OwnEngine):
                 on[i] = not fallen
         return torch.cat(seen), torch.cat(actions), torch.stack(alive)
 
+    def sample(self, rows: int) -> None:
+        """Run the policy on what the last update's episodes began with."""
+        self._policy.eval()
+        self._logits(self._seen[:rows])
+
     def summary(self, means: Sequence[float]) -> dict[str, float]:
         """Return the returns in known and unseen environments, and the gap between them."""
         # Its gradient is the policy's, its value means nothing: it is not to be taken for a loss.
@@ -182,11 +187,6 @@ class PoleEngine(OwnEngine):
             found[f"{name}_worst_return"] = min(lived)
         found["gap"] = float(np.mean(known)) - found["val_mean_return"]
         return found
-
-    def sample(self, rows: int) -> None:
-        """Run the policy on what the last update's episodes began with."""
-        self._policy.eval()
-        self._logits(self._seen[:rows])
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
         self._policy.eval()

@@ -44,11 +44,11 @@ def train(
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
         engine = starter(info.name)(setting)
-        best = None if task is None else Best(engine, metric, task.info.objectives[metric])
         if trial.resume is not None:
             engine.restore(trial.resume)
-            if best is not None:
-                best.take(trial.resume)
+        best = None
+        if task is not None:
+            best = Best(engine, metric, task.info.objectives[metric], trial.resume)
         saver = Saver(engine, trial, options.checkpoint_every, folder, best)
         _epochs(trial, engine, saver, setting, metric)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -51,13 +52,7 @@ class Inputs:
 
 def prepared(data: Data, inputs: Inputs) -> Data:
     """Return the data with its inputs changed; the same object if nothing is wanted."""
-    if not inputs.tree():
-        return data
-
-    def of(split: Split) -> Split:
-        return replace(split, x=inputs.apply(split.x))
-
-    return Data(train=of(data.train), val=of(data.val), test=of(data.test))
+    return _mapped(data, inputs.apply) if inputs.tree() else data
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -71,3 +66,10 @@ def _spans(x: Tensor) -> Tensor:
     middle = torch.where(size > 0, size, torch.nan).nanmedian(dim=1).values
     wide = size.amax(dim=1) >= _SPAN * middle  # a dimension of zeros alone compares with NaN: False
     return wide if x.ndim == 3 else wide.view(x.shape[1:])
+
+
+def _mapped(data: Data, change: Callable[[Tensor], Tensor]) -> Data:
+    def of(split: Split) -> Split:
+        return replace(split, x=change(split.x))
+
+    return Data(train=of(data.train), val=of(data.val), test=of(data.test))

@@ -75,9 +75,8 @@ def prepare(
     parts = split(targets.strata(cells, found), seed)
     training = known[parts[0]]
     columns, notes = _fitted(table, training, (target, *ignore))
+    notes += targets.remarks(target, cells, found)
     goal = targets.fit(target, cells, _of(table.columns[target], training), found)
-    said = targets.remark(target, cells, goal)
-    notes += [] if said is None else [said]
     if len(known) < len(table):
         notes.append(f"{len(table) - len(known)} rows lack the target and are left out")
     if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:

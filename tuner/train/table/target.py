@@ -139,25 +139,25 @@ def fit(name: str, cells: Cells, training: Cells, kind: Kind) -> Target:
     return Amount(mean=float(values.mean()), std=float(values.std()))
 
 
-def remark(name: str, cells: Cells, goal: Target) -> str | None:
-    """Say what a target's owner should know of its rarest class or farthest number, if anything.
+def remarks(name: str, cells: Cells, kind: Kind) -> list[str]:
+    """Return what a target's owner should know of its rarest classes or farthest number, if any.
 
     Raises:
         InvalidInput: a number is so far from the others that its squared error is no float32.
     """
-    if isinstance(goal, Classes):
+    if kind == "classification":
         counts = Counter(class_name(cell or "") for cell in cells)
         rare = sorted(word for word, count in counts.items() if count < IN_THREE)
         some = ", ".join(rare[:5]) + (", ..." if len(rare) > 5 else "")
-        return f"{name}: too rare to be held out, so only trained on: {some}" if rare else None
+        return [f"{name}: too rare to be held out, so only trained on: {some}"] if rare else []
     values = np.array([number(cell) for cell in cells])
     distances = np.abs(values - np.median(values))
-    far = distances / (np.median(distances) or goal.std)  # a slip moves no median
+    far = distances / (np.median(distances) or values.std())  # a slip moves no median
     worst = int(far.argmax())
     where = f"{name}: {values[worst]:g} lies {far[worst]:.2g} times as far out as the middle row"
     if far[worst] > _FARTHEST:
         raise InvalidInput(f"the target {where}: mend it, or leave the row out")
-    return f"{where}; loss: huber weighs such rows less" if far[worst] > _FAR else None
+    return [f"{where}; loss: huber weighs such rows less"] if far[worst] > _FAR else []
 
 
 def _names(cells: Cells) -> tuple[str, ...]:
