@@ -12,6 +12,7 @@ from tuner.handle import ParamValue
 from tuner.space import Categorical, Parameter, Space
 from tuner.spec import (
     SETS_RATE,
+    After,
     AshaPruner,
     Divergence,
     EarlyStopping,
@@ -136,10 +137,24 @@ def _after_faults(spec: StudySpec) -> Iterator[Fault]:
         return
     where = "after" if spec.after is not None else "run.after"
     info = TASKS.get(run.task) if isinstance(run, RunTask) else None
-    if info is None or info.file or not info.supervised:
-        yield Fault(where=where, message="needs a built-in task with rows and targets of its own")
+    if info is None or not info.supervised:
+        yield Fault(where=where, message="needs a built-in task with rows and targets")
     elif spec.after is not None and follows:
         yield Fault(where=where, message="a study that follows another one has none of its own")
+    elif spec.after is not None:
+        yield from _what_follows_faults(spec.after, told(info, getattr(run, "kind", None)), spec)
+
+
+def _what_follows_faults(after: After, info: TaskInfo, spec: StudySpec) -> Iterator[Fault]:
+    for name in ("data_doctor", "neighbours"):
+        if getattr(after, name) is not None and info.targets not in ("classes", "unknown"):
+            message = f"needs a class of each row; {info.name} predicts {info.targets}"
+            yield Fault(where=f"after.{name}", message=message)
+    steps = info.steps if spec.budget.steps is None else spec.budget.steps
+    asked = after.ensemble.snapshots if after.ensemble is not None else None
+    if asked is not None and asked > steps:
+        message = f"{asked} snapshots need as many steps; a trial of this study trains {steps}"
+        yield Fault(where="after.ensemble.snapshots", message=message)
 
 
 def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:

@@ -138,8 +138,17 @@ async def test_a_stopped_study_searches_no_further(tmp_path: Path) -> None:
     [
         ({"run": "external"}, "built-in task"),
         ({"after": {}}, "give ensemble"),
-        ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "either top or seeds"),
+        ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "one of top, seeds and snapshots"),
         ({"after": {"ensemble": {"top": 1}}}, "greater than or equal to 2"),
+        ({"after": {"ensemble": {"snapshots": 10}}}, "10 snapshots need as many steps"),
+        (
+            {"after": {"data_doctor": {}}, "run": {"task": "adding-lstm"}},
+            "adding-lstm predicts numbers",
+        ),
+        (
+            {"after": {"ensemble": {"top": 2}}, "run": {"task": "digits-vae"}},
+            "needs a built-in task with rows and targets",
+        ),
     ],
 )
 async def test_what_cannot_follow_is_refused(

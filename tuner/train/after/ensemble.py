@@ -13,12 +13,14 @@ from torch import Tensor
 from tuner.handle import TrialHandle
 from tuner.train.after.members import Trainer, averaged, scored
 from tuner.train.catalog import TaskInfo
+from tuner.train.data import Data
+from tuner.train.tasks import Task
 
 _LISTED = 200
 
 
 def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
-    """Train one member after another; report after each what those so far are worth together.
+    """Train one network after another; report after each what those so far are worth together.
 
     The reported value is the ensemble's. Its metrics say what the best member so far has
     (`best_member`) and how much better the ensemble is (`gain`, negative if worse), the same on the
@@ -27,29 +29,32 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
     val: list[Tensor] = []
     test: list[Tensor] = []
     alone: list[dict[str, float]] = []
+    of: list[int] = []
     sign = sign_of(trainer.info, metric)
-    for step, member in enumerate(trainer.run.members, start=1):
-        engine = trainer.fit(member)
-        if engine is None:
-            return
+    for step, (member, engine) in enumerate(trainer.networks(), start=1):
         data = engine.data
         val.append(engine.predict(data.val.x))
         test.append(engine.predict(data.test.x))
-        alone.append(
-            scored(trainer.task, val[-1], data.val, "val")
-            | scored(trainer.task, test[-1], data.test, "test")
-        )
-        together = scored(
-            trainer.task, averaged(val, classes=trainer.classes), data.val, "val"
-        ) | scored(trainer.task, averaged(test, classes=trainer.classes), data.test, "test")
+        alone.append(_measured(trainer, data, val[-1:], test[-1:]))
+        of.append(member.trial)
+        together = _measured(trainer, data, val, test)
         best = min(range(step), key=lambda i: sign * alone[i][metric])
         gains = gained(together, alone[best], metric, sign)
-        number = float(trainer.run.members[best].trial)
-        metrics = together | gains | {"members": float(step), "best_trial": number}
-        if step == len(trainer.run.members) and trainer.classes:
-            _keep(trial, test, data.test.y)
+        metrics = together | gains | {"members": float(step), "best_trial": float(of[best])}
+        if step == trainer.run.length and trainer.classes:
+            _keep(trial, trainer.task, test, data.test.y)
         if trial.report(step, together[metric], metrics).stop:
             return
+
+
+def _measured(
+    trainer: Trainer, data: Data, val: Sequence[Tensor], test: Sequence[Tensor]
+) -> dict[str, float]:
+    """Measure what networks predict together of both splits."""
+    seen = averaged(val, logits=trainer.logits), averaged(test, logits=trainer.logits)
+    return scored(trainer.task, seen[0], data.val, "val") | scored(
+        trainer.task, seen[1], data.test, "test"
+    )
 
 
 def sign_of(info: TaskInfo, metric: str) -> float:
@@ -92,16 +97,19 @@ def _entropy(probabilities: Tensor) -> Tensor:
     return -torch.xlogy(probabilities, probabilities).sum(-1)
 
 
-def _keep(trial: TrialHandle, predictions: Sequence[Tensor], labels: Tensor) -> None:
-    """Keep the disputed test rows as `disagreement.csv`, with what the members say."""
-    disputed = disagreement(predictions)
-    votes = torch.stack([p.argmax(-1) for p in predictions])  # [members, rows]
+def _keep(trial: TrialHandle, task: Task, predictions: Sequence[Tensor], labels: Tensor) -> None:
+    """Keep the disputed test rows as `disagreement.csv`, with what the networks say."""
+    disputed, rows = disagreement(predictions), task.rows.get("test")
+    votes = torch.stack([p.argmax(-1) for p in predictions])  # [networks, rows]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "disagreement.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["test_row", "disagreement_nats", "label", "votes"])
+            where = "test_row" if rows is None else "file_row"
+            writer.writerow([where, "disagreement_nats", "label", "votes"])
             for row in most_disputed(predictions, _LISTED).tolist():
-                said = " ".join(map(str, votes[:, row].tolist()))
-                writer.writerow([row, f"{float(disputed[row]):.4f}", int(labels[row]), said])
+                said = " ".join(task.label(vote) for vote in votes[:, row].tolist())
+                place = row if rows is None else rows[row]
+                label = task.label(int(labels[row]))
+                writer.writerow([place, f"{float(disputed[row]):.4f}", label, said])
         trial.artifact(path)

@@ -31,12 +31,14 @@ class Prepared:
 
     Args:
         notes: sentences for the table's owner.
+        rows: of each split, where its rows stand in the table, from 0.
     """
 
     data: Data
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...]
+    rows: tuple[Rows, Rows, Rows]
 
     @property
     def inputs(self) -> int:
@@ -80,9 +82,11 @@ def prepare(
         notes.append(f"{len(table) - len(known)} rows lack the target and are left out")
     if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:
         raise InvalidInput(f"the prepared table has over {MAX_NUMBERS:,} numbers; sample its rows")
-    train, val, test = (_split(table, known[part], columns, target, goal) for part in parts)
+    rows = known[parts[0]], known[parts[1]], known[parts[2]]
+    train, val, test = (_split(table, part, columns, target, goal) for part in rows)
     data = Data(train=train, val=val, test=test)
-    return Prepared(data=data, columns=tuple(columns), target=goal, notes=tuple(notes))
+    said = tuple(notes)
+    return Prepared(data=data, columns=tuple(columns), target=goal, notes=said, rows=rows)
 
 
 def split(strata: Rows, seed: int) -> tuple[Rows, Rows, Rows]:

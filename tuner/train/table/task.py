@@ -66,6 +66,8 @@ def _task(ready: Prepared, origin: Mapping[str, Any]) -> Task:
         accuracy=right_class if classes else None,
         scores=measured,
         identity={"table": about},
+        labels=goal.names if isinstance(goal, Classes) else (),
+        rows=dict(zip(("train", "val", "test"), ((r + 1).tolist() for r in ready.rows), strict=True)),
     )
 
 
