@@ -48,9 +48,7 @@ def wanted(study: Study, trials: Sequence[Trial]) -> Iterator[AfterRun]:
         yield AfterRun(**alone, kind="neighbours", **after.neighbours.model_dump())
 
 
-def _members(
-    study: Study, wish: Ensemble, best: Trial, ranked: Sequence[Trial]
-) -> dict[str, Any]:
+def _members(study: Study, wish: Ensemble, best: Trial, ranked: Sequence[Trial]) -> dict[str, Any]:
     """Return what an ensemble is made of."""
     if wish.snapshots is not None:
         return {"members": [_member(study, best)], "snapshots": wish.snapshots}

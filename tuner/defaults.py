@@ -116,6 +116,9 @@ def _faults(spec: StudySpec) -> Iterator[Fault]:
     if isinstance(spec.run, RunTask):
         yield from _task_faults(spec, spec.run.task)
     yield from _after_faults(spec)
+    if spec.again is not None and spec.again.top > spec.budget.trials:
+        message = f"{spec.again.top} trials, but budget.trials is {spec.budget.trials}"
+        yield Fault(where="again.top", message=message)
     steps_known = spec.budget.steps is not None or isinstance(spec.run, RunTask)
     if isinstance(spec.pruner, _Rungs) and spec.pruner.max is None and not steps_known:
         yield Fault(where="pruner", message=f"{spec.pruner.name} needs budget.steps, or max")

@@ -13,7 +13,7 @@ from tuner.decision import Outcome
 from tuner.report import Facts, Follower, page
 from tuner.report.charts import Series, plot, ticks
 from tuner.trial import EventKind, Origin
-from tuner.wire import EventView, FinalistView, TrialDetail, TrialView
+from tuner.wire import DriftView, EventView, FinalistView, TrialDetail, TrialView
 
 EVIL = "<script>alert('&\"')</script>"
 
@@ -145,6 +145,32 @@ def test_findings_are_told_the_newest_if_they_are_many() -> None:
 def test_what_followed_is_told(kind: str, metrics: dict[str, float], says: str) -> None:
     spec = {"run": {"task": "digits-mlp", "after": {"kind": kind, "of": 7}}}
     assert says in words(page(facts(followers=[Follower(over(spec=spec), metrics)])))
+
+
+def test_drift_is_told_where_it_was_measured_and_where_it_was_asked() -> None:
+    told = DriftView(study=7, of="old", trial=3, pays=True, text="trial 3 is worse: a search pays")
+    text = words(page(facts(view=over(drift=told))))
+    assert "Whether the old best still is Trial 3 is worse: a search pays." in text
+    follower = Follower(over(name="old-again-1", drift=told), {"value": 0.2})
+    text = words(page(facts(followers=[follower])))
+    assert "The best again (old-again-1, study 7): Trial 3 is worse: a search pays." in text
+
+
+def test_a_robust_choice_is_named() -> None:
+    row = FinalistView(number=3, first=0.25, n=2, mean=0.3, std=0.1, luck=0.05, worst=0.4)
+    spec = over().spec | {"repeats": {"choose": "worst"}}
+    text = words(page(facts(view=over(finalists=[row], spec=spec))))
+    assert "Ranked by their worst run" in text
+    assert "3 0.25 0.3 2 0.4 +0.05" in text
+
+
+def test_a_rule_of_thumb_is_compared_with_what_to_expect() -> None:
+    best = best_view(number=3, mean=0.5, seeds=3)
+    folk = best_view(number=0, value=0.4, origin="folk")
+    text = words(page(facts(view=over(best=best, best_folk=folk))))
+    assert "had 0.4 in its one run: the search gained nothing over it" in text
+    text = words(page(facts(view=over(best=best_view(number=3, value=0.1), best_folk=folk))))
+    assert "had 0.4: the search gained 0.3." in text
 
 
 def test_a_study_without_a_value_has_a_report() -> None:

@@ -262,6 +262,7 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         facts += _best_facts("best rule of thumb", view.best_folk)
     for row in view.finalists:
         facts.append((f"finalist {row.number}", f"{row.first:.6g}; {fresh_seeds(row)}"))
+    facts.append(("drift", view.drift.text if view.drift is not None else None))
     facts += [("warning", text) for text in view.warnings]
     return [(name, value) for name, value in facts if value is not None]
 

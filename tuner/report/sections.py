@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
+from typing import Any
 
 from tuner.decision import Outcome
 from tuner.report.charts import Series, bars, plot
-from tuner.report.facts import AGAIN, Facts, Follower
+from tuner.report.facts import AGAIN, Facts
+from tuner.report.followed import after, drift
+from tuner.report.tables import number, table
 from tuner.trial import TrialState
 from tuner.wire import BestView, TrialDetail
 
 _COLOURS = 6
 _FINDINGS = 50
-_KINDS = {"ensemble": "Ensemble", "data_doctor": "Data doctor", "neighbours": "Neighbours"}
+_RANKED = {
+    "mean": "Ranked by mean",
+    "worst": "Ranked by their worst run",
+    "mean_minus_std": "Ranked by the mean and k standard deviations to its bad",
+}
 
 
 def lead(facts: Facts) -> str:
     """Say in a line what the study did."""
     view, run = facts.view, facts.view.spec.get("run")
     ended = sum(view.counts.get(outcome, 0) for outcome in Outcome)
-    what = run if isinstance(run, str) else (run or {}).get("task") or (run or {}).get("entrypoint")
+    what = run if isinstance(run, str) else _program(run or {})
     parts = [
         f"study {view.id}, {view.state.value}",
         f"{ended} trials",
         f"{view.steps_done:,} steps",
     ]
     if what:
-        parts.insert(1, str(what))
+        parts.insert(1, what)
     note = f"<p>{escape(view.remark)}</p>" if view.remark else ""
     return f'<p class="soft">{escape(", ".join(parts))}</p>{note}'
+
+
+def _program(run: Mapping[str, Any]) -> str:
+    """Name what a trial runs."""
+    words = [word for word in run.get("command", ()) if isinstance(word, str)]
+    return str(run.get("task") or run.get("entrypoint") or " ".join(words))
 
 
 def best(facts: Facts) -> str:
@@ -50,12 +63,17 @@ def best(facts: Facts) -> str:
         text += table(("from step", "rate times"), points, "The rate as it ran")
     folk = facts.view.best_folk
     if folk is not None and folk.number != found.number:
-        gain = facts.sign * (folk.value - found.value)
-        text += (
-            f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}: the search "
-            f"gained {gain:.3g}.</p>"
-        )
+        text += _against(folk, found, facts.sign)
     return text
+
+
+def _against(folk: BestView, found: BestView, sign: float) -> str:
+    """Compare with the best rule of thumb; a mean over fresh seeds is what to expect."""
+    own = found.value if found.mean is None else found.mean
+    gain = sign * (folk.value - own)
+    so = f"the search gained {gain:.3g}" if gain > 0 else "the search gained nothing over it"
+    once = "" if found.mean is None else " in its one run"
+    return f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}{once}: {so}.</p>"
 
 
 def _mean(found: BestView) -> str:
@@ -82,14 +100,16 @@ def finalists(facts: Facts) -> str:
             f"{row.mean:.4g}",
             "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
             f"{row.n}",
+            "" if row.worst is None else f"{row.worst:.4g}",
             f"{row.luck:+.3g}",
         )
         for row in facts.view.finalists
     ]
     if not rows:
         return ""
-    heads = ("trial", "first value", "mean", "95 % interval", "seeds", "luck")
-    return table(heads, rows, "Ranked by mean") + (
+    heads = ("trial", "first value", "mean", "95 % interval", "seeds", "worst", "luck")
+    repeats = facts.view.spec.get("repeats") or {}
+    return table(heads, rows, _RANKED.get(str(repeats.get("choose")), _RANKED["mean"])) + (
         "<p>Luck is by how much the first value was better than the mean of fresh seeds: whoever "
         "chooses the best of many values chooses luck, too.</p>"
     )
@@ -188,35 +208,6 @@ def findings(facts: Facts) -> str:
     return table(("trial", "step", "finding"), rows) + note
 
 
-def after(facts: Facts) -> str:
-    """Say what the studies that follow this one found."""
-    return "".join(map(_followed, facts.followers))
-
-
-def _followed(one: Follower) -> str:
-    run = one.view.spec.get("run") or {}
-    kind = str((run.get("after") or {}).get("kind", "")) if isinstance(run, dict) else ""
-    head = f"<p><b>{_KINDS.get(kind, 'Study')}</b> ({escape(one.view.name)}, study {one.view.id}): "
-    m = one.metrics
-    if not m:
-        return f"{head}{escape(one.view.state.value)}, no result yet.</p>"
-    value = m.get("value", 0.0)
-    if kind == "ensemble":
-        text = (
-            f"{m.get('members', 0):.0f} networks together {value:.4g}, their best alone "
-            f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
-            f"{m.get('test_gain', 0):+.3g}."
-        )
-    elif kind == "data_doctor":
-        text = f"{m.get('flagged', 0):.0f} of {m.get('rows', 0):.0f} training labels are doubted."
-    else:
-        text = (
-            f"in doubt about {m.get('unsure', 0):.1%} of the validation rows; neighbours change "
-            f"the accuracy by {m.get('gain', 0):+.3g}."
-        )
-    return f"{head}{text}</p>"
-
-
 def again(facts: Facts) -> str:
     """Say how to train the best trial again, with which versions and seed."""
     found = facts.view.best
@@ -245,27 +236,10 @@ def again(facts: Facts) -> str:
     )
 
 
-def number(value: object) -> str:
-    """Return a parameter's value as text."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """Return a table of escaped texts."""
-    top = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
 ALL: tuple[tuple[str, Callable[[Facts], str]], ...] = (
     ("Best configuration", best),
     ("Finalists on fresh seeds", finalists),
+    ("Whether the old best still is", drift),
     ("The search", search),
     ("Curves", curves),
     ("Which parameters matter", importance),

@@ -70,6 +70,23 @@ class After(Document):
         return self
 
 
+class Again(Document):
+    """Begins with another study's best configurations and says whether they still are: drift."""
+
+    of: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name or id of that study."""
+    top: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many of its best configurations are the first trials of this one."""
+    study: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    """Its id. The service writes it."""
+    trials: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    """Trials there that had them, best first. The service writes them."""
+    then: float | None = None
+    """What the best of them had there: its mean over fresh seeds, or its value. Likewise."""
+
+
 class Level(Document):
     """A level of the rate, from a step on."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from tuner.robust import Rule
 from tuner.spec.base import Document
 from tuner.spec.space import ParameterSpec
 
@@ -213,9 +214,6 @@ class ReuseFields(Document):
     """Noise added to the input that is rebuilt (a denoising autoencoder)."""
 
 
-AggregateName = Literal["mean", "worst", "mean_minus_std"]
-
-
 class OwnFields(Document):
     """What tasks with steps of their own take: an autoencoder, a critic, a policy."""
 
@@ -233,7 +231,7 @@ class OwnFields(Document):
     """Factor on each reward, which sets the gradient's size (cartpole). 0.05 if absent."""
     randomise: Searchable[Annotated[float, Field(ge=0, le=0.5)]] | None = None
     """How far each episode's environment differs, as a share (cartpole). 0.3 if absent."""
-    aggregate: AggregateName | None = None
+    aggregate: Rule | None = None
     """How returns in several environments become one (cartpole). `mean` if absent."""
     aggregate_k: Annotated[float, Field(ge=0, le=100)] | None = None
     """The k of `mean_minus_std`: mean less k standard deviations (cartpole). 1 if absent."""

@@ -67,7 +67,9 @@ def _task(ready: Prepared, origin: Mapping[str, Any]) -> Task:
         scores=measured,
         identity={"table": about},
         labels=goal.names if isinstance(goal, Classes) else (),
-        rows=dict(zip(("train", "val", "test"), ((r + 1).tolist() for r in ready.rows), strict=True)),
+        rows=dict(
+            zip(("train", "val", "test"), ((r + 1).tolist() for r in ready.rows), strict=True)
+        ),
     )
 
 

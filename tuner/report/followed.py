@@ -1,0 +1,77 @@
+"""What a report says of studies that follow this one, or that this one follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from html import escape
+from types import MappingProxyType
+
+from tuner.report.facts import Facts, Follower
+
+Metrics = Mapping[str, float]
+
+
+def drift(facts: Facts) -> str:
+    """Say how the best of the study that this one runs again does here."""
+    found = facts.view.drift
+    return "" if found is None else f"<p>{escape(_sentence(found.text))}</p>"
+
+
+def after(facts: Facts) -> str:
+    """Say what the studies that follow this one found."""
+    return "".join(map(_followed, facts.followers))
+
+
+def _followed(one: Follower) -> str:
+    view = one.view
+    run = view.spec.get("run")
+    kind = str(((run or {}).get("after") or {}).get("kind")) if isinstance(run, Mapping) else ""
+    title, words = _KINDS.get(kind, ("Study", None))
+    if view.drift is not None:
+        title, text = "The best again", _sentence(view.drift.text)
+    elif words is None or not one.metrics:
+        text = f"{view.state.value}, no result yet."
+    else:
+        text = words(one.metrics)
+    where = f"{view.name}, study {view.id}"
+    return f"<p><b>{title}</b> ({escape(where)}): {escape(text)}</p>"
+
+
+def _ensemble(m: Metrics) -> str:
+    return (
+        f"{m.get('members', 0):.0f} networks together {m['value']:.4g}, their best alone "
+        f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
+        f"{m.get('test_gain', 0):+.3g}."
+    )
+
+
+def _data_doctor(m: Metrics) -> str:
+    flagged, rows = m.get("flagged", 0), m.get("rows", 0)
+    return (
+        f"{flagged:.0f} of {rows:.0f} training labels are doubted; doubted_labels.csv lists them "
+        "for a person to decide."
+    )
+
+
+def _neighbours(m: Metrics) -> str:
+    text = (
+        f"in doubt about {m.get('unsure', 0):.1%} of the validation rows; neighbours change the "
+        f"accuracy by {m.get('gain', 0):+.3g}"
+    )
+    if "rare_recall" not in m:
+        return f"{text}."
+    alone = m.get("network_rare_recall", 0)
+    return f"{text}, and find {m['rare_recall']:.1%} of the rare classes instead of {alone:.1%}."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[Metrics], str]]] = MappingProxyType(
+    {
+        "ensemble": ("Ensemble", _ensemble),
+        "data_doctor": ("Data doctor", _data_doctor),
+        "neighbours": ("Neighbours", _neighbours),
+    }
+)
