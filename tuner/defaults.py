@@ -30,7 +30,7 @@ from tuner.spec import (
 from tuner.spec.space import space_document
 from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS, TaskInfo, refusal
 from tuner.train.catalog import told
-from tuner.train.fits import clashes, misfit
+from tuner.train.fits import aimless, clashes, misfit
 from tuner.train.presets import PRESETS
 
 _NEVER_NEGATIVE = re.compile(
@@ -198,7 +198,8 @@ def _recipe_faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:
     for name, values in choices.items():
         if why := next(filter(None, (misfit(info, name, v) for v in values)), None):
             yield Fault(where=where[name], message=why)
-    for fault in clashes(choices):
+    alone = aimless(info, choices)
+    for fault in [*clashes(choices), *([alone] if alone is not None else [])]:
         yield Fault(where=where[fault.where], message=fault.message)
 
 

@@ -95,6 +95,7 @@ class Recipe:
     discount: float = 0.99
     reward_scale: float = 0.05
     randomise: float = 0.3
+    seeds: int = 1
     aggregate: Rule = "mean"
     aggregate_k: float = 1.0
 
