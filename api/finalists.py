@@ -56,11 +56,14 @@ def missing(study: Study, trials: Sequence[Trial]) -> list[Trial]:
 def chosen(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     """Return the best trial of each of the `repeats.finalists` best distinct configurations.
 
-    Those that lie outside of a space that was changed meanwhile can't be run again.
+    Those that lie outside of a space that was changed meanwhile can't be run again. Of a study that
+    runs another one's best `again`, that one is among them, so that fresh seeds judge it.
     """
     if study.spec.repeats is None:
         return []
-    return distinct(study, trials)[: study.spec.repeats.finalists]
+    ranked, most = distinct(study, trials), study.spec.repeats.finalists
+    old = [t for t in ranked[most:] if study.spec.again is not None and t.number == 0]
+    return ranked[:most] + old
 
 
 def distinct(study: Study, trials: Sequence[Trial]) -> list[Trial]:

@@ -93,6 +93,17 @@ async def test_a_rival_beyond_chance_makes_a_search_pay(tmp_path: Path) -> None:
         assert found.text.endswith("a new search pays")
 
 
+async def test_fresh_seeds_judge_the_old_best_even_after_a_bad_run(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await searched(node)
+        # b has one bad run, and is the worst of the three; its fresh seeds are as good as any
+        values = {"b": [0.9, 0.2, 0.21, 0.22], "c": [0.2, 0.2, 0.21, 0.22]}
+        few = {"repeats": {"finalists": 1, "seeds": 3}}
+        found = await again(node, values | {"a": [0.3], "d": [0.3]}, **few)
+        assert (found.pays, found.rival) == (False, None)
+        assert {row.number for row in (await node.study("t")).finalists} == {0, 1}
+
+
 async def test_a_rival_within_chance_does_not(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
         await searched(node)

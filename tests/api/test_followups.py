@@ -133,6 +133,16 @@ async def test_a_stopped_study_searches_no_further(tmp_path: Path) -> None:
         assert [t.origin for t in node.trials(study)[1:]] == [Origin.FINALIST] * 2
 
 
+async def test_a_study_without_a_value_cannot_be_finished(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**TASK)
+        await node.http.patch("/api/v1/studies/s", json={"state": "stopped"})
+        for wish in ({"repeats": {}}, {"after": {"data_doctor": {}}}):
+            reply = await node.post("/studies/s/extend", wish)
+            assert reply.status_code == 409
+            assert "nothing to run again" in reply.text
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

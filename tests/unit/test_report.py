@@ -156,6 +156,13 @@ def test_drift_is_told_where_it_was_measured_and_where_it_was_asked() -> None:
     assert "The best again (old-again-1, study 7): Trial 3 is worse: a search pays." in text
 
 
+def test_snapshots_stand_beside_what_the_search_had() -> None:
+    spec = {"run": {"task": "digits-mlp", "after": {"kind": "ensemble", "of": 7, "snapshots": 3}}}
+    follower = Follower(over(spec=spec), {"value": 0.4, "members": 3.0})
+    text = words(page(facts(view=over(best=best_view(value=0.25)), followers=[follower])))
+    assert "snapshots of one training; trained as in the search, the best has 0.25." in text
+
+
 def test_a_robust_choice_is_named() -> None:
     row = FinalistView(number=3, first=0.25, n=2, mean=0.3, std=0.1, luck=0.05, worst=0.4)
     spec = over().spec | {"repeats": {"choose": "worst"}}

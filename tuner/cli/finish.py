@@ -127,8 +127,14 @@ def _show(ctx: typer.Context, handle: StudyHandle, *, as_json: bool) -> None:
         print_json(handle.view)
         return
     say, waiting = session(ctx).say, handle.view.counts.get("waiting", 0)
-    say(f"{handle.name}: {handle.state}, {count(waiting, 'run')} to come")
-    for view in handle.followers():
+    followers = handle.followers()
+    if handle.is_over and not followers:
+        say(f"{handle.name}: {handle.state}; all that was asked for is there")
+    elif handle.is_over or handle.view.finalists or waiting:
+        say(f"{handle.name}: {handle.state}, {count(waiting, 'run')} to come")
+    else:
+        say(f"{handle.name}: {handle.state}; this follows once its search has ended")
+    for view in followers:
         say(f"followed by {view.name} (study {view.id}, {view.state})")
 
 

@@ -7,6 +7,7 @@ from html import escape
 from types import MappingProxyType
 
 from tuner.report.facts import Facts, Follower
+from tuner.wire import StudyView
 
 Metrics = Mapping[str, float]
 
@@ -19,10 +20,10 @@ def drift(facts: Facts) -> str:
 
 def after(facts: Facts) -> str:
     """Say what the studies that follow this one found."""
-    return "".join(map(_followed, facts.followers))
+    return "".join(_followed(one, facts) for one in facts.followers)
 
 
-def _followed(one: Follower) -> str:
+def _followed(one: Follower, facts: Facts) -> str:
     view = one.view
     run = view.spec.get("run")
     kind = str(((run or {}).get("after") or {}).get("kind")) if isinstance(run, Mapping) else ""
@@ -32,9 +33,18 @@ def _followed(one: Follower) -> str:
     elif words is None or not one.metrics:
         text = f"{view.state.value}, no result yet."
     else:
-        text = words(one.metrics)
+        text = words(one.metrics) + _beside_snapshots(view, facts)
     where = f"{view.name}, study {view.id}"
     return f"<p><b>{title}</b> ({escape(where)}): {escape(text)}</p>"
+
+
+def _beside_snapshots(view: StudyView, facts: Facts) -> str:
+    """Say what the configuration has that snapshots were trained with, in another way."""
+    best = facts.view.best
+    if best is None or view.spec["run"]["after"].get("snapshots", 1) == 1:
+        return ""
+    own = best.value if best.mean is None else best.mean
+    return f" They are snapshots of one training; trained as in the search, the best has {own:.4g}."
 
 
 def _ensemble(m: Metrics) -> str:
