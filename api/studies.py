@@ -171,13 +171,8 @@ def extend(
         study.stopping,
     ):
         raise WrongState("a study that was cancelled or that failed can't go on; clone it")
-    wishes = more.repeats or more.after
-    if (
-        study.is_over
-        and wishes
-        and not more.trials
-        and not finalists.distinct(study, tx.trials(study.study_id))
-    ):
+    only_wishes = (more.repeats or more.after) and not more.trials
+    if study.is_over and only_wishes and not finalists.distinct(study, tx.trials(study.study_id)):
         raise WrongState("no trial of it trained to its end: there is nothing to run again")
     spec = _larger(study, more, lifecycle.tally(tx, study.study_id).searched, now)
     changes: dict[str, object] = {"spec": spec, "stopping": None}

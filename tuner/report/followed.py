@@ -50,8 +50,8 @@ def _beside_snapshots(view: StudyView, facts: Facts) -> str:
 def _ensemble(m: Metrics) -> str:
     return (
         f"{m.get('members', 0):.0f} networks together {m['value']:.4g}, their best alone "
-        f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
-        f"{m.get('test_gain', 0):+.3g}."
+        f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g} on the rows that chose "
+        f"it, of {m.get('test_gain', 0):+.3g} on the test rows."
     )
 
 

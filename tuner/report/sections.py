@@ -8,20 +8,16 @@ from html import escape
 from typing import Any
 
 from tuner.decision import Outcome
+from tuner.report.best import best, finalists
 from tuner.report.charts import Series, bars, plot
 from tuner.report.facts import AGAIN, Facts
 from tuner.report.followed import after, drift
-from tuner.report.tables import number, table
+from tuner.report.tables import table
 from tuner.trial import TrialState
-from tuner.wire import BestView, TrialDetail
+from tuner.wire import TrialDetail
 
 _COLOURS = 6
 _FINDINGS = 50
-_RANKED = {
-    "mean": "Ranked by mean",
-    "worst": "Ranked by their worst run",
-    "mean_minus_std": "Ranked by the mean and k standard deviations to its bad",
-}
 
 
 def lead(facts: Facts) -> str:
@@ -44,75 +40,6 @@ def _program(run: Mapping[str, Any]) -> str:
     """Name what a trial runs."""
     words = [word for word in run.get("command", ()) if isinstance(word, str)]
     return str(run.get("task") or run.get("entrypoint") or " ".join(words))
-
-
-def best(facts: Facts) -> str:
-    """Show the best configuration, with the interval of its mean if it ran on fresh seeds."""
-    found = facts.view.best
-    if found is None:
-        return "<p>No trial has a value yet.</p>"
-    metric = escape(facts.metric)
-    text = f'<p><span class="value">{metric} {found.value:.4g}</span> in trial {found.number}'
-    text += f" at step {found.step}.</p>"
-    if found.mean is not None:
-        text = f'<p><span class="value">{metric} {_mean(found)}</span></p>{_luck(found)}'
-    params = [(name, number(value)) for name, value in found.params.items()]
-    text += table(("parameter", "value"), params)
-    points = [(f"{p.step}", f"{p.lr_factor:g}") for p in found.schedule]
-    if len(points) > 1:
-        text += table(("from step", "rate times"), points, "The rate as it ran")
-    folk = facts.view.best_folk
-    if folk is not None and folk.number != found.number:
-        text += _against(folk, found, facts.sign)
-    return text
-
-
-def _against(folk: BestView, found: BestView, sign: float) -> str:
-    """Compare with the best rule of thumb; a mean over fresh seeds is what to expect."""
-    own = found.value if found.mean is None else found.mean
-    gain = sign * (folk.value - own)
-    so = f"the search gained {gain:.3g}" if gain > 0 else "the search gained nothing over it"
-    once = "" if found.mean is None else " in its one run"
-    return f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}{once}: {so}.</p>"
-
-
-def _mean(found: BestView) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.mean:.4g}"
-    return f"{found.mean:.4g}, 95 % interval {found.low:.4g} to {found.high:.4g}"
-
-
-def _luck(found: BestView) -> str:
-    which = "better" if (found.luck or 0) > 0 else "worse"
-    return (
-        f"<p>The mean of {found.seeds} runs on fresh seeds, with Student's t interval. Trial "
-        f"{found.number}, which was chosen, had {found.value:.4g} at step {found.step}: "
-        f"{abs(found.luck or 0):.3g} {which} than that.</p>"
-    )
-
-
-def finalists(facts: Facts) -> str:
-    """Compare the finalists' means with the values they were chosen for."""
-    rows = [
-        (
-            f"{row.number}",
-            f"{row.first:.4g}",
-            f"{row.mean:.4g}",
-            "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
-            f"{row.n}",
-            "" if row.worst is None else f"{row.worst:.4g}",
-            f"{row.luck:+.3g}",
-        )
-        for row in facts.view.finalists
-    ]
-    if not rows:
-        return ""
-    heads = ("trial", "first value", "mean", "95 % interval", "seeds", "worst", "luck")
-    repeats = facts.view.spec.get("repeats") or {}
-    return table(heads, rows, _RANKED.get(str(repeats.get("choose")), _RANKED["mean"])) + (
-        "<p>Luck is by how much the first value was better than the mean of fresh seeds: whoever "
-        "chooses the best of many values chooses luck, too.</p>"
-    )
 
 
 def search(facts: Facts) -> str:
@@ -167,7 +94,7 @@ def importance(facts: Facts) -> str:
     """Show which parameters matter, if the server says so."""
     if facts.importance:
         return bars(facts.importance, "Share of what tells the best trials from all")
-    return f"<p>{escape(facts.unimportant.rstrip('.'))}.</p>"
+    return f"<p>Not told: {escape(facts.unimportant.rstrip('.'))}.</p>"
 
 
 def steering(facts: Facts) -> str:
@@ -183,12 +110,14 @@ def steering(facts: Facts) -> str:
     if view.halving_worth is not None:
         said = view.halving_worth.text
         text += f"<p>{escape(said[:1].upper() + said[1:])}.</p>"
-    rows = [(rule, kind, f"{n}") for (kind, rule), n in sorted(facts.decisions.items())]
-    return (
-        text
-        + table(("outcome", "trials"), outcomes)
-        + (table(("rule", "decision", "times"), rows) if rows else "")
-    )
+    rows = [
+        (rule, kind, f"{n}")
+        for (kind, rule), n in sorted(facts.decisions.items())
+        if rule != "budget"
+    ]
+    if outcomes:
+        text += table(("outcome", "trials"), outcomes)
+    return text + (table(("rule", "decision", "times"), rows) if rows else "")
 
 
 def findings(facts: Facts) -> str:
@@ -199,7 +128,7 @@ def findings(facts: Facts) -> str:
         (
             "" if event.number is None else f"{event.number}",
             "" if event.step is None else f"{event.step}",
-            " ".join(str(event.data[key]) for key in ("reason", "advice") if event.data.get(key)),
+            str(event.data.get("reason", "")),
         )
         for event in facts.findings[-_FINDINGS:]
     ]
@@ -228,7 +157,11 @@ def again(facts: Facts) -> str:
         shown = ("torch", "numpy", "optuna", "scikit-learn", "lightning", "transformers", "keras")
         rows += [(package, env.packages[package]) for package in shown if package in env.packages]
     word = shlex.quote(name)
-    commands = f"tuner reproduce {word} {found.number}\ntuner export {word} -o best.yaml"
+    commands = (
+        f"tuner reproduce {word} {found.number}   # here, and compares the curves\n"
+        f"tuner export {word} -o best.yaml   # the document below\n"
+        "tuner submit best.yaml   # on the workers"
+    )
     return (
         table(("", "as it ran"), rows)
         + f"<pre>{escape(commands)}</pre><p>The study that trains it again:</p>"
@@ -239,7 +172,7 @@ def again(facts: Facts) -> str:
 ALL: tuple[tuple[str, Callable[[Facts], str]], ...] = (
     ("Best configuration", best),
     ("Finalists on fresh seeds", finalists),
-    ("Whether the old best still is", drift),
+    ("Does the old best still hold?", drift),
     ("The search", search),
     ("Curves", curves),
     ("Which parameters matter", importance),
