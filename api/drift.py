@@ -11,7 +11,7 @@ from api import finalists
 from tuner.decision import Outcome
 from tuner.interval import student
 from tuner.study import Study
-from tuner.trial import Trial, TrialState
+from tuner.trial import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,11 @@ def verdict(study: Study, trials: Sequence[Trial]) -> Drift | None:
     if old.number in known:
         sign = 1.0 if study.spec.objective.mode == "min" else -1.0
         return _compared(found, name, known, old.number, sign)
-    if old.outcome is None or old.outcome is Outcome.CANCELLED:
-        return replace(found, text=f"{name} did not run here to its end")
-    broke = "broke on a fresh seed" if finalists.measured(old) else f"ended as {old.outcome.value}"
-    return replace(found, pays=True, text=f"{name} {broke} here: a new search pays")
+    if finalists.measured(old) or old.outcome is Outcome.DIVERGED:
+        how = "diverged on a fresh seed" if finalists.measured(old) else "diverged"
+        return replace(found, pays=True, text=f"{name} {how} here: a new search pays")
+    how = old.state.value if old.outcome is None else old.outcome.value
+    return replace(found, text=f"{name} was not trained to its end here ({how})")
 
 
 def _compared(
@@ -97,17 +98,14 @@ def _half(one: Sequence[float], two: Sequence[float]) -> float | None:
 def _values(study: Study, trials: Sequence[Trial]) -> dict[int, list[float]]:
     """Return what each configuration had: on fresh seeds if it ran on some, else in the search.
 
-    One that broke on a fresh seed is left out.
+    One that diverged on a fresh seed is left out; runs that failed otherwise say nothing of it.
     """
     ran = finalists.runs(trials)
     found: dict[int, list[float]] = {}
     for trial in finalists.distinct(study, trials):
-        ended = [t for t in ran.get(finalists.key(trial.params), ()) if _ended(t)]
-        values = [t.value for t in ended if finalists.measured(t) and t.value is not None]
-        if len(values) == len(ended) and trial.value is not None:
+        own = ran.get(finalists.key(trial.params), ())
+        values = [t.value for t in own if finalists.measured(t) and t.value is not None]
+        diverged = any(t.outcome is Outcome.DIVERGED for t in own)
+        if not diverged and trial.value is not None:
             found[trial.number] = values or [trial.value]
     return found
-
-
-def _ended(trial: Trial) -> bool:
-    return trial.state is TrialState.ENDED and trial.outcome is not Outcome.CANCELLED

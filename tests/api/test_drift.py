@@ -124,8 +124,8 @@ async def test_single_runs_cannot_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ([None], "ended as diverged here: a new search pays"),
-        ([0.1, 0.1, None, 0.1], "broke on a fresh seed here: a new search pays"),
+        ([None], "the best there, diverged here: a new search pays"),
+        ([0.1, 0.1, None, 0.1], "diverged on a fresh seed here: a new search pays"),
     ],
 )
 async def test_what_breaks_on_the_new_data_makes_a_search_pay(
@@ -137,6 +137,21 @@ async def test_what_breaks_on_the_new_data_makes_a_search_pay(
         found = await again(node, {"b": values} | others, **FRESH)
         assert (found.pays, found.now) == (True, None)
         assert says in found.text
+
+
+async def test_a_trial_that_fails_otherwise_tells_nothing(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await searched(node)
+        document = {**SEARCH, **AGAIN, "name": "t", "run": "external", "retry": {"max": 0}}
+        await node.post("/studies", {"objective": {"metric": "val_loss"}, **document})
+        for value in (None, 0.3, 0.3):
+            grant = await node.ask("t")
+            ended = {"outcome": "failed", "error": "no file"} if value is None else {"value": value}
+            await node.finish(grant, **ended)
+        drift = (await node.study("t")).drift
+        assert drift is not None
+        assert (drift.pays, drift.now) == (None, None)
+        assert drift.text.endswith("was not trained to its end here (failed)")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,14 @@ import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, client, session
 from tuner.cli.exits import NO_SUCCESS
-from tuner.cli.output import count, print_json
+from tuner.cli.output import count, fresh_seeds, print_json, result_of
+from tuner.trial import StudyState
 
 if TYPE_CHECKING:
     from tuner.client import Client, StudyHandle
+
+
+OVER = (StudyState.FINISHED, StudyState.CANCELLED)
 
 
 def register(app: typer.Typer) -> None:
@@ -91,7 +95,7 @@ def finish(
         handle.finish(_repeats(handle.view.spec, given, others=bool(after)), after or None)
         if wait:
             _wait(ctx, server, handle)
-        _show(ctx, handle, as_json=as_json)
+        _show(ctx, server, handle, as_json=as_json)
 
 
 def _after(top: int | None, seeds: int | None, snapshots: int | None) -> dict[str, Any]:
@@ -122,20 +126,26 @@ def _wait(ctx: typer.Context, server: Client, handle: StudyHandle) -> None:
     handle.refresh()
 
 
-def _show(ctx: typer.Context, handle: StudyHandle, *, as_json: bool) -> None:
+def _show(ctx: typer.Context, server: Client, handle: StudyHandle, *, as_json: bool) -> None:
     if as_json:
         print_json(handle.view)
         return
-    say, waiting = session(ctx).say, handle.view.counts.get("waiting", 0)
-    followers = handle.followers()
-    if handle.is_over and not followers:
-        say(f"{handle.name}: {handle.state}; all that was asked for is there")
-    elif handle.is_over or handle.view.finalists or waiting:
-        say(f"{handle.name}: {handle.state}, {count(waiting, 'run')} to come")
-    else:
-        say(f"{handle.name}: {handle.state}; this follows once its search has ended")
-    for view in followers:
-        say(f"followed by {view.name} (study {view.id}, {view.state})")
+    say, view = session(ctx).say, handle.view
+    waiting, followers = view.counts.get("waiting", 0), handle.followers()
+    if waiting:
+        say(f"{view.name}: {view.state}, {count(waiting, 'run')} to come")
+    elif not handle.is_over:
+        say(f"{view.name}: {view.state}; this follows once its search has ended")
+    elif not followers:
+        say(f"{view.name}: {view.state}; all that was asked for is there")
+    for row in view.finalists if not waiting else ():
+        typer.echo(f"trial {row.number}: {fresh_seeds(row)}")
+    for other in followers:
+        text = result_of(server.study(str(other.id))) if other.state in OVER else None
+        if text is None:
+            say(f"followed by {other.name} (study {other.id}, {other.state})")
+        else:
+            typer.echo(f"{other.name}: {text}")
 
 
 def _show_again(ctx: typer.Context, made: StudyHandle, *, wait: bool, as_json: bool) -> None:

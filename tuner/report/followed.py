@@ -25,23 +25,38 @@ def after(facts: Facts) -> str:
 
 def _followed(one: Follower, facts: Facts) -> str:
     view = one.view
-    run = view.spec.get("run")
-    kind = str(((run or {}).get("after") or {}).get("kind")) if isinstance(run, Mapping) else ""
-    title, words = _KINDS.get(kind, ("Study", None))
-    if view.drift is not None:
-        title, text = "The best again", _sentence(view.drift.text)
-    elif words is None or not one.metrics:
-        text = f"{view.state.value}, no result yet."
-    else:
-        text = words(one.metrics) + _beside_snapshots(view, facts)
+    title, text = "The best again", "" if view.drift is None else _sentence(view.drift.text)
+    if view.drift is None:
+        kind, _ = _KINDS.get(_kind(view), ("Study", None))
+        title, text = kind, result(view, one.metrics) or f"{view.state.value}, no result yet."
+        text += _beside_snapshots(view, facts) if one.metrics else ""
     where = f"{view.name}, study {view.id}"
     return f"<p><b>{title}</b> ({escape(where)}): {escape(text)}</p>"
+
+
+def result(view: StudyView, metrics: Metrics) -> str | None:
+    """Say in a sentence what a study found that follows another, None of others and without.
+
+    Args:
+        view: the study.
+        metrics: of its trial's last report, with the objective as `value`.
+    """
+    _, words = _KINDS.get(_kind(view), ("", None))
+    return words(metrics) if words is not None and metrics else None
+
+
+def _kind(view: StudyView) -> str:
+    run = view.spec.get("run")
+    after = run.get("after") if isinstance(run, Mapping) else None
+    return str((after or {}).get("kind"))
 
 
 def _beside_snapshots(view: StudyView, facts: Facts) -> str:
     """Say what the configuration has that snapshots were trained with, in another way."""
     best = facts.view.best
-    if best is None or view.spec["run"]["after"].get("snapshots", 1) == 1:
+    run = view.spec.get("run")
+    after = (run.get("after") or {}) if isinstance(run, Mapping) else {}
+    if best is None or after.get("snapshots", 1) == 1:
         return ""
     own = best.value if best.mean is None else best.mean
     return f" They are snapshots of one training; trained as in the search, the best has {own:.4g}."
