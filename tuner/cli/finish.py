@@ -57,6 +57,15 @@ def finish(
         bool,
         typer.Option("--neighbours", help="Let nearest training rows decide in doubt."),
     ] = False,
+    below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="With --neighbours: in doubt below this probability [default: 0.5].",
+        ),
+    ] = None,
     again: Annotated[
         bool,
         typer.Option("--again", help="Run the best again as a new study: has the world drifted?"),
@@ -78,7 +87,9 @@ def finish(
     """
     after = _after(ensemble, ensemble_seeds, snapshots)
     after |= {"data_doctor": {}} if data_doctor else {}
-    after |= {"neighbours": {}} if neighbours else {}
+    after |= {"neighbours": {} if below is None else {"below": below}} if neighbours else {}
+    if below is not None and not neighbours:
+        raise typer.BadParameter("goes with --neighbours", param_hint="--below")
     if data is not None and not again:
         raise typer.BadParameter("goes with --again", param_hint="--data")
     if again and (after or choose is not None):

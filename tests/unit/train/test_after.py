@@ -284,6 +284,21 @@ def test_the_fallback_reports_both_and_its_gain() -> None:
     assert "rare_recall" not in found
 
 
+def test_neighbours_find_a_rare_class_that_the_network_misses() -> None:
+    one = member(params={"lr": 0.02, "batch_size": 128}, seed=0, until=12)
+    trial = followed(
+        "neighbours", task="digits-rare", steps=18, members=[one], below=0.9, neighbours=3
+    )
+    found = trial.reports[0].metrics
+    assert found["network_rare_recall"] < 0.1
+    assert found["rare_recall"] > found["network_rare_recall"] + 0.2
+    assert found["gain"] > 0.02
+    missed = followed(
+        "neighbours", task="digits-rare", members=[one | {"until": 1}], below=0.5
+    )  # a recall of 0 is told, too
+    assert missed.reports[0].metrics["rare_recall"] == 0.0
+
+
 @pytest.mark.parametrize("kind", ["data_doctor", "neighbours"])
 def test_numbers_have_no_labels(kind: str) -> None:
     with pytest.raises(InvalidInput, match="predicts numbers"):

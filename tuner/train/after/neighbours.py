@@ -47,8 +47,8 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
     metrics = scored(task, mixed, data.val, "val") | scored(task, logits, data.val, "network")
     labels = data.val.y.to(logits.device)
     rare = rare_classes(data.train.y)
-    if recall := recalls(mixed, labels, rare):
-        metrics["rare_recall"] = recall
+    if len(rare):
+        metrics["rare_recall"] = recalls(mixed, labels, rare)
         metrics["network_rare_recall"] = recalls(logits, labels, rare)
     metrics["gain"] = metrics["val_accuracy"] - metrics["network_accuracy"]
     metrics["unsure"] = float((probabilities.amax(1) < trainer.run.below).float().mean())
