@@ -137,7 +137,8 @@ async def test_a_study_without_a_value_cannot_be_finished(tmp_path: Path) -> Non
     async with serve(tmp_path) as node:
         await node.submit(**TASK)
         await node.http.patch("/api/v1/studies/s", json={"state": "stopped"})
-        for wish in ({"repeats": {}}, {"after": {"data_doctor": {}}}):
+        wishes: tuple[dict[str, Any], ...] = ({"repeats": {}}, {"after": {"data_doctor": {}}})
+        for wish in wishes:
             reply = await node.post("/studies/s/extend", wish)
             assert reply.status_code == 409
             assert "nothing to run again" in reply.text

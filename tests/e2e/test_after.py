@@ -41,6 +41,12 @@ def guided() -> StudySpec:
     return check(document | small)
 
 
+def test_all_documents_of_the_guide_are_studies() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    found = [check(parse_yaml(block)) for block in blocks]
+    assert [spec.again is not None for spec in found] == [False, True]
+
+
 def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path) -> None:
     document = guided().model_dump(mode="json", exclude_none=True)
     server.call("POST", "/studies", document)

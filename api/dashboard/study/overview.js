@@ -96,6 +96,7 @@ function Best({ study, data }) {
       <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>
       ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${freshSeeds(best)}</td></tr>` : ""}
     </tbody></table></div>
+    ${study.drift ? html`<p class=${study.drift.pays ? "warn" : "dim"}>${study.drift.text}</p>` : ""}
     <${Matters} path=${data.path} progress=${data.progress.value} /><//>`;
 }
 

@@ -145,8 +145,8 @@ def test_the_doctor_names_rows_and_labels_of_a_table(tmp_path: Path) -> None:
         kind = "high" if n % 7 > 3 else "low"
         lines.append(f"w{n % 7},{n % 7},{kind}")
     wrong = [20, 100, 200]  # rows from 1
-    for row in wrong:
-        lines[row] = lines[row].replace("high", "?").replace("low", "high").replace("?", "low")
+    for place in wrong:
+        lines[place] = lines[place].replace("high", "?").replace("low", "high").replace("?", "low")
     file = tmp_path / "kinds.csv"
     file.write_text("\n".join(lines), encoding="utf-8")
     trial = Kept()
