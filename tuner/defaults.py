@@ -142,8 +142,11 @@ def _after_faults(spec: StudySpec) -> Iterator[Fault]:
     info = TASKS.get(run.task) if isinstance(run, RunTask) else None
     if info is None or not info.supervised:
         yield Fault(where=where, message="needs a built-in task with rows and targets")
-    elif spec.after is not None and follows:
-        yield Fault(where=where, message="a study that follows another one has none of its own")
+    elif follows:
+        for name in ("after", "repeats", "again"):
+            if getattr(spec, name) is not None:
+                message = "a study that follows another one has none of its own"
+                yield Fault(where=name, message=message)
     elif spec.after is not None:
         yield from _what_follows_faults(spec.after, told(info, getattr(run, "kind", None)), spec)
 

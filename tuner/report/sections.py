@@ -70,9 +70,10 @@ def search(facts: Facts) -> str:
 def curves(facts: Facts) -> str:
     """Plot the best trials' curves, with the cuts of the rate."""
     series = [_curve(trial, i) for i, trial in enumerate(facts.shown[:_COLOURS])]
+    cuts = "; triangles are cuts of the rate" if any(one.marks for one in series) else ""
     return plot(
         series,
-        title="The best trials as they trained; triangles are cuts of the rate",
+        title=f"The best trials as they trained{cuts}",
         x="step",
         y=facts.metric,
         sign=facts.sign,
@@ -102,11 +103,15 @@ def steering(facts: Facts) -> str:
     view = facts.view
     outcomes = [(name, f"{n}") for name, n in view.counts.items() if n]
     whole = view.steps_done + view.steps_saved
-    share = f" ({view.steps_saved / whole:.0%} of what all would have taken)" if whole else ""
-    text = (
-        f"<p>{view.steps_done:,} steps were trained; ending trials early saved "
-        f"{view.steps_saved:,}{share}. The rate was cut {view.halvings} times.</p>"
-    )
+    saved = "no steps were saved by ending trials early"
+    if view.steps_saved:
+        share = view.steps_saved / whole
+        saved = (
+            f"ending trials early saved {view.steps_saved:,} ({share:.0%} of what all would have "
+            "taken)"
+        )
+    times = {0: "never cut", 1: "cut once"}.get(view.halvings, f"cut {view.halvings} times")
+    text = f"<p>{view.steps_done:,} steps were trained; {saved}. The rate was {times}.</p>"
     if view.halving_worth is not None:
         said = view.halving_worth.text
         text += f"<p>{escape(said[:1].upper() + said[1:])}.</p>"
@@ -157,11 +162,14 @@ def again(facts: Facts) -> str:
         shown = ("torch", "numpy", "optuna", "scikit-learn", "lightning", "transformers", "keras")
         rows += [(package, env.packages[package]) for package in shown if package in env.packages]
     word = shlex.quote(name)
-    commands = (
-        f"tuner reproduce {word} {found.number}   # here, and compares the curves\n"
-        f"tuner export {word} -o best.yaml   # the document below\n"
-        "tuner submit best.yaml   # on the workers"
+    own_loop = facts.view.spec.get("run") == "external"
+    commands = f"tuner export {word} -o best.yaml   # the document below\n"
+    commands += (
+        f"tuner submit best.yaml   # {'for your own loop' if own_loop else 'on the workers'}"
     )
+    if not own_loop:
+        here = f"tuner reproduce {word} {found.number}   # here, and compares the curves"
+        commands = f"{here}\n{commands}"
     return (
         table(("", "as it ran"), rows)
         + f"<pre>{escape(commands)}</pre><p>The study that trains it again:</p>"
