@@ -41,8 +41,9 @@ class Task:
         scores: what else is measured of a split.
         identity: what more than the name tells this task from others, in plain values.
         labels: the classes' names, where they are not their numbers.
-        rows: of each split, `train`, `val` and `test`, where its rows stand in the file that they
-            come from: from 1, its header not counted. Empty of data that is no file.
+        rows: of each split, `train`, `val`, `test` and `unlabelled`, where its rows stand in the
+            file that they come from: from 1, its header not counted. Empty of data that is no file.
+        unlabelled: rows of which the target is not known, [rows, ...], None or empty without any.
     """
 
     info: TaskInfo
@@ -54,6 +55,7 @@ class Task:
     identity: Mapping[str, Any] = field(default_factory=dict)
     labels: Sequence[str] = ()
     rows: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    unlabelled: Tensor | None = None
 
     def label(self, number: int) -> str:
         """Return a class's name."""

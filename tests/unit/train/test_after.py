@@ -162,6 +162,34 @@ def test_the_doctor_names_rows_and_labels_of_a_table(tmp_path: Path) -> None:
         assert row["label"] == lines[number].rpartition(",")[2] != row["suggested"]
 
 
+def test_rows_without_a_target_are_listed_by_what_a_label_would_tell(tmp_path: Path) -> None:
+    lines = ["number,kind"]
+    for n in range(200):
+        lines.append(f"{n % 20},{'high' if n % 20 > 9 else 'low'}")
+    # the networks know 0 and 19, and differ on where between 9 and 10 the line is
+    lines += ["0,", "9.5,", "19,", "9.4,"]
+    file = tmp_path / "kinds.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    trial = Kept()
+    params = {"lr": 0.1, "batch_size": 16}
+    networks = [member(n, until=8, params=params) for n in range(3)]
+    after = {"of": 1, "kind": "ensemble", "steps": 8, "members": networks}
+    table = {"data": str(file), "target": "kind"}
+    run(trial, "table", {"device": "cpu", "after": after}, table=table)
+    rows = list(csv.DictReader(trial.files["worth_labelling.csv"].splitlines()))
+    assert [int(row["file_row"]) for row in rows[:2]] in ([202, 204], [204, 202])
+    assert {int(row["file_row"]) for row in rows} == {201, 202, 203, 204}
+    said = {int(row["file_row"]): set(row["votes"].split()) for row in rows}
+    assert (said[201], said[203]) == ({"low"}, {"high"})
+    # what is measured is the test rows alone
+    assert len(trial.files["disagreement.csv"].splitlines()) == 1 + 40
+    again = Kept()
+    file.write_text("\n".join(lines[:201]), encoding="utf-8")
+    run(again, "table", {"device": "cpu", "after": after}, table=table)
+    assert again.reports[-1].metrics == trial.reports[-1].metrics
+    assert "worth_labelling.csv" not in again.files
+
+
 def test_gain_is_positive_where_larger_is_better() -> None:
     gained = ensemble.gained(
         {"val_accuracy": 0.9, "test_accuracy": 0.7},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from tuner.handle import TrialHandle
 from tuner.train.after.members import Trainer, averaged, scored
 from tuner.train.catalog import TaskInfo
-from tuner.train.data import Data
+from tuner.train.data import Data, Split
 from tuner.train.tasks import Task
 
 _LISTED = 200
@@ -28,23 +29,40 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
     """
     val: list[Tensor] = []
     test: list[Tensor] = []
+    asked: list[Tensor] = []
     alone: list[dict[str, float]] = []
     of: list[int] = []
-    sign = sign_of(trainer.info, metric)
-    for step, (member, engine) in enumerate(trainer.networks(), start=1):
-        data = engine.data
-        val.append(engine.predict(data.val.x))
-        test.append(engine.predict(data.test.x))
-        alone.append(_measured(trainer, data, val[-1:], test[-1:]))
+    sign, whole = sign_of(trainer.info, metric), trainer.task.data()
+    for step, (member, engine) in enumerate(trainer.networks(_with_unlabelled(trainer)), start=1):
+        val.append(engine.predict(engine.data.val.x))
+        seen = engine.predict(engine.data.test.x)
+        test.append(seen[: len(whole.test)])
+        asked.append(seen[len(whole.test) :])
+        alone.append(_measured(trainer, whole, val[-1:], test[-1:]))
         of.append(member.trial)
-        together = _measured(trainer, data, val, test)
+        together = _measured(trainer, whole, val, test)
         best = min(range(step), key=lambda i: sign * alone[i][metric])
         gains = gained(together, alone[best], metric, sign)
         metrics = together | gains | {"members": float(step), "best_trial": float(of[best])}
         if step == trainer.run.length and trainer.classes:
-            _keep(trial, trainer.task, test, data.test.y)
+            _keep(trial, trainer.task, "disagreement", "test", test, whole.test.y)
+            if len(asked[0]):
+                _keep(trial, trainer.task, "worth_labelling", "unlabelled", asked, None)
         if trial.report(step, together[metric], metrics).stop:
             return
+
+
+def _with_unlabelled(trainer: Trainer) -> Data | None:
+    """Return the task's data with the rows without a target behind those of the test split.
+
+    So they are prepared as all others are. None if there are none, or no classes to dispute.
+    """
+    more = trainer.task.unlabelled
+    if more is None or not len(more) or not trainer.classes:
+        return None
+    data = trainer.task.data()
+    y = torch.cat((data.test.y, data.test.y.new_zeros((len(more), *data.test.y.shape[1:]))))
+    return replace(data, test=Split(x=torch.cat((data.test.x, more)), y=y))
 
 
 def _measured(
@@ -97,19 +115,27 @@ def _entropy(probabilities: Tensor) -> Tensor:
     return -torch.xlogy(probabilities, probabilities).sum(-1)
 
 
-def _keep(trial: TrialHandle, task: Task, predictions: Sequence[Tensor], labels: Tensor) -> None:
-    """Keep the disputed test rows as `disagreement.csv`, with what the networks say."""
-    disputed, rows = disagreement(predictions), task.rows.get("test")
+def _keep(  # noqa: PLR0917
+    trial: TrialHandle,
+    task: Task,
+    name: str,
+    split: str,
+    predictions: Sequence[Tensor],
+    labels: Tensor | None,
+) -> None:
+    """Keep the most disputed rows of a split as a CSV, with what the networks say."""
+    disputed, rows = disagreement(predictions), task.rows.get(split)
     votes = torch.stack([p.argmax(-1) for p in predictions])  # [networks, rows]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "disagreement.csv"
+        path = Path(folder) / f"{name}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            where = "test_row" if rows is None else "file_row"
-            writer.writerow([where, "disagreement_nats", "label", "votes"])
+            where = f"{split}_row" if rows is None else "file_row"
+            head = [where, "disagreement_nats", *(["label"] if labels is not None else []), "votes"]
+            writer.writerow(head)
             for row in most_disputed(predictions, _LISTED).tolist():
-                said = " ".join(task.label(vote) for vote in votes[:, row].tolist())
                 place = row if rows is None else rows[row]
-                label = task.label(int(labels[row]))
-                writer.writerow([place, f"{float(disputed[row]):.4f}", label, said])
+                known = [] if labels is None else [task.label(int(labels[row]))]
+                said = " ".join(task.label(vote) for vote in votes[:, row].tolist())
+                writer.writerow([place, f"{float(disputed[row]):.4f}", *known, said])
         trial.artifact(path)

@@ -85,16 +85,19 @@ class Trainer:
         """Compute as the study's trials did."""
         return devices.arithmetic(self.device, deterministic=self.options.deterministic)
 
-    def networks(self) -> Iterator[tuple[Member, Solo]]:
+    def networks(self, data: Data | None = None) -> Iterator[tuple[Member, Solo]]:
         """Yield each network of an ensemble once it is trained, with the member it belongs to.
 
         The next one may go on from the last: look at it before. It ends early if the trial is asked
         to leave.
+
+        Args:
+            data: trained on and measured with in place of the task's.
         """
         for member in self.run.members:
             if self.run.snapshots > 1:
-                yield from ((member, engine) for engine in self.snapshots(member))
-            elif (engine := self.fit(member)) is not None:
+                yield from ((member, engine) for engine in self.snapshots(member, data))
+            elif (engine := self.fit(member, data)) is not None:
                 yield member, engine
             if self.leave():
                 return
@@ -110,7 +113,7 @@ class Trainer:
         engine = self._engine(self._recipe(member), member.seed if seed is None else seed, data)
         return engine if self._train(engine, member, member.until) else None
 
-    def snapshots(self, member: Member) -> Iterator[Solo]:
+    def snapshots(self, member: Member, data: Data | None = None) -> Iterator[Solo]:
         """Yield one training at the end of each cosine cycle of its rate (Huang et al. 2017).
 
         Each cycle ends near a rate of 0, in a minimum of its own, and the next begins anew with the
@@ -118,7 +121,7 @@ class Trainer:
         """
         cycle = self.run.steps // self.run.snapshots
         recipe = replace(self._recipe(member), schedule="cyclic", cycle=cycle, cycle_growth=1)
-        engine = self._engine(recipe, member.seed, None)
+        engine = self._engine(recipe, member.seed, data)
         uncut = member.model_copy(update={"levels": []})
         for number in range(1, self.run.snapshots + 1):
             if not self._train(engine, uncut, number * cycle):
