@@ -13,6 +13,7 @@ from tuner.trial import StudyState
 
 if TYPE_CHECKING:
     from tuner.client import Client, StudyHandle
+    from tuner.wire import StudyView
 
 
 OVER = (StudyState.FINISHED, StudyState.CANCELLED)
@@ -152,11 +153,20 @@ def _show(ctx: typer.Context, server: Client, handle: StudyHandle, *, as_json: b
     for row in view.finalists if not waiting else ():
         typer.echo(f"trial {row.number}: {fresh_seeds(row)}")
     for other in followers:
-        text = result_of(server.study(str(other.id))) if other.state in OVER else None
+        text = _came_of(server, other)
         if text is None:
             say(f"followed by {other.name} (study {other.id}, {other.state})")
         else:
             typer.echo(f"{other.name}: {text}")
+
+
+def _came_of(server: Client, other: StudyView) -> str | None:
+    """Return what a study that follows found, None before it is over."""
+    if other.state not in OVER:
+        return None
+    if other.drift is not None:
+        return other.drift.text
+    return result_of(server.study(str(other.id)))
 
 
 def _show_again(ctx: typer.Context, made: StudyHandle, *, wait: bool, as_json: bool) -> None:
