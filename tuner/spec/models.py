@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from tuner.robust import Rule
 from tuner.size import Size
 from tuner.space import Space
-from tuner.spec.after import After, AfterRun
+from tuner.spec.after import After, AfterRun, Again
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
 from tuner.spec.lifting import lifted
@@ -66,6 +67,10 @@ class Repeats(Document):
     """How many of the best trials are run again."""
     seeds: Annotated[int, Field(ge=2, le=100)] = 5
     """How many fresh seeds each gets."""
+    choose: Rule = "mean"
+    """What decides: their mean, the worst run, or the mean and k standard deviations to its bad."""
+    k: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Of `mean_minus_std`."""
 
 
 class RunTask(Document):
@@ -225,6 +230,8 @@ class StudySpec(Document):
     """Fresh-seed runs of the finalists after the search. None if absent."""
     after: After | None = None
     """What follows the search of a built-in task: ensemble, data doctor. None if absent."""
+    again: Again | None = None
+    """Another study whose best configurations run again here, on other data. None if absent."""
     run: Run
     """What a worker does with a trial; `external` for people who run their own loop."""
     retry: Retry = Field(default_factory=Retry)

@@ -17,6 +17,7 @@ import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from torch import Tensor
 
+from tuner.robust import aggregated
 from tuner.train import streams
 from tuner.train.engine import Setting
 from tuner.train.layers import Network
@@ -72,14 +73,6 @@ def score_loss(log_probabilities: Tensor, returns: Tensor, alive: Tensor) -> Ten
     """Return what has the policy's gradient, []: all [steps, episodes], `alive` 1 in an episode."""
     advantage = (returns - without_own(returns)).detach()
     return -(log_probabilities * advantage * alive).sum() / alive.sum()
-
-
-def aggregated(returns: Sequence[float], rule: str, k: float) -> float:
-    """Return one number for several environments: `mean`, `worst`, or `mean_minus_std` times k."""
-    values = np.array(returns)
-    if rule == "worst":
-        return float(values.min())
-    return float(values.mean() - (k * values.std() if rule == "mean_minus_std" else 0.0))
 
 
 class PoleEngine(OwnEngine):
@@ -177,16 +170,19 @@ class PoleEngine(OwnEngine):
         # Its gradient is the policy's, its value means nothing: it is not to be taken for a loss.
         names = ("policy_loss", "train_return", "grad_norm", "update_ratio")
         found = dict(zip(names, means, strict=True))
-        recipe = self.recipe
         known = self._lived(self._known)
-        found["known_return"] = aggregated(known, recipe.aggregate, recipe.aggregate_k)
+        found["known_return"] = self._aggregated(known)
         for name, poles in self._unseen.items():
             lived = self._lived(poles)
-            found[f"{name}_return"] = aggregated(lived, recipe.aggregate, recipe.aggregate_k)
+            found[f"{name}_return"] = self._aggregated(lived)
             found[f"{name}_mean_return"] = float(np.mean(lived))
             found[f"{name}_worst_return"] = min(lived)
         found["gap"] = float(np.mean(known)) - found["val_mean_return"]
         return found
+
+    def _aggregated(self, lived: Sequence[float]) -> float:
+        rule, k = self.recipe.aggregate, self.recipe.aggregate_k
+        return aggregated(lived, rule, k, smaller_is_better=False)
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
         self._policy.eval()

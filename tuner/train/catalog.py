@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from tuner.handle import ParamValue
-from tuner.spec.recipe import NetworkFields, ScheduleFields, StepFields
+from tuner.spec.recipe import NetworkFields, RobustFields, ScheduleFields, StepFields
 
 Direction = Literal["min", "max"]
 
@@ -42,7 +42,12 @@ _OF_CRITIC = (
     "train_distance", "val_distance", "test_distance", "penalty", "val_loss", "test_loss",
 )  # fmt: skip
 _STEPPED = frozenset(
-    {*StepFields.model_fields, *ScheduleFields.model_fields, *NetworkFields.model_fields}
+    {
+        *StepFields.model_fields,
+        *ScheduleFields.model_fields,
+        *NetworkFields.model_fields,
+        *RobustFields.model_fields,
+    }
     - {"average", "norm", "norm_groups", "forget_bias"}
 )
 """What each task with steps of its own takes of the recipe."""
@@ -156,7 +161,7 @@ _ALL = (
         ),
         metrics=(*_OF_STEPS[1:], *_OF_POLES),
         objectives=MappingProxyType({"val_return": "max"}),
-        own=_STEPPED | {"discount", "reward_scale", "randomise", "aggregate", "aggregate_k"},
+        own=_STEPPED | {"discount", "reward_scale", "randomise"},
         needs="gymnasium",
     ),
     TaskInfo(

@@ -11,9 +11,10 @@ from tuner.handle import TrialHandle
 from tuner.train import device as devices
 from tuner.train.best import Best
 from tuner.train.catalog import TaskInfo
-from tuner.train.engine import Engine, Setting, starter
+from tuner.train.engine import Engine, Setting
 from tuner.train.recipe import Options, Recipe
 from tuner.train.saver import Saver
+from tuner.train.several import begin
 from tuner.train.tasks import Task
 
 _LOSSES = ("train_loss", "val_loss", "policy_loss")
@@ -43,7 +44,7 @@ def train(
         task=task, resumed=trial.resume is not None,
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
-        engine = starter(info.name)(setting)
+        engine = begin(setting)
         if trial.resume is not None:
             engine.restore(trial.resume)
         best = None

@@ -243,18 +243,6 @@ def test_the_score_function_s_gradient_is_that_of_the_mean_reward() -> None:
     assert -logits.grad[0].item() == pytest.approx(-expected, abs=0.005)
 
 
-@pytest.mark.parametrize(
-    ("rule", "k", "expected"),
-    [
-        ("mean", 1.0, 20.0),
-        ("worst", 1.0, 10.0),
-        ("mean_minus_std", 0.5, 20 - 0.5 * 200**0.5 / 3**0.5),
-    ],
-)
-def test_returns_of_environments_become_one(rule: str, k: float, expected: float) -> None:
-    assert cartpole.aggregated([10.0, 20.0, 30.0], rule, k) == pytest.approx(expected)
-
-
 def test_environments_differ_within_reach_and_unseen_ones_beyond() -> None:
     draw = np.random.RandomState(0)
     known = np.array([cartpole.factors(draw, 1.0, 1.5) for _ in range(200)])
