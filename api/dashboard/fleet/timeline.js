@@ -5,12 +5,13 @@ import { colorOf } from "../lib/colors.js";
 import { duration, moment } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { go, href, query, set } from "../lib/route.js";
-import { saveCanvas } from "../lib/save.js";
+import { savePng } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
 import { Panel } from "../ui/bits.js";
 import { ending } from "./lanes.js";
 import { arrange, barAt, paint } from "./paint.js";
 
+const TITLE = "Who ran what when";
 const TALLEST = 560;
 const NARROW = 640;
 const MOST_ROWS = 500;
@@ -30,14 +31,14 @@ export function Timeline({ groups, from, to, names, note, shown }) {
     ${SPANS.map(([word, s]) => html`<button class="plain small" aria-pressed=${!fixed && Math.round(shown) === s} onClick=${() => set({ span: s, from: null, to: null })}>${word}</button>`)}
     <button class="plain small" aria-pressed=${by === "study"} onClick=${() => set({ by: by === "study" ? null : "study" })}>by study</button>
     <button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
-    <button class="plain small" onClick=${() => saveCanvas(canvas.current, "fleet")}>PNG</button>`;
+    <button class="plain small" onClick=${(e) => savePng(canvas.current, { title: TITLE, name: "fleet", ratio: devicePixelRatio || 1, frame: e.currentTarget.closest("section") })}>PNG</button>`;
   const used = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.how)))].sort();
   const studies = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.study)))].sort((a, b) => b - a);
-  return html`<${Panel} title="Who ran what when" tools=${tools}>
+  return html`<${Panel} title=${TITLE} tools=${tools}>
     ${asTable ? html`<${Rows} groups=${groups} names=${names} />` : html`<${Lanes} groups=${groups} from=${from} to=${to} names=${names} by=${by} keep=${(c) => (canvas.current = c)} />`}
     <div class="legend">${by === "state" && used.map((how) => html`<span><i class="swatch bar-swatch" style=${{ background: `var(--s-${how === "lost" ? "failed" : how === "released" ? "waiting" : how})` }}></i>${ending(how)}</span>`)}
       ${by === "study" && studies.slice(0, MOST_NAMED).map((id) => html`<span><i class="swatch bar-swatch" style=${{ background: colorOf(id) }}></i><bdi>${names[id] ?? id}</bdi></span>`)}${by === "study" && studies.length > MOST_NAMED && html`<span>and ${studies.length - MOST_NAMED} more</span>`}
-      <span>drag to look closer${fixed ? html`, <button class="plain small" onClick=${() => set({ from: null, to: null })}>back to now</button>` : ""}; click a bar for its trial; keys ← → + −</span></div><//>`;
+      <span class="hint">drag to look closer${fixed ? html`, <button class="plain small" onClick=${() => set({ from: null, to: null })}>back to now</button>` : ""}; click a bar for its trial; keys ← → + −</span></div><//>`;
 }
 
 function Lanes({ groups, from, to, names, by, keep }) {
