@@ -57,7 +57,7 @@ class AttemptSpan:
 
 async def attempt_spans(ledger: Ledger, wanted: SpanFilter, limit: int) -> list[AttemptSpan]:
     """Return up to `limit` attempts."""
-    query = _query(wanted).limit(limit)
+    query = spans_query(wanted).limit(limit)
 
     def run(connection: Connection) -> list[AttemptSpan]:
         return [_span(row) for row in connection.execute(query).mappings()]
@@ -65,7 +65,8 @@ async def attempt_spans(ledger: Ledger, wanted: SpanFilter, limit: int) -> list[
     return await ledger.read(run)
 
 
-def _query(wanted: SpanFilter) -> Select[Any]:
+def spans_query(wanted: SpanFilter) -> Select[Any]:
+    """Return the statement that reads attempts, newest start first."""
     a, t = attempts.c, trials.c
     order = (a.started_at.desc(), a.trial_id.desc(), a.attempt.desc())
     query = (
