@@ -82,13 +82,17 @@ class EnvironmentPart(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEnvironment:
-    """What an attempt ran on and with: the machine's digest, and the parts stored for it."""
+    """What an attempt ran on and with: the machine's digest, and the parts stored for it.
+
+    `devices` are the GPUs it was given.
+    """
 
     trial_id: int
     study_id: int
     attempt: int
     digest: str
     parts: tuple[EnvironmentPart, ...]
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,7 @@ attempts = Table(
     Column("ended_why", String(20)),
     Column("token_id", String(40)),
     Column("environment", String(64)),
+    Column("devices", Text),
     Index("tuner_attempts_ended", "ended_at"),
 )
 
