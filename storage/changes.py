@@ -116,6 +116,24 @@ class StoredReply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredSession:
+    """A browser's session.
+
+    Args:
+        key: SHA-256 of the secret in its cookie.
+        digest: of its token, as in the table; None for a built-in one.
+        proof: tells who has that secret whether a token is the session's.
+        at, ends_at: when it began, and when it is over at the latest.
+    """
+
+    key: str
+    digest: str | None
+    proof: str
+    at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpecChange:
     """A study before a change of its space, and its document after it."""
 
@@ -145,8 +163,8 @@ class Changes:
     (trial_id, attempt, step) of `entered` enter it. `checkpoints_dropped` are (trial_id, attempt,
     step), and `held_bytes` what the files of each study take more than before. `marks` are ids of
     stores with their names. None in `workers`, `replies`, `webhooks` and `tokens` (by digest)
-    also removes; so it does in `remarks` and `views`. `attributes` are user attributes of studies,
-    by study and key. The studies of `dropped` go with all that belongs to
+    also removes; so it does in `sessions` (by key), `remarks` and `views`. `attributes` are user
+    attributes of studies, by study and key. The studies of `dropped` go with all that belongs to
     them, and their names are free at once.
     """
 
@@ -172,6 +190,7 @@ class Changes:
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
     tokens: Mapping[str, Token | None] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
+    sessions: Mapping[str, StoredSession | None] = field(default_factory=dict)
     webhooks: Mapping[str, Webhook | None] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
     remarks: Mapping[RemarkKey, Remark | None] = field(default_factory=dict)

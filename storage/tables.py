@@ -214,6 +214,16 @@ tokens = Table(
     Column("expires_at", DateTime),
 )
 
+sessions = Table(
+    "tuner_sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("digest", String(64)),
+    Column("proof", String(64), nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("ends_at", DateTime, nullable=False),
+)
+
 audit = Table(
     "tuner_audit",
     metadata,

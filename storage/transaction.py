@@ -20,6 +20,7 @@ from storage.changes import (
     StoredEnvironment,
     StoredReply,
     StoredReport,
+    StoredSession,
     TrialKey,
 )
 from storage.exact import exact
@@ -302,6 +303,14 @@ class Transaction(OverlayReader):
     def add_audit(self, entry: AuditEntry) -> None:
         """Append to the audit log; the entry gets its `seq` from the database."""
         self._set(self.overlay.audit, len(self.overlay.audit), entry)
+
+    def put_session(self, session: StoredSession) -> None:
+        """Keep a browser's session; those that are over are forgotten."""
+        self._set(self.overlay.sessions, session.key, session)
+
+    def drop_session(self, key: str) -> None:
+        """Forget a browser's session."""
+        self._set(self.overlay.sessions, key, None)
 
     def put_webhook(self, webhook: Webhook) -> None:
         """Store a webhook or replace it."""
