@@ -54,8 +54,10 @@ class OwnEngine(ABC):
             for name, network in networks.items()
         }
         several = len(networks) > 1
+        self._layers: list[Layers] = []
         for name, updater in self.updaters.items():
-            updater.layers = Layers(networks[name], name if several else "")
+            updater.layers = layers = Layers(networks[name], name if several else "")
+            self._layers.append(layers)
         whole = nn.ModuleDict(dict(networks)) if several else next(iter(networks.values()))
         self._probe = LayerProbe(whole)
         self.dropout = streams.Dropout(recipe.dropout, setting.seed, setting.device)
@@ -111,10 +113,6 @@ class OwnEngine(ABC):
         metrics["epoch_seconds"] = self._seconds + time.monotonic() - self._since
         self._records, self._seconds = [], 0.0
         return metrics
-
-    @property
-    def _layers(self) -> list[Layers]:
-        return [u.layers for u in self.updaters.values() if u.layers is not None]
 
     def _measured(self) -> dict[str, float]:
         """Return what the epoch's last step and the sample showed of each layer."""
