@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import (
+    again,
     deletion,
     history,
     respace,
@@ -61,6 +62,7 @@ async def submit_study(  # noqa: PLR0917 - FastAPI passes them by name
     spec = own_project(spec, actor.identity)
     check_name(services.ledger.memory, spec.name, actor.identity)
     spec = sources.settled(services.ledger.memory, spec, actor.identity)
+    spec = again.settled(services.ledger.memory, spec, actor.identity)
     submission = await asyncio.to_thread(submit.prepare, spec)
     if dry_run:
         submit.free_name(services.ledger.memory, spec.name)
@@ -229,6 +231,7 @@ async def clone_study(
     source = studies.find(services.ledger.memory, study)
     submission = await asyncio.to_thread(submit.prepare_clone, source, clone)
     spec = sources.settled(services.ledger.memory, submission.spec, actor.identity)
+    spec = again.settled(services.ledger.memory, spec, actor.identity)
     submission = submission._replace(spec=spec)
     require_project(submission.spec, actor.identity)
     check_name(services.ledger.memory, submission.spec.name, actor.identity)

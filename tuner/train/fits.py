@@ -111,6 +111,13 @@ def _or(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def aimless(info: TaskInfo, names: Collection[str]) -> Fault | None:
+    """Refuse to aggregate what is one value only; a task with environments has several."""
+    if "aggregate" not in names or "seeds" in names or "randomise" in (info.own or ()):
+        return None
+    return Fault(where="aggregate", message="means nothing without seeds: there is one value")
+
+
 def clashes(choices: Mapping[str, Collection[Any]]) -> Iterator[Fault]:
     """Yield what can't go together, of fields with all values that each may take in a study."""
     for name, (other, words) in _NEEDS.items():

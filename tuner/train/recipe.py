@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
+from tuner.robust import Rule
 from tuner.spec.recipe import OptimizerName, RecipeSpec, searchable_fields
 
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
@@ -94,7 +95,8 @@ class Recipe:
     discount: float = 0.99
     reward_scale: float = 0.05
     randomise: float = 0.3
-    aggregate: str = "mean"
+    seeds: int = 1
+    aggregate: Rule = "mean"
     aggregate_k: float = 1.0
 
     @property

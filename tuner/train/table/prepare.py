@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tuner.errors import InvalidInput
 from tuner.train.data import Data, Split
@@ -20,6 +21,7 @@ from tuner.train.table.target import Kind, Target
 
 MIN_ROWS = 10
 MAX_NUMBERS = 250_000_000
+MOST_UNLABELLED = 100_000
 SHARE = 0.2  # of the rows in the validation and in the test split
 
 Rows = NDArray[np.int64]
@@ -31,12 +33,17 @@ class Prepared:
 
     Args:
         notes: sentences for the table's owner.
+        rows: of each split, where its rows stand in the table, from 0.
+        unlabelled: rows without a target, [rows, inputs]; `unlabelled_rows` is where they stand.
     """
 
     data: Data
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...]
+    rows: tuple[Rows, Rows, Rows]
+    unlabelled: Tensor
+    unlabelled_rows: Rows
 
     @property
     def inputs(self) -> int:
@@ -59,13 +66,14 @@ def prepare(
     ignore: Sequence[str] = (),
     seed: int = 0,
 ) -> Prepared:
-    """Split and prepare a table; rows whose target is unknown are left out.
+    """Split and prepare a table; rows whose target is unknown are in no split.
 
     Raises:
         InvalidInput: a column is not there, there are too few rows, or the target can't be learned.
     """
     _there(table, [target, *ignore])
-    known = np.array([i for i, cell in enumerate(table.columns[target]) if cell is not None])
+    there = np.array([cell is not None for cell in table.columns[target]], dtype=bool)
+    known, unknown = np.flatnonzero(there), np.flatnonzero(~there)[:MOST_UNLABELLED]
     if len(known) < MIN_ROWS:
         raise InvalidInput(
             f"{len(known)} rows have the target {target}; a table needs {MIN_ROWS} of them"
@@ -75,14 +83,24 @@ def prepare(
     parts = split(targets.strata(cells, found), seed)
     training = known[parts[0]]
     columns, notes = _fitted(table, training, (target, *ignore))
+    notes += targets.remarks(target, cells, found)
     goal = targets.fit(target, cells, _of(table.columns[target], training), found)
     if len(known) < len(table):
         notes.append(f"{len(table) - len(known)} rows lack the target and are left out")
     if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:
         raise InvalidInput(f"the prepared table has over {MAX_NUMBERS:,} numbers; sample its rows")
-    train, val, test = (_split(table, known[part], columns, target, goal) for part in parts)
+    rows = known[parts[0]], known[parts[1]], known[parts[2]]
+    train, val, test = (_split(table, part, columns, target, goal) for part in rows)
     data = Data(train=train, val=val, test=test)
-    return Prepared(data=data, columns=tuple(columns), target=goal, notes=tuple(notes))
+    return Prepared(
+        data=data,
+        columns=tuple(columns),
+        target=goal,
+        notes=tuple(notes),
+        rows=rows,
+        unlabelled=_inputs(table, unknown, columns),
+        unlabelled_rows=unknown,
+    )
 
 
 def split(strata: Rows, seed: int) -> tuple[Rows, Rows, Rows]:
@@ -129,9 +147,13 @@ def _fitted(table: Table, rows: Rows, left_out: Sequence[str]) -> tuple[list[Col
 
 
 def _split(table: Table, rows: Rows, columns: list[Column], target: str, goal: Target) -> Split:
+    y = torch.tensor(goal.apply(_of(table.columns[target], rows)))
+    return Split(x=_inputs(table, rows, columns), y=y)
+
+
+def _inputs(table: Table, rows: Rows, columns: Sequence[Column]) -> Tensor:
     parts = [column.apply(_of(table.columns[column.name], rows)) for column in columns]
-    x = torch.tensor(np.concatenate(parts, axis=1), dtype=torch.float32)
-    return Split(x=x, y=torch.tensor(goal.apply(_of(table.columns[target], rows))))
+    return torch.tensor(np.concatenate(parts, axis=1), dtype=torch.float32)
 
 
 def _of(cells: Cells, rows: Rows) -> Cells:
