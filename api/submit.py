@@ -12,12 +12,13 @@ from api.views import document
 from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner import command
-from tuner.defaults import normalise, optimizer_of
+from tuner.defaults import normalise
 from tuner.errors import DuplicateName
 from tuner.folk import rules_of_thumb
 from tuner.space import Categorical, Space
 from tuner.spec import RunCommand, RunEntrypoint, RunTask, StudySpec, check
 from tuner.study import Study
+from tuner.train.asked import optimizer_of
 from tuner.trial import Event, EventKind, Origin
 from tuner.wire import CloneStudy
 

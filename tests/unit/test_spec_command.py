@@ -82,7 +82,7 @@ def test_a_command_is_read() -> None:
             "run.report.pattern",
             "no regular expression",
         ),
-        ({"command": ["p"], "on_stop": "SIGKILL"}, "run.on_stop", "give 'SIGTERM'"),
+        ({"command": ["p"], "on_stop": "SIGKILL"}, "run.on_stop", "should be one of 'SIGTERM'"),
         ({"command": ["p"], "on_stpo": "SIGINT"}, "run.on_stpo", "did you mean 'on_stop'?"),
         ({"command": ["p"], "stop_grace": -1.0}, "run.stop_grace", "greater than or equal to 0"),
     ],

@@ -8,7 +8,8 @@ import pytest
 from tuner.errors import InvalidInput
 from tuner.spec import RunTask
 from tuner.train import KNOWN_OPTIONS, KNOWN_PARAMS, TASKS, task_info
-from tuner.train.recipe import Options, Recipe
+from tuner.train.options import Options
+from tuner.train.recipe import Recipe
 
 DEFAULTS = TASKS["digits-mlp"].defaults
 
@@ -20,7 +21,7 @@ def test_missing_parameters_get_the_defaults_of_the_task() -> None:
 
 def test_a_study_can_set_every_option() -> None:
     assert set(RunTask.model_fields) - {
-        "task", "recipe", "progress_timeout", "memory", "gpus"
+        "task", "recipe", "progress_timeout", "memory", "gpus", "after"
     } == set(KNOWN_OPTIONS)  # fmt: skip
     defaults = RunTask(task="digits-mlp").model_dump(include=set(KNOWN_OPTIONS))
     assert Options.from_mapping(defaults) == Options()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from tuner.spec.base import Document
 from tuner.spec.space import ParameterSpec
@@ -40,6 +40,17 @@ def _trial_name(text: str) -> str:
 TrialName = Annotated[str, Field(max_length=300), AfterValidator(_trial_name)]
 
 
+def _teachers_kind(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Teachers = Annotated[
+    Annotated[TrialName, Tag("one")]
+    | Annotated[list[TrialName], Field(min_length=1, max_length=100), Tag("several")],
+    Discriminator(_teachers_kind),
+]
+
+
 def _kind(value: Any) -> str:
     return "searched" if isinstance(value, dict | ParameterSpec) else "fixed"
 
@@ -57,14 +68,25 @@ Few = Annotated[int, Field(ge=0, le=1000)]
 Width = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
 
 
+def _listed(given: Any) -> Any:
+    return ", ".join(map(str, given)) if isinstance(given, list) else given
+
+
 def _milestones(text: str) -> str:
-    shares = [float(part) for part in text.split(",")]
-    if not all(0 < a < b for a, b in zip([1e-9, *shares], [*shares, 1.0], strict=True)):
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(
+        0 < a < b for a, b in zip([1e-9, *shares], [*shares, 1.0], strict=True)
+    ):
         raise ValueError("give rising shares of the training between 0 and 1, as '0.5, 0.75'")
     return text
 
 
-Milestones = Annotated[str, Field(max_length=200), AfterValidator(_milestones)]
+Milestones = Annotated[
+    str, BeforeValidator(_listed), Field(max_length=200), AfterValidator(_milestones)
+]
 
 
 class StepFields(Document):
@@ -193,7 +215,7 @@ class LossFields(Document):
 class ReuseFields(Document):
     """What is taken from other trainings."""
 
-    teacher: TrialName | list[TrialName] | None = None
+    teacher: Teachers | None = None
     """Trials to learn from, `STUDY/NUMBER` or `STUDY/best`: their mean prediction is a target."""
     teacher_weight: Searchable[Share] | None = None
     """Weight of the teachers' predictions against the labels. 0.5 if absent."""
@@ -258,7 +280,8 @@ class RecipeSpec(
     """How a built-in task's network is made, fed and trained; each field fixed or searched."""
 
     preset: PresetName | None = None
-    """Choices that go together. `default`: He, ELU, batch norm, dropout, Nesterov momentum."""
+    """Choices that go together. `default`: He, ELU, batch norm, dropout, Nesterov momentum; and
+    early stopping where the study names no `policies`."""
 
 
 def searchable_fields() -> frozenset[str]:

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from tuner.train import streams
 from tuner.train.engine import Setting
-from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
 
@@ -86,7 +85,7 @@ class PoleEngine(OwnEngine):
     """Trains a policy: a step is a batch of whole episodes and one update."""
 
     def __init__(self, setting: Setting) -> None:
-        self._policy = Mlp(Network.of(setting.recipe), 4, 2)
+        self._policy = Mlp(setting.recipe, 4, 2)
         super().__init__(setting, {"model": self._policy}, UPDATES)
         known = np.random.RandomState(1)
         reach = 1 + self.recipe.randomise

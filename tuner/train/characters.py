@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train.data import Data, Split
-from tuner.train.layers import PLAIN, Network
 from tuner.train.losses import nats
 from tuner.train.models import Drop, Staged
+from tuner.train.recipe import PLAIN, Network
 
 LENGTH = 32
 STRIDE = 16

@@ -15,7 +15,6 @@ from torch import Tensor
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
-from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
 
@@ -58,9 +57,8 @@ class CriticEngine(OwnEngine):
     def __init__(self, setting: Setting) -> None:
         recipe = setting.recipe
         self._data = digit_pixels().resident(setting.device)
-        network = Network.of(recipe)
-        self._generator = Mlp(network, recipe.latent, PIXELS)
-        self._critic = Mlp(network, PIXELS, 1)
+        self._generator = Mlp(recipe, recipe.latent, PIXELS)
+        self._critic = Mlp(recipe, PIXELS, 1)
         steps = -(-len(self._data.train) // recipe.batch_size)
         super().__init__(setting, {"generator": self._generator, "critic": self._critic}, steps)
         draw = torch.Generator().manual_seed(streams.derive(0, "directions"))

@@ -10,7 +10,8 @@ from tuner.handle import TrialHandle
 from tuner.train import device as devices
 from tuner.train.catalog import TaskInfo
 from tuner.train.engine import Engine, Setting, starter
-from tuner.train.recipe import Options, Recipe
+from tuner.train.options import Options
+from tuner.train.recipe import Recipe
 from tuner.train.saver import Saver
 from tuner.train.tasks import Task
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.train.layers import PLAIN, Layer, Network
+from tuner.train.layers import Layer
+from tuner.train.recipe import PLAIN, Network
 
 Drop = Callable[[Tensor], Tensor]
 Stage = Callable[[Tensor, Drop], Tensor]

@@ -14,7 +14,6 @@ from tuner.errors import InvalidInput
 from tuner.train import state
 from tuner.train.average import apply_saved
 from tuner.train.data import Data, Split
-from tuner.train.layers import Network
 from tuner.train.models import Staged, keep, renamed
 from tuner.train.recipe import Recipe
 from tuner.train.table.network import rebuilt
@@ -45,7 +44,7 @@ def _network(tree: Mapping[str, Any]) -> Staged:
     if build is None and training["task"] not in names():
         raise ValueError(f"its task is {training['task']!r}")
     recipe = Recipe.from_document(training["recipe"])
-    model = (build or get(training["task"]).model)(Network.of(recipe))
+    model = (build or get(training["task"]).model)(recipe)
     hold(model, recipe.freeze)
     model.load_state_dict(renamed(tree["model"]))
     apply_saved(model, Flat(model), tree)

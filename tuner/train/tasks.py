@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train import characters, data, imbalance, models, scores
 from tuner.train.catalog import TASKS, TaskInfo
-from tuner.train.layers import PLAIN, Network
 from tuner.train.models import Staged
+from tuner.train.recipe import PLAIN, Network
 from tuner.train.scores import Scores
 
 PerRow = Callable[[Tensor, Tensor], Tensor]

@@ -14,7 +14,7 @@ from tuner.handle import TrialHandle
 from tuner.spec import AfterRun
 from tuner.spec.read import validate
 from tuner.train.catalog import TaskInfo
-from tuner.train.recipe import Options
+from tuner.train.options import Options
 from tuner.train.training import Sources
 
 
