@@ -139,7 +139,7 @@ async def test_a_stopped_study_searches_no_further(tmp_path: Path) -> None:
         ({"run": "external"}, "built-in task"),
         ({"after": {}}, "give ensemble"),
         ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "either top or seeds"),
-        ({"after": {"ensemble": {"top": 1}}}, "greater than or equal to 2"),
+        ({"after": {"ensemble": {"top": 1}}}, "should be 2 or more"),
     ],
 )
 async def test_what_cannot_follow_is_refused(

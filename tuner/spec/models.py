@@ -82,6 +82,8 @@ class RunTask(Document):
     """Seconds of training between two checkpoints; 0 writes one after each epoch."""
     deterministic: bool = False
     """Whether CUDA may use only kernels that give the same bits each time; slower."""
+    measure_layers: bool = True
+    """Whether gradients and activations of layers are reported, for findings. Costs some 5 %."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
     memory: Size | None = None

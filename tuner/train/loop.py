@@ -38,7 +38,7 @@ def train(
     setting = Setting(
         info=info, recipe=recipe, seed=trial.seed, device=device, precision=options.precision,
         steps=info.steps if trial.steps is None else trial.steps, sources=sources,
-        task=task, resumed=trial.resume is not None,
+        task=task, resumed=trial.resume is not None, measure_layers=options.measure_layers,
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
         engine = starter(info.name)(setting)

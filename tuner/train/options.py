@@ -23,6 +23,8 @@ class Options(Document):
     """Seconds between checkpoints, at the ends of epochs. 0: after each epoch."""
     deterministic: bool = False
     """Whether CUDA may use only kernels that give the same bits each time."""
+    measure_layers: bool = True
+    """Whether layers are measured after each epoch (`tuner.train.health`)."""
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:

@@ -53,6 +53,7 @@ class Solo:
             )
         self._lr = 0.0
         self._resumed = setting.resumed
+        self._measures_layers = setting.measure_layers
         self._cached = False
         self._health: Health | None = None
 
@@ -104,7 +105,7 @@ class Solo:
         if recipe.cache_frozen and not self._cached:
             self._data = cached(training.model, self._data, recipe.freeze, training.device)
             self._cached = True
-        if self._health is None:
+        if self._health is None and self._measures_layers:
             self._health = Health(training, self._data)
         return True
 

@@ -97,6 +97,7 @@ class Trainer:
             precision=self.options.precision,
             steps=self.run.steps,
             sources=self.sources,
+            measure_layers=False,
         )
         engine = Solo(setting, data)
         while engine.epoch < member.until:
