@@ -236,6 +236,7 @@ class ReuseFields(Document):
 
 
 AggregateName = Literal["mean", "worst", "mean_minus_std"]
+CriticName = Literal["wasserstein", "plain"]
 
 
 class OwnFields(Document):
@@ -247,8 +248,14 @@ class OwnFields(Document):
     """Weight of the codes' divergence in what is minimised (digits-vae). 1 if absent."""
     critic_steps: Searchable[Annotated[int, Field(ge=1, le=100)]] | None = None
     """Steps of the critic for one of the generator (digits-critic). 5 if absent."""
+    critic: Searchable[CriticName] | None = None
+    """What the critic learns (digits-critic): a distance, or to tell made from real (`plain`)."""
     penalty: Searchable[From0] | None = None
-    """Weight of the penalty on the critic's slope (digits-critic). 10 if absent."""
+    """Weight of the penalty on a Wasserstein critic's slope (digits-critic). 10 if absent."""
+    soft_label: Searchable[Annotated[float, Field(gt=0.5, le=1)]] | None = None
+    """What a plain critic is told of real digits, in place of 1 (digits-critic). 0.9, say."""
+    flip_labels: Searchable[Annotated[float, Field(ge=0, lt=0.5)]] | None = None
+    """Share of digits of which a plain critic is told the contrary (digits-critic). 0.05, say."""
     discount: Searchable[Share] | None = None
     """What a reward is worth a step earlier (cartpole). 0.99 if absent."""
     reward_scale: Searchable[Above0] | None = None

@@ -161,7 +161,7 @@ _ALL = (
     ),
     TaskInfo(
         name="digits-critic",
-        description="Digits made by a generator that a Wasserstein critic teaches; 64 ReLU each",
+        description="Digits made by a generator that a (Wasserstein) critic teaches; 64 ReLU each",
         steps=27,
         defaults=MappingProxyType(
             {
@@ -177,7 +177,7 @@ _ALL = (
         ),
         metrics=(*_OF_STEPS, *_OF_CRITIC),
         objectives=MappingProxyType({"val_loss": "min"}),
-        own=_STEPPED | {"latent", "critic_steps", "penalty"},
+        own=_STEPPED | {"latent", "critic_steps", "critic", "penalty", "soft_label", "flip_labels"},
     ),
     TaskInfo(
         name="table",

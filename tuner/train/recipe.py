@@ -98,7 +98,10 @@ class Recipe(Network):
     latent: int = 8
     kl_weight: float = 1.0
     critic_steps: int = 5
+    critic: str = "wasserstein"
     penalty: float = 10.0
+    soft_label: float = 1.0
+    flip_labels: float = 0.0
     discount: float = 0.99
     reward_scale: float = 0.05
     randomise: float = 0.3

@@ -50,9 +50,14 @@ def test_all_metrics_are_reported_and_the_seed_decides(task: str, tmp_path: Path
     assert curve(one.reports)[0]["train_loss"] != curve(other.reports)[0]["train_loss"]
 
 
-@pytest.mark.parametrize("task", OWN)
-def test_interrupted_in_the_middle_of_an_epoch(task: str, tmp_path: Path) -> None:
-    recipe = QUICK[task] | {"schedule": "cosine", "optimizer": "adam", "lr": 0.01}
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [*((task, {}) for task in OWN), ("digits-critic", {"critic": "plain", "flip_labels": 0.1})],
+)
+def test_interrupted_in_the_middle_of_an_epoch(
+    task: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = QUICK[task] | {"schedule": "cosine", "optimizer": "adam", "lr": 0.01} | more
     whole = _trained(task, tmp_path / "whole", recipe)
     asked = 0
     under_way = 5 if task == "cartpole" else 4  # steps of an epoch
@@ -170,6 +175,40 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope() -> None:
     torch.testing.assert_close(found, torch.full((5,), 16.0))
 
 
+@pytest.mark.parametrize(
+    ("soft", "flip", "real", "made", "alike"),
+    [
+        # the best critic says what it is told on average: of digits that are surely real, surely
+        # made, and as likely the one as the other
+        (1.0, 0.0, 1.0, 0.0, 0.5),
+        (0.9, 0.0, 0.9, 0.0, 0.45),
+        (0.9, 0.2, 0.72, 0.18, 0.45),
+        (1.0, 0.25, 0.75, 0.25, 0.5),
+    ],
+)
+def test_the_best_plain_critic_says_what_its_labels_say(
+    soft: float, flip: float, real: float, made: float, alike: float
+) -> None:
+    told = critic.labels(400_000, soft, flip, torch.Generator().manual_seed(1))
+
+    def slope(of_real: float, of_made: float) -> list[float]:
+        said = torch.tensor([of_real, of_made]).logit(eps=1e-6).requires_grad_()
+        rows = said[:, None].expand(2, 400_000)
+        critic.plain_loss(rows[0], rows[1], told).backward()  # type: ignore[no-untyped-call]
+        assert said.grad is not None
+        return said.grad.tolist()
+
+    assert slope(real, made) == pytest.approx([0, 0], abs=0.003)
+    assert sum(slope(alike, alike)) == pytest.approx(0, abs=0.003)
+
+
+def test_a_plain_critic_that_knows_nothing_has_a_loss_of_two_bits() -> None:
+    told = critic.labels(3, 1.0, 0.0, torch.Generator())
+    assert critic.plain_loss(torch.zeros(3), torch.zeros(3), told).item() == pytest.approx(
+        2 * math.log(2)
+    )
+
+
 def test_the_sliced_distance_of_a_shift_is_its_length_along_each_direction() -> None:
     rows = torch.randn(50, 2)
     moved = (rows + torch.tensor([3.0, 0.0]))[torch.randperm(50)]
@@ -178,11 +217,22 @@ def test_the_sliced_distance_of_a_shift_is_its_length_along_each_direction() -> 
     assert critic.sliced_distance(rows, rows.flip(0), ways).item() == 0
 
 
-def test_the_generator_comes_nearer_to_the_digits(tmp_path: Path) -> None:
-    reports = _trained("digits-critic", tmp_path, {"batch_size": 64}, steps=4).reports
+@pytest.mark.parametrize("kind", ["wasserstein", "plain"])
+def test_the_generator_comes_nearer_to_the_digits(kind: str, tmp_path: Path) -> None:
+    recipe = {"batch_size": 64, "critic": kind}
+    reports = _trained("digits-critic", tmp_path, recipe, steps=4).reports
     first, last = reports[0].metrics, reports[-1].metrics
     assert last["val_loss"] < 0.7 * first["val_loss"]
-    assert last["penalty"] < 0.1  # the slope is near 1
+    assert last["penalty"] < 0.1  # the slope is near 1; a plain critic has none
+
+
+def test_soft_and_flipped_labels_make_a_plain_critic_less_sure(tmp_path: Path) -> None:
+    apart = []
+    for n, labels in enumerate(({}, {"soft_label": 0.8}, {"soft_label": 0.8, "flip_labels": 0.2})):
+        recipe = {"critic": "plain", **labels}
+        report = _trained("digits-critic", tmp_path / str(n), recipe, steps=3).reports[-1]
+        apart.append(report.metrics["train_distance"])
+    assert apart[0] > 1.1 * apart[1] > 1.2 * apart[2]
 
 
 # The policy

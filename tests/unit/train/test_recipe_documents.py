@@ -161,6 +161,14 @@ def test_reading_what_was_normalised_changes_nothing() -> None:
             "run.recipe.momentum",
             "without optimizer: sgd, momentum",
         ),
+        ("digits-critic", {"flip_labels": 0.1}, {}, "run.recipe.flip_labels", "critic: plain"),
+        (
+            "digits-critic",
+            {"critic": "plain", "penalty": 10.0},
+            {},
+            "run.recipe.penalty",
+            "without critic: wasserstein",
+        ),
         # what asks more of the layers than there are
         ("digits-mlp", {"skip": True}, {}, "run.recipe.skip", "without depth: 2 or more"),
         ("digits-cnn", {"skip": True, "depth": 2}, {}, "run.recipe.skip", "depth: 3 or more"),
