@@ -203,7 +203,7 @@ class LossFields(Document):
     flooding: Searchable[From0] | None = None
     """Level `b` the loss does not fall below: `abs(loss - b) + b`."""
     adversary: Searchable[From0] | None = None
-    """Length of the step that makes inputs (or embeddings) harder, as FGM does."""
+    """Length of the step that makes inputs, or a text's embedding, harder, as FGM does."""
     labelled: Searchable[Annotated[float, Field(gt=0, le=1)]] | None = None
     """Share of the training rows whose label is used; the rest count as unlabelled."""
     pseudo_labels: Searchable[Share] | None = None

@@ -82,6 +82,11 @@ class CharacterLstm(Staged):
         self.norm = nn.LayerNorm(width) if network.norm == "layer" else nn.Identity()
         self.out = nn.Linear(width, count)
 
+    @property
+    def embedding(self) -> nn.Parameter:
+        """The LSTM's input matrix, of which a one-hot character picks a column."""
+        return self.lstm.get_parameter("weight_ih_l0")
+
     def layers(self) -> Sequence[nn.Module]:
         """Return the recurrent part and the last layer."""
         return [nn.ModuleList([self.lstm, self.norm]), self.out]

@@ -53,6 +53,11 @@ class Staged(nn.Module):
         """Run one stage."""
         raise NotImplementedError
 
+    @property
+    def embedding(self) -> nn.Parameter | None:
+        """The weights that turn symbols into numbers, of a network whose inputs are symbols."""
+        return None
+
     def between(self, x: Tensor, first: int, last: int, drop: Drop) -> Tensor:
         """Run the stages from `first` to before `last`."""
         for number in range(first, last):
