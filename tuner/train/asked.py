@@ -44,7 +44,7 @@ def faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:
     for name, values in choices.items():
         if why := next(filter(None, (misfit(info, name, v) for v in values)), None):
             yield Fault(where=where[name], message=why)
-    for fault in clashes(info, choices, _preset(spec, info)):
+    for fault in clashes(info, choices, in_force(spec, info)):
         yield Fault(where=where[fault.where], message=fault.message)
 
 
@@ -55,6 +55,13 @@ def doubts(spec: StudySpec, steps: int) -> Iterator[str]:
         yield f"recipe.warmup lasts the whole training of {steps} steps: the rate never gets to lr"
     if min(choices.get("cycle", (1,))) >= steps:
         yield f"recipe.cycle lasts the whole training of {steps} steps: nothing restarts"
+
+
+def in_force(spec: StudySpec, info: TaskInfo) -> Choices:
+    """Return all fields with the values they may have: the study's, its preset's, the task's."""
+    preset = {name: value for name, value in fixed(spec).items() if name == "preset"}
+    whole = Recipe.from_params({}, info.defaults, spread(info, preset))
+    return {**{name: (value,) for name, value in vars(whole).items()}, **_usable(spec)}
 
 
 def optimizer_of(spec: StudySpec) -> str | None:
@@ -95,10 +102,3 @@ def _usable(spec: StudySpec) -> dict[str, Collection[Any]]:
         if name in KNOWN_PARAMS and _refused(name, probes(parameter)) is None:
             found[name] = probes(parameter)
     return found
-
-
-def _preset(spec: StudySpec, info: TaskInfo) -> dict[str, Collection[Any]]:
-    """Return what a study leaves to its preset and to the task."""
-    given = {name: value for name, value in fixed(spec).items() if name == "preset"}
-    whole = Recipe.from_params({}, info.defaults, spread(info, given))
-    return {name: (value,) for name, value in vars(whole).items()}

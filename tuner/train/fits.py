@@ -124,16 +124,15 @@ def _or(words: Sequence[str]) -> str:
 
 
 def clashes(
-    info: TaskInfo, given: Mapping[str, Collection[Any]], rest: Mapping[str, Collection[Any]]
+    info: TaskInfo, given: Mapping[str, Collection[Any]], choices: Mapping[str, Collection[Any]]
 ) -> Iterator[Fault]:
     """Yield what can't go together, of fields with all values that each may take in a study.
 
     Args:
         info: the task.
         given: what the study says.
-        rest: what holds of all fields where it says nothing.
+        choices: what is in force: of fields that it says nothing of, too.
     """
-    choices = {**rest, **given}
     used = {name for name, values in choices.items() if any(map(partial(_is_on, name), values))}
     for name, (other, words) in _NEEDS.items():
         if name in given and not set(words) & set(choices[other]):
@@ -159,13 +158,12 @@ def _is_on(name: str, value: Any) -> bool:
     return bool(value != _OFF[name])
 
 
-_HIDDEN = {"dense": 1, "convolutional": 2}  # layers below the last, if nothing is said
 _SKIPS = {"dense": 2, "convolutional": 3}  # layers from which two have the same shape
 
 
 def _depth_faults(info: TaskInfo, given: Mapping[str, Collection[Any]]) -> Iterator[Fault]:
     """Yield what asks more of a network's layers than it has at its deepest."""
-    hidden = max(given["depth"]) if "depth" in given else _HIDDEN.get(info.network, 1)
+    hidden = max(given.get("depth", (info.depth,)))
     layers = 1 + (1 if info.network == "recurrent" else hidden)
     freeze, fresh = (given.get(name, (0,)) for name in ("freeze", "fresh_layers"))
     if max(freeze) >= layers:
