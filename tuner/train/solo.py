@@ -213,7 +213,10 @@ def _forward(training: Training, x: Tensor, first: int = 0) -> Tensor:
 
 
 def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
-    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, []."""
+    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, [].
+
+    So few sure rows weigh little (Sohn et al. 2020, equation 4).
+    """
     recipe = training.recipe
     assert recipe.pseudo_labels is not None
     training.model.eval()

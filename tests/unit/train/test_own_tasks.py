@@ -20,7 +20,9 @@ from tuner.errors import InvalidInput
 from tuner.spec import check
 from tuner.train import TASKS, cartpole, critic, run, vae
 from tuner.train.data import digit_pixels, digits
+from tuner.train.engine import Setting
 from tuner.train.local import LocalTrial
+from tuner.train.recipe import Recipe
 
 OWN = [name for name, info in TASKS.items() if not info.supervised]
 QUICK: dict[str, dict[str, Any]] = {
@@ -263,6 +265,39 @@ def test_the_score_function_s_gradient_is_that_of_the_mean_reward() -> None:
     expected = 2 * chance * (1 - chance)
     assert -logits.grad[1].item() == pytest.approx(expected, abs=0.005)
     assert -logits.grad[0].item() == pytest.approx(-expected, abs=0.005)
+
+
+def test_steps_after_an_episodes_end_do_not_count() -> None:
+    draw = torch.Generator().manual_seed(1)
+    said, returns = torch.randn(3, 2, generator=draw), torch.rand(3, 2, generator=draw)
+    alive = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    returns *= alive
+    found = cartpole.score_loss(said, returns, alive)
+    # four steps were lived: the baseline of each is what the other episode still gets
+    by_hand = -(said[0, 0] * (returns[0, 0] - returns[0, 1])
+                + said[0, 1] * (returns[0, 1] - returns[0, 0])
+                + said[1, 0] * returns[1, 0] + said[2, 0] * returns[2, 0]) / 4  # fmt: skip
+    torch.testing.assert_close(found, by_hand)
+    more = [torch.cat((x, y)) for x, y in ((said, torch.randn(2, 2)), (returns, torch.zeros(2, 2)))]
+    longer = cartpole.score_loss(more[0], more[1], torch.cat((alive, torch.zeros(2, 2))))
+    torch.testing.assert_close(longer, found)
+
+
+def test_the_reward_scale_is_a_factor_of_the_gradient() -> None:
+    info, moved = TASKS["cartpole"], []
+    plain = {"optimizer": "sgd", "clip_norm": 1e9, "batch_size": 4, "discount": 0.9}
+    for scale in (0.05, 0.15):
+        recipe = Recipe.from_params({"reward_scale": scale}, info.defaults, plain)
+        device = torch.device("cpu")
+        engine = cartpole.start(
+            Setting(info=info, recipe=recipe, seed=1, device=device, precision="fp32", steps=1)
+        )
+        weights = engine.updaters["model"].weights.value
+        before = weights.clone()
+        engine.step(0, 0.1)
+        moved.append(weights - before)
+    assert moved[0].norm() > 0
+    torch.testing.assert_close(moved[1], 3 * moved[0], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(
