@@ -11,9 +11,9 @@ from tuner.handle import ParamValue
 from tuner.space import Categorical, Parameter
 from tuner.spec import RunTask, StudySpec
 from tuner.text import unknown
-from tuner.train.catalog import TaskInfo
+from tuner.train.catalog import TASKS, TaskInfo
 from tuner.train.fits import clashes, misfit
-from tuner.train.presets import PRESETS, spread
+from tuner.train.presets import spread
 from tuner.train.recipe import KNOWN_FIELDS, KNOWN_PARAMS, Recipe, refusal
 
 Choices = Mapping[str, Collection[Any]]
@@ -65,10 +65,36 @@ def in_force(spec: StudySpec, info: TaskInfo) -> Choices:
 
 
 def optimizer_of(spec: StudySpec) -> str | None:
-    """Return the update rule that a study's recipe fixes, itself or by its preset, if it does."""
-    given = fixed(spec)
-    found = {**PRESETS.get(given.get("preset", ""), {}), **given}.get("optimizer")
-    return None if found is None else str(found)
+    """Return the update rule that a task's study does not search, None if it does."""
+    info = _info(spec)
+    if info is None or "optimizer" in spec.build_space().parameters:
+        return None
+    (found,) = in_force(spec, info)["optimizer"]
+    return str(found)
+
+
+def own_choice(spec: StudySpec) -> Mapping[str, ParamValue] | None:
+    """Return what a task's trial would be if its study searched nothing.
+
+    None where the study's update rules are others: the task's rate is not for them.
+    """
+    info = _info(spec)
+    if info is None:
+        return None
+    preset = {name: value for name, value in fixed(spec).items() if name == "preset"}
+    recipe = Recipe.from_params({}, info.defaults, spread(info, preset))
+    if recipe.optimizer not in in_force(spec, info)["optimizer"]:
+        return None
+    told = {
+        "momentum": recipe.decay_of_average, "beta2": recipe.decay_of_square,
+        "eps": recipe.epsilon, "width": info.width, "depth": info.depth,
+    }  # fmt: skip
+    whole = {**told, **{name: x for name, x in vars(recipe).items() if x is not None}}
+    return {name: value for name, value in whole.items() if isinstance(value, ParamValue)}
+
+
+def _info(spec: StudySpec) -> TaskInfo | None:
+    return TASKS.get(spec.run.task) if isinstance(spec.run, RunTask) else None
 
 
 def _space_faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:

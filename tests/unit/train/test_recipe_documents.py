@@ -14,7 +14,7 @@ from tuner.folk import rules_of_thumb
 from tuner.spec import RunTask, StudySpec, check, parse_yaml
 from tuner.spec.recipe import GROUPS, RecipeSpec, searchable_fields
 from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS
-from tuner.train.asked import optimizer_of
+from tuner.train.asked import optimizer_of, own_choice
 from tuner.train.presets import PRESETS, spread
 from tuner.worker.program import read_program
 
@@ -275,7 +275,8 @@ def test_the_preset_gives_each_task_what_it_can_use() -> None:
     [
         ({"optimizer": "adam"}, "adam", 1e-3),
         ({"preset": "default"}, "nesterov", 0.1),
-        ({}, None, 0.1),
+        ({}, "momentum", 0.1),
+        ({"optimizer": {"values": ["adam", "rmsprop"]}}, None, 1e-3),
     ],
 )
 def test_rules_of_thumb_follow_the_fixed_optimizer(
@@ -285,6 +286,41 @@ def test_rules_of_thumb_follow_the_fixed_optimizer(
     assert optimizer_of(spec) == optimizer
     points = rules_of_thumb(spec.build_space(), lambda _: True, optimizer=optimizer)
     assert points[0]["lr"] == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("task", "recipe", "first"),
+    [
+        ("text-lstm", {}, {"lr": 1.0, "batch_size": 32, "dropout": 0.0, "clip_norm": 5.0}),
+        ("digits-vae", {}, {"lr": 0.02, "batch_size": 64, "clip_norm": 15.0}),
+        # its own rule is adam
+        ("digits-critic", {"critic_steps": {"values": [1, 5]}}, {"lr": 0.001, "critic_steps": 5}),
+        # what is searched begins off, and at the network's own size
+        (
+            "digits-cnn",
+            {"rotate": {"min": 0, "max": 15}, "width": {"min": 8, "max": 64, "step": 8}},
+            {"lr": 0.1, "rotate": 0, "width": 16, "dropout": 0.0},
+        ),
+        (
+            "digits-cnn",
+            {"preset": "default", "width": {"values": [8, 16]}},
+            {"dropout": 0.2, "width": 16},
+        ),
+    ],
+)
+def test_the_first_trial_is_what_the_task_does_by_itself(
+    task: str, recipe: Any, first: dict[str, Any]
+) -> None:
+    spec = _full(recipe, task)
+    optimizer, own = optimizer_of(spec), own_choice(spec)
+    points = rules_of_thumb(spec.build_space(), lambda _: True, optimizer=optimizer, own=own)
+    assert {name: points[0][name] for name in first} == first
+
+
+def test_a_tasks_own_rate_is_not_for_another_update_rule() -> None:
+    assert own_choice(_full({"optimizer": "adam"})) is None
+    assert own_choice(_full({"optimizer": {"values": ["momentum", "adam"]}})) is not None
+    assert own_choice(check({"objective": {"metric": "x"}, "run": "external"})) is None
 
 
 def test_a_worker_hands_the_fixed_values_to_the_trainer() -> None:
