@@ -48,7 +48,9 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     if steps is None and isinstance(spec.run, RunTask):
         steps = TASKS[spec.run.task].steps
     space = spec.build_space()
-    policies = list(spec.policies) if spec.policies is not None else _default_policies(spec, space)
+    policies = spec.policies
+    if policies is None:
+        policies = _default_policies(spec, space, steps)
     full = spec.model_copy(
         update={
             "space": spec.space if spec.space is not None else space_document(space),
@@ -60,7 +62,7 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     return full, [w for check in _WARNINGS for w in check(spec, full)]
 
 
-def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
+def _default_policies(spec: StudySpec, space: Space, steps: int | None) -> list[Policy]:
     rate = space.parameters.get("lr")
     values = asked.probes(rate) if rate is not None else ()
     lowest = min((v for v in values if not isinstance(v, bool | str)), default=0.0)
@@ -73,16 +75,21 @@ def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
             HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10, threshold_mode=mode)
         )
     if isinstance(spec.run, RunTask) and asked.fixed(spec).get("preset") == "default":
-        found.append(_early_stopping(spec, TASKS[spec.run.task]))
+        found.append(_early_stopping(spec, TASKS[spec.run.task], steps))
     return [*found, Divergence(name="divergence")]
 
 
-def _early_stopping(spec: StudySpec, info: TaskInfo) -> EarlyStopping:
-    """Return the rule on the training's value of the objective, of its loss if it reports none."""
+def _early_stopping(spec: StudySpec, info: TaskInfo, steps: int | None) -> EarlyStopping:
+    """Return the rule on the training's value of the objective, of its loss if it reports none.
+
+    Its patience lets the default halving cut the rate twice before.
+    """
+    patience = 2 * patience_of(HalveOnPlateau(name="halve_on_plateau"), steps) + 2
+    found = EarlyStopping(name="early_stopping", patience=patience)
     same = spec.objective.metric.replace("val_", "train_", 1)
-    if same in info.metrics:
-        return EarlyStopping(name="early_stopping", train=same, train_mode=spec.objective.mode)
-    return EarlyStopping(name="early_stopping")
+    if same not in info.metrics:
+        return found
+    return found.model_copy(update={"train": same, "train_mode": spec.objective.mode})
 
 
 def _may_be_negative(spec: StudySpec) -> bool:

@@ -93,6 +93,9 @@ def test_the_preset_stops_early(
     assert warnings == []
     stops = [p for p in spec.policies or () if isinstance(p, EarlyStopping)]
     assert [(p.train, p.train_mode) for p in stops] == [(train, train_mode)]
+    assert stops[0].patience == 12  # twice the patience of halving, 5 for 27 steps, and 2
+    longer, _ = full(document, budget={"steps": 100})
+    assert [p.patience for p in longer.policies or () if isinstance(p, EarlyStopping)] == [22]
     own, _ = full(document, policies=[{"name": "divergence"}])
     assert own.policies == [Divergence(name="divergence")]
     without, _ = full({**document, "run": {"task": task, "recipe": {"width": 16}}})
