@@ -12,19 +12,23 @@ _SAME_FOR_ALL = 0  # trials of all seeds have the same labels, or they would not
 
 
 def split_labels(data: Data, share: float) -> tuple[Data, Tensor | None]:
-    """Return the data with a share of the training rows, and the others' inputs; None if none.
+    """Return the data with a share of the training rows, and the inputs of those without a label.
 
-    Validation and test rows stay where they are: they are never among the others.
+    These are the other training rows, and those whose target nobody knows; None if there are none.
+    Validation and test rows stay where they are: they are never among them.
     """
     rows = len(data.train)
     kept = max(1, round(rows * share))
     if kept == rows:
-        return data, None
+        return data, data.unlabelled
     draw = torch.Generator().manual_seed(derive(_SAME_FOR_ALL, "labelled"))
     order = torch.randperm(rows, generator=draw).to(data.train.x.device)
     known, others = order[:kept].sort().values, order[kept:].sort().values
     train = Split(x=data.train.x[known], y=data.train.y[known])
-    return Data(train=train, val=data.val, test=data.test), data.train.x[others]
+    hidden = data.train.x[others]
+    if data.unlabelled is not None:
+        hidden = torch.cat((hidden, data.unlabelled.to(hidden.device)))
+    return Data(train=train, val=data.val, test=data.test), hidden
 
 
 class Unlabelled:

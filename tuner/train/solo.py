@@ -16,6 +16,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train import schedules, state, streams, tasks
 from tuner.train.adversary import train_on_both
@@ -47,7 +48,9 @@ class Solo:
         whole = task.data() if data is None else data
         data, others = split_labels(prepared(whole, recipe), recipe.labelled)
         self._data = data.resident(setting.device)
-        if others is not None and recipe.pseudo_labels is not None:
+        if recipe.pseudo_labels is not None:
+            if others is None:
+                raise InvalidInput("pseudo_labels: each row has its label; give labelled below 1")
             self._training.unlabelled = Unlabelled(
                 others.to(self._data.train.x.device), setting.seed
             )

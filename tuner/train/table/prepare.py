@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tuner.errors import InvalidInput
 from tuner.train.data import Data, Split
@@ -59,7 +60,7 @@ def prepare(
     ignore: Sequence[str] = (),
     seed: int = 0,
 ) -> Prepared:
-    """Split and prepare a table; rows whose target is unknown are left out.
+    """Split and prepare a table; rows whose target is unknown are in none of its parts.
 
     Raises:
         InvalidInput: a column is not there, there are too few rows, or the target can't be learned.
@@ -76,12 +77,18 @@ def prepare(
     training = known[parts[0]]
     columns, notes = _fitted(table, training, (target, *ignore))
     goal = targets.fit(target, cells, _of(table.columns[target], training), found)
-    if len(known) < len(table):
-        notes.append(f"{len(table) - len(known)} rows lack the target and are left out")
-    if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:
+    width = sum(column.width for column in columns)
+    if width * len(known) > MAX_NUMBERS:
         raise InvalidInput(f"the prepared table has over {MAX_NUMBERS:,} numbers; sample its rows")
     train, val, test = (_split(table, known[part], columns, target, goal) for part in parts)
-    data = Data(train=train, val=val, test=test)
+    others = np.setdiff1d(np.arange(len(table)), known)
+    if len(others):
+        notes.append(
+            f"{len(others)} rows lack the target: pseudo_labels may use them, nothing else"
+        )
+    fits = len(others) > 0 and width * len(table) <= MAX_NUMBERS
+    unlabelled = _inputs(table, others, columns) if fits else None
+    data = Data(train=train, val=val, test=test, unlabelled=unlabelled)
     return Prepared(data=data, columns=tuple(columns), target=goal, notes=tuple(notes))
 
 
@@ -129,9 +136,13 @@ def _fitted(table: Table, rows: Rows, left_out: Sequence[str]) -> tuple[list[Col
 
 
 def _split(table: Table, rows: Rows, columns: list[Column], target: str, goal: Target) -> Split:
-    parts = [column.apply(_of(table.columns[column.name], rows)) for column in columns]
-    x = torch.tensor(np.concatenate(parts, axis=1), dtype=torch.float32)
+    x = _inputs(table, rows, columns)
     return Split(x=x, y=torch.tensor(goal.apply(_of(table.columns[target], rows))))
+
+
+def _inputs(table: Table, rows: Rows, columns: list[Column]) -> Tensor:
+    parts = [column.apply(_of(table.columns[column.name], rows)) for column in columns]
+    return torch.tensor(np.concatenate(parts, axis=1), dtype=torch.float32)
 
 
 def _of(cells: Cells, rows: Rows) -> Cells:
