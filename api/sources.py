@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api import views
+from api import finalists, views
 from api.access import find_seen
 from storage.memory import Reader
 from tuner.access import Identity
@@ -31,9 +31,11 @@ def settled(reader: Reader, spec: StudySpec, who: Identity) -> StudySpec:
         named = getattr(run.recipe, field)
         try:
             if isinstance(named, str):
-                changed[field] = _numbered(reader, spec, field, named, who)
+                found = _numbered(reader, spec, field, named, who)
+                changed[field] = found if len(found) > 1 else found[0]
             elif named is not None:
-                changed[field] = [_numbered(reader, spec, field, one, who) for one in named]
+                each = [_numbered(reader, spec, field, one, who) for one in named]
+                changed[field] = [one for several in each for one in several]
         except NotFound as exc:
             where = f"run.recipe.{field}"
             raise InvalidInput(
@@ -49,22 +51,30 @@ def _named(run: RunTask) -> list[str]:
     return [name for names in flat for name in names]
 
 
-def _numbered(reader: Reader, spec: StudySpec, field: str, name: str, who: Identity) -> str:
+def _numbered(reader: Reader, spec: StudySpec, field: str, name: str, who: Identity) -> list[str]:
     ref, _, which = name.rpartition("/")
     study = find_seen(reader, ref, who)
     if study.spec.queue.project != spec.queue.project:
         raise NotFound(f"study {ref} is of another project than this one")
-    number = _best(reader, study) if which == "best" else int(which)
-    trial = reader.trial(study.study_id, number)
-    if (why := unfit(field, spec, study.spec, trial.params)) is not None:
-        raise NotFound(f"{ref}/{number} does not fit: {why}")
-    if trial.checkpoint is None:
-        raise NotFound(f"trial {number} of {ref} keeps no checkpoint")
-    return f"{ref}/{number}"
+    numbers = [int(which)] if which.isdigit() else _best(reader, study, which)
+    for number in numbers:
+        trial = reader.trial(study.study_id, number)
+        if (why := unfit(field, spec, study.spec, trial.params)) is not None:
+            raise NotFound(f"{ref}/{number} does not fit: {why}")
+        if trial.checkpoint is None:
+            raise NotFound(f"trial {number} of {ref} keeps no checkpoint")
+    return [f"{ref}/{number}" for number in numbers]
 
 
-def _best(reader: Reader, study: Study) -> int:
-    best = views.best(study, reader.trials(study.study_id))
+def _best(reader: Reader, study: Study, which: str) -> list[int]:
+    trials = reader.trials(study.study_id)
+    best = views.best(study, trials)
     if best is None:
         raise NotFound(f"study {study.name} has no best trial yet")
-    return best.number
+    if which == "best":
+        return [best.number]
+    wanted = int(which.removeprefix("top"))
+    found = finalists.distinct(study, trials)[:wanted]
+    if len(found) < wanted:
+        raise NotFound(f"study {study.name} has {len(found)} configurations with a value")
+    return [trial.number for trial in found]

@@ -39,6 +39,23 @@ async def test_the_best_is_settled_once(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+async def test_the_best_few_are_an_ensemble_that_teaches(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**{**RATED, "name": "old", "run": {"task": "digits-mlp"}})
+        grants = (await node.acquire(await node.register(tasks=["digits-mlp"]), n=3)).leases
+        for grant, value in zip(grants, (2.0, 1.0, 3.0), strict=True):
+            await node.report(grant, 1, value)
+            assert (await put(node, grant, 1, b"weights")).status_code == 200
+            await node.finish(grant, outcome="complete")
+        made = await node.post("/studies", _document({"teacher": ["old/top2", "old/2"]}))
+        assert made.json()["spec"]["run"]["recipe"]["teacher"] == ["old/1", "old/0", "old/2"]
+        alone = await node.post("/studies", _document({"teacher": "old/top3"}))
+        assert alone.json()["spec"]["run"]["recipe"]["teacher"] == ["old/1", "old/0", "old/2"]
+        many = await node.post("/studies", _document({"teacher": "old/top4"}))
+        (fault,) = many.json()["faults"]
+        assert fault["message"] == "study old has 3 configurations with a value"
+
+
 @pytest.mark.parametrize(
     ("recipe", "more", "where", "words"),
     [
@@ -46,7 +63,7 @@ async def test_the_best_is_settled_once(tmp_path: Path) -> None:
         ({"teacher": ["old/0", "old/7"]}, {}, "run.recipe.teacher", "no trial 7"),
         ({"start_from": "without/0"}, {}, "run.recipe.start_from", "keeps no checkpoint"),
         ({"start_from": "old/0", "width": 32}, {}, "run.recipe.start_from", "its width is 64"),
-        ({"teacher": "idle/0"}, {}, "run.recipe.teacher", "of no built-in task"),
+        ({"teacher": "idle/0"}, {}, "run.recipe.teacher", "no network of a built-in task"),
         (
             {"start_from": "old/0"},
             {"queue": {"project": "other"}},

@@ -102,7 +102,10 @@ def test_what_a_task_does_by_itself_is_the_first_unless_it_is_a_rule() -> None:
     assert rules_of_thumb(default_space(), anything, own=known) == rules
     found = rules_of_thumb(default_space(), anything, own={**known, "lr": 2.0, "width": 8})
     assert found == [{**known, "lr": 1.0}, *rules]
-    assert rules_of_thumb(default_space(), lambda p: p["lr"] < 1, own={**known, "lr": 2.0}) == rules
+    assert (
+        rules_of_thumb(default_space(), lambda p: float(p["lr"]) < 1, own={**known, "lr": 2.0})
+        == rules
+    )
 
 
 def test_weight_decay_is_set_where_it_is_searched() -> None:

@@ -6,6 +6,7 @@ and each trial brings its value. What a field left open means is the task's own 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -31,13 +32,19 @@ PresetName = Literal["default"]
 
 
 def _trial_name(text: str) -> str:
-    study, _, number = text.rpartition("/")
-    if not study or not (number == "best" or (number.isascii() and number.isdigit())):
+    if re.fullmatch(r".+/(best|[0-9]+)", text) is None:
         raise ValueError("name a trial as STUDY/NUMBER or STUDY/best")
     return text
 
 
+def _teacher_name(text: str) -> str:
+    if re.fullmatch(r".+/(best|[0-9]+|top([2-9]|[1-9][0-9]))", text) is None:
+        raise ValueError("name trials as STUDY/NUMBER, STUDY/best, or STUDY/top5 for the best five")
+    return text
+
+
 TrialName = Annotated[str, Field(max_length=300), AfterValidator(_trial_name)]
+TeacherName = Annotated[str, Field(max_length=300), AfterValidator(_teacher_name)]
 
 
 def _teachers_kind(value: Any) -> str:
@@ -45,8 +52,8 @@ def _teachers_kind(value: Any) -> str:
 
 
 Teachers = Annotated[
-    Annotated[TrialName, Tag("one")]
-    | Annotated[list[TrialName], Field(min_length=1, max_length=100), Tag("several")],
+    Annotated[TeacherName, Tag("one")]
+    | Annotated[list[TeacherName], Field(min_length=1, max_length=100), Tag("several")],
     Discriminator(_teachers_kind),
 ]
 
@@ -216,7 +223,7 @@ class ReuseFields(Document):
     """What is taken from other trainings."""
 
     teacher: Teachers | None = None
-    """Trials to learn from, `STUDY/NUMBER` or `STUDY/best`: their mean prediction is a target."""
+    """Trials whose mean prediction is a target: `STUDY/NUMBER`, `STUDY/best`, `STUDY/top5`."""
     teacher_weight: Searchable[Share] | None = None
     """Weight of the teachers' predictions against the labels. 0.5 if absent."""
     temperature: Searchable[Above0] | None = None

@@ -36,14 +36,18 @@ def unfit(
     info, given = _task(spec), _task(source)
     if info is None:
         return None
-    if given is None:
-        return "its trials are of no built-in task with rows and targets"
+    if given is None or _follows(source):
+        return "its trials train no network of a built-in task with rows and targets"
     if field == "teacher":
         same = info.name == given.name
         return None if same else f"it learns {given.name}, this study {info.name}"
     fixed = spread(given, asked.fixed(source))
     theirs = Recipe.from_params(params, given.defaults, fixed)
     return next(_misfits(asked.in_force(spec, info), info, theirs, given), None)
+
+
+def _follows(source: StudySpec) -> bool:
+    return isinstance(source.run, RunTask) and source.run.after is not None
 
 
 def _task(spec: StudySpec) -> TaskInfo | None:

@@ -59,8 +59,8 @@ def _spec(task: str, recipe: dict[str, Any], **more: Any) -> StudySpec:
         ("digits-rare", {}, "digits-mlp", {}, {}, "give fresh_layers: 1"),
         ("digits-cnn", {"fresh_layers": 1}, "digits-mlp", {}, {}, "another one than that of"),
         ("text-lstm", {"fresh_layers": 1}, "adding-lstm", {}, {}, "another one than that of"),
-        ("digits-mlp", {}, "digits-vae", {}, {}, "of no built-in task with rows"),
-        ("digits-mlp", {}, "external", {}, {}, "of no built-in task with rows"),
+        ("digits-mlp", {}, "digits-vae", {}, {}, "no network of a built-in task"),
+        ("digits-mlp", {}, "external", {}, {}, "no network of a built-in task"),
     ],
 )
 def test_first_weights(
@@ -75,7 +75,7 @@ def test_first_weights(
     [
         ("digits-mlp", "digits-mlp", None),
         ("digits-mlp", "digits-cnn", "it learns digits-cnn, this study digits-mlp"),
-        ("digits-mlp", "external", "of no built-in task"),
+        ("digits-mlp", "external", "no network of a built-in task"),
     ],
 )
 def test_teachers(task: str, source: str, why: str | None) -> None:
