@@ -77,6 +77,14 @@ def plain_loss(real: Tensor, made: Tensor, told: tuple[Tensor, Tensor]) -> Tenso
     return found
 
 
+def generator_loss(judged: Tensor, *, plain: bool) -> Tensor:
+    """Return what a generator minimises, of the critic's numbers of made digits, [].
+
+    It is their mean with the other sign, or of a plain critic `-log(probability of real)`.
+    """
+    return (F.softplus(-judged) if plain else -judged).mean()
+
+
 class CriticEngine(OwnEngine):
     """Trains both: a step is a few batches for the critic, then one for the generator."""
 
@@ -112,7 +120,7 @@ class CriticEngine(OwnEngine):
         records = torch.stack([self._teach(draw, lr) for _ in range(self.recipe.critic_steps)])
         generator = self.updaters["generator"]
         judged = self._judge(self._make(self.recipe.batch_size, draw))
-        generator.backward((F.softplus(-judged) if self._is_plain else -judged).mean())
+        generator.backward(generator_loss(judged, plain=self._is_plain))
         generator.step(lr)
         self.updaters["critic"].weights.gradient.zero_()  # what the generator's loss left there
         return records.mean(0)
