@@ -208,8 +208,7 @@ class StudySpec(Document):
     pruner: Pruner | None = None
     """Ends trials early. ASHA with its first rung at a tenth of the longest training if absent."""
     policies: Annotated[list[Policy], Field(max_length=10)] | None = None
-    """Rules that steer a trial while it trains. `halve_on_plateau` and `divergence` if absent, and
-    `early_stopping` where the recipe has `preset: default`."""
+    """Rules that steer a trial. `halve_on_plateau` and `divergence` if absent; see `preset`."""
     budget: Budget = Field(default_factory=Budget)
     """What the study may spend."""
     repeats: Repeats | None = None

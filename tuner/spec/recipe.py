@@ -294,8 +294,7 @@ class RecipeSpec(
     """How a built-in task's network is made, fed and trained; each field fixed or searched."""
 
     preset: PresetName | None = None
-    """Choices that go together. `default`: He, ELU, batch norm, dropout, Nesterov momentum; and
-    early stopping where the study names no `policies`."""
+    """Choices in one word. `default`: He, ELU, batch norm, dropout, Nesterov, early stopping."""
 
 
 def searchable_fields() -> frozenset[str]:
