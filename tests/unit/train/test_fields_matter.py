@@ -108,18 +108,35 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, .
 
 @pytest.mark.parametrize("field", CASES)
 def test_a_field_matters(field: str, sources: dict[str, tuple[Path, ...]], tmp_path: Path) -> None:
-    task, *values, beside = CASES[field]
+    task, one, other, beside = CASES[field]
+    ends = [_end(task, field, value, beside, sources, tmp_path) for value in (one, other)]
+    assert ends[0] != ends[1]
+
+
+@pytest.mark.parametrize("task", [VAE, CRITIC])
+@pytest.mark.parametrize(
+    "field", ["init_scale", "dropout", "clip_norm", "weight_decay", "schedule", "activation"]
+)
+def test_a_field_matters_to_tasks_of_their_own(field: str, task: str, tmp_path: Path) -> None:
+    _, one, other, _ = CASES[field]
+    ends = [_end(task, field, value, {"batch_size": 300}, {}, tmp_path) for value in (one, other)]
+    assert ends[0] != ends[1]
+
+
+def _end(
+    task: str,
+    field: str,
+    value: Any,
+    beside: dict[str, Any],
+    sources: dict[str, tuple[Path, ...]],
+    folder: Path,
+) -> list[float]:
+    """Return the objective after a short training, of a policy also what it got in training."""
     metric = next(iter(TASKS[task].objectives))
-    ends = []
-    for n, value in enumerate(values):
-        given = {} if value in (None, []) else {field: value}
-        trial = LocalTrial(params={}, seed=3, steps=3 if task in (MLP, CNN) else 1)
-        options = {"device": "cpu", "checkpoint_every": 3600, "measure_layers": False}
-        folder = tmp_path / str(n)
-        run(
-            trial, task, options, metric=metric, folder=folder, sources=sources,
-            recipe={**beside, **given},
-        )  # fmt: skip
-        ends.append(trial.reports[-1].metrics)
-    watched = {metric, "train_return"} & ends[0].keys()
-    assert any(ends[0][name] != ends[1][name] for name in watched)
+    given = {} if value in (None, []) else {field: value}
+    trial = LocalTrial(params={}, seed=3, steps=3 if task in (MLP, CNN) else 1)
+    options = {"device": "cpu", "checkpoint_every": 3600, "measure_layers": False}
+    recipe = {**beside, **given}
+    run(trial, task, options, metric=metric, folder=folder, sources=sources, recipe=recipe)
+    metrics = trial.reports[-1].metrics
+    return [metrics[name] for name in (metric, "train_return") if name in metrics]
