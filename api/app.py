@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
@@ -40,6 +41,7 @@ from api.throttle import Throttle
 from api.webhooks import dispatch
 from api.webhooks.network import Network
 from storage import open_ledger
+from storage.session_rows import read_sessions
 from storage.stores import FolderStore, Store, open_store
 
 PREFIX = "/api/v1"
@@ -85,6 +87,7 @@ async def open_services(
         _observe(services, tracing)
         try:
             await asyncio.to_thread(services.store.check)
+            await _restore_sessions(services)
             await missing.fall_back(services)
             await draining.restore(services)
             async with (
@@ -135,6 +138,12 @@ def create_app(
     require_declared(routers, app.routes, OPEN)
     describe(app, [(PREFIX, router) for router in ROUTERS])
     return app
+
+
+async def _restore_sessions(services: Services) -> None:
+    now = services.clock()
+    stored = await services.ledger.read(partial(read_sessions, now=now))
+    services.sessions.restore(stored, now)
 
 
 def _store(settings: Settings) -> Store:

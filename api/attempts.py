@@ -80,7 +80,7 @@ def _refuse(name: str, message: str) -> NoReturn:
     raise InvalidInput(f"query.{name}: {message}", [Fault(where=f"query.{name}", message=message)])
 
 
-def _columns(spans: Sequence[AttemptSpan]) -> dict[str, list[int | float | str | None]]:
+def _columns(spans: Sequence[AttemptSpan]) -> dict[str, list[int | float | str | list[str] | None]]:
     return {
         "study_id": [s.study_id for s in spans],
         "number": [s.number for s in spans],
@@ -90,6 +90,7 @@ def _columns(spans: Sequence[AttemptSpan]) -> dict[str, list[int | float | str |
         "ended": [None if s.ended_at is None else round(s.ended_at.timestamp(), 3) for s in spans],
         "end": [s.end for s in spans],
         "outcome": [s.outcome for s in spans],
+        "devices": [list(s.devices) for s in spans],
     }
 
 

@@ -20,6 +20,7 @@ from api.credentials import (
     holds,
     is_admin_of_standby,
     is_secure,
+    session_of,
 )
 from api.pages import FILES
 from api.problems import response_of
@@ -137,7 +138,7 @@ class Guard:
             return self._by_token(scope, services, given)
         if services is not None:
             secret = self._cookie(headers)
-            session = services.sessions.find(secret) if secret else None
+            session = session_of(services, secret) if secret else None
             if session is not None and holds(services, session.digest):
                 self._check_csrf(scope, headers, session)
                 still = partial(_session_holds, services, session)

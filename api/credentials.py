@@ -7,7 +7,7 @@ import hmac
 import math
 import re
 import secrets
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from api.observe.refusals import WRONG_TOKENS
 from api.services import Services
+from api.sessions import Kept, Session, proof_of, same
 from api.settings import Settings, WorkerToken
 from api.throttle import Throttle, neighbourhood
 from tuner import home
@@ -130,6 +131,26 @@ def holds(services: Services, digest: str | None) -> bool:
         return True
     token = services.ledger.memory.token(digest)
     return token is not None and token.is_valid(services.clock())
+
+
+def session_of(services: Services, secret: str) -> Session | None:
+    """Return the live session that a cookie names, also one from before the server's restart."""
+    sessions = services.sessions
+    return sessions.find(secret) or sessions.resume(secret, partial(_whose, services, secret))
+
+
+def _whose(services: Services, secret: str, kept: Kept) -> Identity | None:
+    """Return who a session stands for; None if its token is another one now, or none."""
+    if kept.digest is not None:
+        token = services.ledger.memory.token(kept.digest)
+        return identity_of(token) if token and token.is_valid(services.clock()) else None
+    worker = services.settings.worker_token
+    built_in = [(_known_digest(services.settings.admin_token), BUILT_IN_ADMIN)]
+    if worker is not None:
+        built_in.append((worker.digest, built_in_worker(worker.project)))
+    return next(
+        (who for digest, who in built_in if same(kept.proof, proof_of(secret, digest))), None
+    )
 
 
 def identity_of(token: Token) -> Identity:

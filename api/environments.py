@@ -70,6 +70,7 @@ async def record(services: Services, held: Held, body: RecordEnvironment) -> Env
                 attempt=held.attempt,
                 digest=digest,
                 parts=new,
+                devices=tuple(body.machine.devices),
             )
         )
 

@@ -10,12 +10,13 @@ from api import finalists, views
 from storage import Transaction
 from tuner.defaults import normalise
 from tuner.errors import DuplicateName, InvalidInput
-from tuner.spec import AfterRun, Level, Member, RunTask, StudySpec, check
+from tuner.spec import AfterRun, Ensemble, Level, Member, RunTask, StudySpec, check
 from tuner.study import Study
 from tuner.trial import Event, EventKind, Trial, trial_seed
 from tuner.wire import Extend
 
 _LONGEST_STEM = 80
+_LONGEST_SILENCE = 604_800.0
 
 
 def begin(tx: Transaction, study: Study, now: datetime) -> list[Study]:
@@ -40,15 +41,20 @@ def wanted(study: Study, trials: Sequence[Trial]) -> Iterator[AfterRun]:
     base: dict[str, Any] = {"of": study.study_id, "steps": study.spec.budget.steps}
     alone = base | {"members": [_member(study, best)]}
     if after.ensemble is not None:
-        if after.ensemble.seeds is not None:
-            members = [_member(study, best, seed=n) for n in range(after.ensemble.seeds)]
-        else:
-            members = [_member(study, trial) for trial in ranked[: after.ensemble.top]]
-        yield AfterRun(**base, kind="ensemble", members=members)
+        yield AfterRun(**base, kind="ensemble", **_members(study, after.ensemble, best, ranked))
     if after.data_doctor is not None:
         yield AfterRun(**alone, kind="data_doctor", **after.data_doctor.model_dump())
     if after.neighbours is not None:
         yield AfterRun(**alone, kind="neighbours", **after.neighbours.model_dump())
+
+
+def _members(study: Study, wish: Ensemble, best: Trial, ranked: Sequence[Trial]) -> dict[str, Any]:
+    """Return what an ensemble is made of."""
+    if wish.snapshots is not None:
+        return {"members": [_member(study, best)], "snapshots": wish.snapshots}
+    if wish.seeds is not None:
+        return {"members": [_member(study, best, seed=n) for n in range(wish.seeds)]}
+    return {"members": [_member(study, trial) for trial in ranked[: wish.top]]}
 
 
 def with_wishes(spec: StudySpec, more: Extend) -> StudySpec:
@@ -83,6 +89,13 @@ def _document(study: Study, run: AfterRun) -> StudySpec:
     kept = spec.model_dump(
         mode="json", include={"objective", "run", "retry", "queue"}, exclude_none=True
     )
+    run_section = {
+        "after": run.model_dump(mode="json"),
+        # what reported after each step reports after a training now
+        "progress_timeout": min(
+            _LONGEST_SILENCE, kept["run"]["progress_timeout"] * max(1, run.stretch)
+        ),
+    }
     document: dict[str, Any] = kept | {
         "objective": kept["objective"] | {"value": "last"},
         "space": {name: {"value": value} for name, value in run.members[0].params.items()},
@@ -90,7 +103,7 @@ def _document(study: Study, run: AfterRun) -> StudySpec:
         "pruner": {"name": "none"},
         "policies": [],
         "budget": {"trials": 1, "steps": run.length},
-        "run": kept["run"] | {"after": run.model_dump(mode="json")},
+        "run": kept["run"] | run_section,
     }
     full, _ = normalise(check(document))
     return full

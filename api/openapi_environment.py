@@ -27,6 +27,7 @@ MACHINE = {
     "cpu": "AMD EPYC 9354",
     "cores": 16,
     "gpus": ["NVIDIA H100"],
+    "devices": ["0"],
     "driver": "570.86.15",
     "cuda": "12.8",
     "worker": "gpu-box",

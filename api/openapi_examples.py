@@ -408,6 +408,7 @@ REPLIES: dict[str, Any] = {
             "ended": [None],
             "end": [None],
             "outcome": [None],
+            "devices": [["0"]],
         },
         "next_cursor": None,
     },

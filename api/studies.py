@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from api import followups, lifecycle, queue, versions
+from api import finalists, followups, lifecycle, queue, versions
 from api.limits import quotas
 from api.limits.settings import Limits
 from api.services import Services
@@ -171,6 +171,9 @@ def extend(
         study.stopping,
     ):
         raise WrongState("a study that was cancelled or that failed can't go on; clone it")
+    only_wishes = (more.repeats or more.after) and not more.trials
+    if study.is_over and only_wishes and not finalists.distinct(study, tx.trials(study.study_id)):
+        raise WrongState("no trial of it trained to its end: there is nothing to run again")
     spec = _larger(study, more, lifecycle.tally(tx, study.study_id).searched, now)
     changes: dict[str, object] = {"spec": spec, "stopping": None}
     if study.state is StudyState.FINISHED:

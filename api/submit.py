@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple
 
-from api import search
+from api import again, search
 from api.views import document
 from storage.memory import Reader
 from storage.transaction import Transaction
@@ -58,16 +58,24 @@ def prepare_clone(study: Study, clone: CloneStudy) -> Submission:
     if clone.name is not None:
         merged["name"] = clone.name
     submission = prepare(check(merged))
-    return submission._replace(stem=study.name[:_LONGEST_STEM])
+    stem = study.name[:_LONGEST_STEM]
+    return submission._replace(stem=f"{stem}-again" if "again" in clone.changes else stem)
 
 
 def submit(tx: Transaction, submission: Submission, user: str, now: datetime) -> Study:
     """Create the study, and its rules of thumb as waiting trials within half of its budget.
 
+    Before them come the configurations of the study that it runs `again`.
+
     Raises:
         DuplicateName: the name is taken.
+        InvalidInput: those configurations lie outside of its space.
     """
     study = _create(tx, submission, user, now)
+    for params, note in again.points(tx, study):
+        number = tx.next_number(study.study_id)
+        seed = study.trial_seed(number)
+        tx.new_trial(study.study_id, params, Origin.ENQUEUED, seed, now, note=note)
     folk = [] if _is_point(study.space) else _folk(study)
     tx.add_event(
         Event(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from api import finalists, versions
+from api import drift, finalists, versions
 from tuner.decision import Outcome
 from tuner.policies import control
 from tuner.remark import Remark
@@ -17,6 +18,7 @@ from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
 from tuner.wire import (
     BestView,
+    DriftView,
     EventView,
     FinalistView,
     HalvingWorth,
@@ -66,6 +68,7 @@ def study_view(
         best=best(study, trials, rows),
         best_folk=best_folk(study, trials),
         finalists=[finalist_view(study, row) for row in rows],
+        drift=drift_view(study, trials),
         remark=remark.text,
         tags=list(remark.tags),
         pinned=remark.pinned,
@@ -86,6 +89,12 @@ def halving_worth(study: Study, trials: Sequence[Trial]) -> HalvingWorth | None:
         high=mean.high if mean else None,
         text=control.sentence(found, study.spec.objective.metric),
     )
+
+
+def drift_view(study: Study, trials: Sequence[Trial]) -> DriftView | None:
+    """Show how another study's best does here, None if this one runs none again."""
+    found = drift.verdict(study, trials)
+    return None if found is None else DriftView(**asdict(found))
 
 
 def counts(trials: Sequence[Trial]) -> dict[str, int]:
@@ -151,6 +160,7 @@ def finalist_view(study: Study, row: finalists.Finalist) -> FinalistView:
         low=row.low,
         high=row.high,
         n=row.n,
+        worst=row.worst,
         luck=sign * (row.mean - row.first),
     )
 

@@ -26,7 +26,7 @@ def measured(task: str, share: float, seed: int, folds: int, networks: int) -> t
     document = {"of": 0, "kind": "data_doctor", "steps": info.steps, "members": [member]}
     run = AfterRun.model_validate(document | {"folds": folds, "networks": networks})
     trial = LocalTrial(params={}, seed=seed)
-    trainer = Trainer.of(trial, info, run, Options(device="cpu"), recipe={}, sources={})
+    trainer = Trainer.of(trial, tasks.get(task), run, Options(device="cpu"), recipe={}, sources={})
     data, wrong = doctor.planted(tasks.get(task).data(), share, CLASSES, seed)
     *_, (rows, logits) = doctor.judged(trainer, data)
     found = doctor.flags(logits.softmax(-1), data.train.y[rows])

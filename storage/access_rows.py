@@ -15,11 +15,15 @@ from tuner.access import AuditEntry, Role, Token
 def write_access(
     connection: Connection, tokens: Mapping[str, Token | None], audit: tuple[AuditEntry, ...]
 ) -> None:
-    """Write changed tokens by digest, None for those revoked, and append to the audit log."""
+    """Write changed tokens by digest, None for those revoked, and append to the audit log.
+
+    Sessions go with their token.
+    """
     kept = [_token_row(t) for t in tokens.values() if t is not None]
     upsert_rows(connection, tables.tokens, kept, "token_id")
     gone = [digest for digest, t in tokens.items() if t is None]
     delete_rows(connection, tables.tokens.c.digest, gone)
+    delete_rows(connection, tables.sessions.c.digest, gone)
     insert_rows(connection, tables.audit, [_entry_row(e) for e in audit])
 
 

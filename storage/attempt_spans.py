@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +45,11 @@ class SpanFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptSpan:
-    """An attempt with its trial. `outcome` is the trial's, if this attempt ended it."""
+    """An attempt with its trial.
+
+    `outcome` is the trial's, if this attempt ended it; `devices` are the GPUs it was given, as far
+    as that was recorded.
+    """
 
     place: AttemptPlace
     study_id: int
@@ -53,11 +58,12 @@ class AttemptSpan:
     ended_at: datetime | None
     end: AttemptEnd | None
     outcome: Outcome | None
+    devices: tuple[str, ...] = ()
 
 
 async def attempt_spans(ledger: Ledger, wanted: SpanFilter, limit: int) -> list[AttemptSpan]:
     """Return up to `limit` attempts."""
-    query = _query(wanted).limit(limit)
+    query = spans_query(wanted).limit(limit)
 
     def run(connection: Connection) -> list[AttemptSpan]:
         return [_span(row) for row in connection.execute(query).mappings()]
@@ -65,12 +71,13 @@ async def attempt_spans(ledger: Ledger, wanted: SpanFilter, limit: int) -> list[
     return await ledger.read(run)
 
 
-def _query(wanted: SpanFilter) -> Select[Any]:
+def spans_query(wanted: SpanFilter) -> Select[Any]:
+    """Return the statement that reads attempts, newest start first."""
     a, t = attempts.c, trials.c
     order = (a.started_at.desc(), a.trial_id.desc(), a.attempt.desc())
     query = (
         select(
-            *(a.started_at, a.trial_id, a.attempt, a.worker_id, a.ended_at, a.ended_why),
+            *(a.started_at, a.trial_id, a.attempt, a.worker_id, a.ended_at, a.ended_why, a.devices),
             *(t.study_id, t.number, t.outcome, t.attempt.label("newest")),
         )
         .join(trials, t.trial_id == a.trial_id)
@@ -102,4 +109,5 @@ def _span(row: RowMapping) -> AttemptSpan:
         ended_at=rows.aware_or_none(row["ended_at"]),
         end=end,
         outcome=Outcome(row["outcome"]) if ended_it and row["outcome"] else None,
+        devices=tuple(json.loads(row["devices"] or "[]")),
     )

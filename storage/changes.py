@@ -82,13 +82,17 @@ class EnvironmentPart(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEnvironment:
-    """What an attempt ran on and with: the machine's digest, and the parts stored for it."""
+    """What an attempt ran on and with: the machine's digest, and the parts stored for it.
+
+    `devices` are the GPUs it was given.
+    """
 
     trial_id: int
     study_id: int
     attempt: int
     digest: str
     parts: tuple[EnvironmentPart, ...]
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,24 @@ class StoredReply:
     status: int
     body: bytes
     at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSession:
+    """A browser's session.
+
+    Args:
+        key: SHA-256 of the secret in its cookie.
+        digest: of its token, as in the table; None for a built-in one.
+        proof: tells who has that secret whether a token is the session's.
+        at, ends_at: when it began, and when it is over at the latest.
+    """
+
+    key: str
+    digest: str | None
+    proof: str
+    at: datetime
+    ends_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +163,8 @@ class Changes:
     (trial_id, attempt, step) of `entered` enter it. `checkpoints_dropped` are (trial_id, attempt,
     step), and `held_bytes` what the files of each study take more than before. `marks` are ids of
     stores with their names. None in `workers`, `replies`, `webhooks` and `tokens` (by digest)
-    also removes; so it does in `remarks` and `views`. `attributes` are user attributes of studies,
-    by study and key. The studies of `dropped` go with all that belongs to
+    also removes; so it does in `sessions` (by key), `remarks` and `views`. `attributes` are user
+    attributes of studies, by study and key. The studies of `dropped` go with all that belongs to
     them, and their names are free at once.
     """
 
@@ -168,6 +190,7 @@ class Changes:
     replies: Mapping[str, StoredReply | None] = field(default_factory=dict)
     tokens: Mapping[str, Token | None] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
+    sessions: Mapping[str, StoredSession | None] = field(default_factory=dict)
     webhooks: Mapping[str, Webhook | None] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
     remarks: Mapping[RemarkKey, Remark | None] = field(default_factory=dict)

@@ -36,7 +36,12 @@ def write_environments(connection: Connection, found: Sequence[StoredEnvironment
     }
     upsert_rows(connection, environments, list(parts.values()), "study_id", "digest")
     named = [
-        {"trial_id": one.trial_id, "attempt": one.attempt, "environment": one.digest}
+        {
+            "trial_id": one.trial_id,
+            "attempt": one.attempt,
+            "environment": one.digest,
+            "devices": rows.to_json(one.devices) if one.devices else None,
+        }
         for one in found
     ]
     update_rows(connection, attempts, named, "trial_id", "attempt")

@@ -62,6 +62,7 @@ def seal(memory: Memory, tx: Transaction) -> Changes:
         replies=dict(overlay.replies),
         tokens=dict(overlay.tokens),
         audit=tuple(overlay.audit.values()),
+        sessions=dict(overlay.sessions),
         webhooks=dict(overlay.webhooks),
         deliveries=tuple(overlay.deliveries.values()),
         remarks={k: r for k, r in overlay.remarks.items() if k.study_id not in gone},

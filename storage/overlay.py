@@ -16,6 +16,7 @@ from storage.changes import (
     StoredEnvironment,
     StoredReply,
     StoredReport,
+    StoredSession,
     TrialKey,
 )
 from storage.index import Key
@@ -56,6 +57,7 @@ class Overlay:
     replies: dict[str, StoredReply | None] = field(default_factory=dict)
     tokens: dict[str, Token | None] = field(default_factory=dict)
     audit: dict[int, AuditEntry] = field(default_factory=dict)
+    sessions: dict[str, StoredSession | None] = field(default_factory=dict)
     webhooks: dict[str, Webhook | None] = field(default_factory=dict)
     deliveries: dict[tuple[str, int], Delivery] = field(default_factory=dict)
     remarks: dict[RemarkKey, Remark | None] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, inspect, select, update
 from storage import rows
 from storage.bulk import insert_rows
 from storage.numbers import highest_seq, note_seq
-from storage.tables import attempts, events, optuna_studies, owner, stores, studies
+from storage.tables import attempts, events, optuna_studies, owner, sessions, stores, studies
 from tuner.trial import Event, EventKind
 
 SEQ_GAP = 1_000_000_000
@@ -62,6 +62,7 @@ def settle(connection: Connection, before: Former) -> None:
       where it is lost, can't be asked for its own.
     - Open attempts get new tokens, which no one knows: each lease from before is answered as stale,
       and its trial is leased again once a lease's term is over.
+    - Browsers log in anew: a session may have been ended since.
     - Stores of files are no longer this database's to sweep: they may be another one's, too.
     - Each study gets an event, numbered beyond all that a reader can have seen.
     """
@@ -69,8 +70,9 @@ def settle(connection: Connection, before: Former) -> None:
     now = datetime.now(UTC)
     at = rows.naive(now)
     connection.execute(owner.delete())
-    if inspect(connection).has_table(stores.name):
-        connection.execute(stores.delete())
+    for table in (stores, sessions):
+        if inspect(connection).has_table(table.name):
+            connection.execute(table.delete())
     row = {"id": 1, "epoch": epoch, "name": "a restore", "since": at, "expires_at": at}
     insert_rows(connection, owner, [row])
     held = select(attempts.c.trial_id, attempts.c.attempt).where(attempts.c.ended_at.is_(None))

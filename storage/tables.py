@@ -100,6 +100,8 @@ attempts = Table(
     Column("ended_why", String(20)),
     Column("token_id", String(40)),
     Column("environment", String(64)),
+    Column("devices", Text),
+    Index("tuner_attempts_ended", "ended_at"),
 )
 
 environments = Table(
@@ -210,6 +212,16 @@ tokens = Table(
     Column("created_by", Text, nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("expires_at", DateTime),
+)
+
+sessions = Table(
+    "tuner_sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("digest", String(64)),
+    Column("proof", String(64), nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("ends_at", DateTime, nullable=False),
 )
 
 audit = Table(

@@ -18,6 +18,7 @@ from storage.optuna_records.write import write_optuna
 from storage.prune import retire
 from storage.remark_rows import write_remarks
 from storage.rows import Row
+from storage.session_rows import write_sessions
 from storage.spec_versions import write_specs
 from storage.webhook_rows import write_webhooks
 from tuner.study import Study
@@ -50,6 +51,8 @@ def write(connection: Connection, changes: Changes) -> None:
     insert_rows(connection, tables.events, [rows.event_row(e) for e in changes.events])
     _write_fleet(connection, changes)
     write_access(connection, changes.tokens, changes.audit)
+    if changes.sessions:
+        write_sessions(connection, changes.sessions)
     if changes.webhooks or changes.deliveries:
         write_webhooks(connection, changes)
     if changes.remarks or changes.views:

@@ -10,6 +10,7 @@ from tuner.errors import Fault, InvalidInput
 from tuner.space import Space
 from tuner.spec import (
     SETS_RATE,
+    After,
     AshaPruner,
     Divergence,
     EarlyStopping,
@@ -126,6 +127,9 @@ def _faults(spec: StudySpec) -> Iterator[Fault]:
     if isinstance(spec.run, RunTask):
         yield from _task_faults(spec, spec.run.task)
     yield from _after_faults(spec)
+    if spec.again is not None and spec.again.top > spec.budget.trials:
+        message = f"{spec.again.top} trials, but budget.trials is {spec.budget.trials}"
+        yield Fault(where="again.top", message=message)
     steps_known = spec.budget.steps is not None or isinstance(spec.run, RunTask)
     if isinstance(spec.pruner, _Rungs) and spec.pruner.max is None and not steps_known:
         yield Fault(where="pruner", message=f"{spec.pruner.name} needs budget.steps, or max")
@@ -147,10 +151,27 @@ def _after_faults(spec: StudySpec) -> Iterator[Fault]:
         return
     where = "after" if spec.after is not None else "run.after"
     info = TASKS.get(run.task) if isinstance(run, RunTask) else None
-    if info is None or info.file or not info.supervised:
-        yield Fault(where=where, message="needs a built-in task with rows and targets of its own")
-    elif spec.after is not None and follows:
-        yield Fault(where=where, message="a study that follows another one has none of its own")
+    if info is None or not info.supervised:
+        yield Fault(where=where, message="needs a built-in task with rows and targets")
+    elif follows:
+        for name in ("after", "repeats", "again"):
+            if getattr(spec, name) is not None:
+                message = "a study that follows another one has none of its own"
+                yield Fault(where=name, message=message)
+    elif spec.after is not None:
+        yield from _what_follows_faults(spec.after, told(info, getattr(run, "kind", None)), spec)
+
+
+def _what_follows_faults(after: After, info: TaskInfo, spec: StudySpec) -> Iterator[Fault]:
+    for name in ("data_doctor", "neighbours"):
+        if getattr(after, name) is not None and info.targets not in ("classes", "unknown"):
+            message = f"needs a class of each row; {info.name} predicts {info.targets}"
+            yield Fault(where=f"after.{name}", message=message)
+    steps = info.steps if spec.budget.steps is None else spec.budget.steps
+    asked = after.ensemble.snapshots if after.ensemble is not None else None
+    if asked is not None and asked > steps:
+        message = f"{asked} snapshots need as many steps; a trial of this study trains {steps}"
+        yield Fault(where="after.ensemble.snapshots", message=message)
 
 
 def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:

@@ -12,10 +12,19 @@ from api import login_page
 from api.access import Actor, ActorDep, needs, open_to_all
 from api.auth import LOGIN, host_name
 from api.body import JSON, media_type, read, text_of
-from api.credentials import Credential, check_token, cookie_name, cookie_of, is_secure
+from api.credentials import (
+    Credential,
+    check_token,
+    cookie_name,
+    cookie_of,
+    digest_of,
+    is_secure,
+    session_of,
+)
 from api.deps import ServicesDep
 from api.services import Services
-from api.sessions import Session
+from api.sessions import Session, proof_of
+from storage.transaction import Transaction
 from tuner.access import Role
 from tuner.errors import InvalidInput, NotAuthenticated, NotFound, TooMany, UnsupportedMedia
 from tuner.spec import parse_json
@@ -105,18 +114,32 @@ async def _start(request: Request, services: Services, token: str) -> tuple[str,
     address = request.state.address
     found: Credential = check_token(services, token, address)
     actor = Actor(identity=found.identity, address=address)
-    await services.ledger.write(lambda tx: actor.note(tx, services, "log-in"))
-    _end_former(request, services)
-    return services.sessions.start(found.identity, found.digest)
+    secret, session = services.sessions.start(found.identity, found.digest)
+    proof = proof_of(secret, digest_of(token))
+    kept = services.sessions.to_keep(session, proof, services.clock())
+    former = _former(request, services)
 
+    def command(tx: Transaction) -> None:
+        actor.note(tx, services, "log-in")
+        tx.put_session(kept)
+        if former is not None:
+            tx.drop_session(former.key)
 
-def _end_former(request: Request, services: Services) -> None:
-    """End the session that a new log-in takes the place of in this browser."""
-    name, _ = _cookie_kind(request, services)
-    secret = cookie_of(request.headers, name)
-    former = services.sessions.find(secret) if secret else None
+    try:
+        await services.ledger.write(command)
+    except BaseException:
+        services.sessions.end(session)
+        raise
     if former is not None:
         services.sessions.end(former)
+    return secret, session
+
+
+def _former(request: Request, services: Services) -> Session | None:
+    """Return the session that a new log-in takes the place of in this browser."""
+    name, _ = _cookie_kind(request, services)
+    secret = cookie_of(request.headers, name)
+    return session_of(services, secret) if secret else None
 
 
 @router.get("/session", operation_id="show_session", summary="Whose session this is")
@@ -144,8 +167,14 @@ async def log_out(request: Request, services: ServicesDep, actor: ActorDep) -> R
 
 
 async def _end(request: Request, services: Services, actor: Actor, reply: Response) -> Response:
-    services.sessions.end(_session(request))
-    await services.ledger.write(lambda tx: actor.note(tx, services, "log-out"))
+    session = _session(request)
+
+    def command(tx: Transaction) -> None:
+        actor.note(tx, services, "log-out")
+        tx.drop_session(session.key)
+
+    await services.ledger.write(command)
+    services.sessions.end(session)
     _set_cookie(reply, request, services, "")
     return reply
 

@@ -181,3 +181,19 @@ async def test_parts_go_with_their_study(tmp_path: Path) -> None:
     async with serve(tmp_path):  # what is left of dropped studies is deleted at the latest now
         pass
     assert stored(tmp_path) == []
+
+
+async def test_the_fleet_is_told_the_gpus_of_each_attempt(tmp_path: Path) -> None:
+    """A worker of before named none."""
+    async with serve(tmp_path) as node:
+        await node.submit()
+        new, old = await node.ask(), await node.ask()
+        assert await missing(node, new, body(devices=["1", "GPU-5e"])) == []
+        before = body()
+        del before["machine"]["devices"]
+        assert await missing(node, old, before) == []
+        columns = (await node.http.get(f"{API}/attempts")).json()["columns"]
+        told = dict(zip(columns["number"], columns["devices"], strict=True))
+        assert told == {new.number: ["1", "GPU-5e"], old.number: []}
+        (machine,) = (item["machine"] for item in await shown(node, new.number))
+        assert machine["devices"] == ["1", "GPU-5e"]

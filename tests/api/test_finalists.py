@@ -65,6 +65,29 @@ async def test_a_configuration_that_breaks_on_a_seed_does_not_win(tmp_path: Path
         assert [(r.source, r.n) for r in rows] == [(2, 3), (1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("choose", "winner"),
+    [
+        ({}, 1),  # means 0.2 and 0.22
+        ({"choose": "worst"}, 2),  # 0.4 and 0.23
+        ({"choose": "mean_minus_std", "k": 1.0}, 2),  # 0.2 + 0.14 and 0.22 + 0.008
+        ({"choose": "mean_minus_std", "k": 0.0}, 1),
+    ],
+)
+async def test_a_robust_choice_counts_bad_luck(
+    tmp_path: Path, choose: dict[str, Any], winner: int
+) -> None:
+    async with serve(tmp_path) as node:
+        repeats = REPEATED["repeats"] | choose
+        await search(node, {0: 0.4, 1: 0.1, 2: 0.2, 3: 0.9}, repeats=repeats)
+        for value in (0.1, 0.1, 0.4, 0.23, 0.22, 0.21):
+            await node.finish(await node.ask(), value=value)
+        shown = await node.study("s")
+        assert shown.best is not None
+        assert shown.best.number == shown.finalists[0].number == winner
+        assert {row.number: row.worst for row in shown.finalists} == {1: 0.4, 2: 0.23}
+
+
 async def test_maximising_repeats_the_largest(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
         objective = {"metric": "val_accuracy", "mode": "max"}

@@ -133,13 +133,51 @@ async def test_a_stopped_study_searches_no_further(tmp_path: Path) -> None:
         assert [t.origin for t in node.trials(study)[1:]] == [Origin.FINALIST] * 2
 
 
+async def test_what_follows_is_followed_by_nothing(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await searched(node, (0.3, 0.1, 0.2), after={"ensemble": {"top": 2}})
+        worker = await node.register(tasks=["digits-mlp"])
+        (grant,) = (await node.acquire(worker, wait_s=5)).leases
+        for step in (1, 2):
+            await node.report(grant, step, 0.1)
+        assert (await node.study("s-ensemble")).state is StudyState.FINISHED
+        wishes: dict[str, dict[str, Any]] = {"repeats": {"seeds": 2}, "after": {"data_doctor": {}}}
+        for wish, body in wishes.items():
+            reply = await node.post("/studies/s-ensemble/extend", {wish: body})
+            assert reply.status_code == 422
+            assert f"{wish}: a study that follows another one has none" in reply.text
+        again = {"again": {"of": "s-ensemble", "top": 1}}
+        reply = await node.post("/studies/s-ensemble/clone", {"changes": again})
+        assert reply.status_code == 422
+
+
+async def test_a_study_without_a_value_cannot_be_finished(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**TASK)
+        await node.http.patch("/api/v1/studies/s", json={"state": "stopped"})
+        wishes: tuple[dict[str, Any], ...] = ({"repeats": {}}, {"after": {"data_doctor": {}}})
+        for wish in wishes:
+            reply = await node.post("/studies/s/extend", wish)
+            assert reply.status_code == 409
+            assert "nothing to run again" in reply.text
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"run": "external"}, "built-in task"),
         ({"after": {}}, "give ensemble"),
-        ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "either top or seeds"),
+        ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "one of top, seeds and snapshots"),
         ({"after": {"ensemble": {"top": 1}}}, "should be 2 or more"),
+        ({"after": {"ensemble": {"snapshots": 10}}}, "10 snapshots need as many steps"),
+        (
+            {"after": {"data_doctor": {}}, "run": {"task": "adding-lstm"}},
+            "adding-lstm predicts numbers",
+        ),
+        (
+            {"after": {"ensemble": {"top": 2}}, "run": {"task": "digits-vae"}},
+            "needs a built-in task with rows and targets",
+        ),
     ],
 )
 async def test_what_cannot_follow_is_refused(

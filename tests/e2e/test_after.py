@@ -41,6 +41,12 @@ def guided() -> StudySpec:
     return check(document | small)
 
 
+def test_all_documents_of_the_guide_are_studies() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    found = [check(parse_yaml(block)) for block in blocks]
+    assert [spec.again is not None for spec in found] == [False, True]
+
+
 def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path) -> None:
     document = guided().model_dump(mode="json", exclude_none=True)
     server.call("POST", "/studies", document)
@@ -56,9 +62,19 @@ def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path)
     # trained again, the best member has the value to the last bit
     assert trial["reports"][0]["metrics"]["best_member"] == first["value"]
 
+    assert "3 networks together" in server.run("show", "digits-ensemble").stdout
+
     said = server.run("finish", "digits", "--data-doctor", "--neighbours").stderr
-    assert "digits-data-doctor" in said
+    assert "followed by digits-data-doctor" in said
+    said = server.run("finish", "digits", "--again", "--finalists", "2", "--seeds", "2").stderr
+    assert "(digits-again-1) runs the best again" in said
     _work(server, tmp_path / "two")
+    drift = server.call("GET", "/studies/digits-again-1")["drift"]
+    assert (drift["of"], drift["trial"]) == ("digits", study["best"]["number"])
+    assert drift["text"] in server.run("show", "digits-again-1").stdout
+    said = server.run("finish", "digits", "--wait").stdout
+    assert "over 2 fresh seeds" in said
+    assert "digits-data-doctor: " in said
     assert server.call("GET", "/studies/digits-neighbours")["state"] == "finished"
     artifacts = server.call("GET", "/studies/digits-data-doctor/trials/0/artifacts")["items"]
     assert [a["name"] for a in artifacts] == ["doubted_labels.csv"]
@@ -67,6 +83,7 @@ def test_a_study_is_finished_and_reported(server: ServerProcess, tmp_path: Path)
     server.run("report", "digits", "--output", str(page))
     html = page.read_text(encoding="utf-8")
     assert "3 networks together" in html
+    assert "The best again" in html
     assert "training labels are doubted" in html
     assert "95 % interval" in html
     assert "does not compute it" not in html

@@ -182,6 +182,7 @@ PURE = """async () => {
   const { csvRows, readable } = await import(root + "trial/files.js");
   const { command, written } = await import(root + "trial/parts.js");
   const { grouped } = await import(root + "trial/diagnostics.js");
+  const { byMeasure, ofLayer } = await import(root + "trial/layers.js");
   const bar = (worker, start, end, how = "complete") => (
     { study: 1, number: start, attempt: 1, worker, start, end, how });
   const node = { worker_id: "w", name: "n", slots: 2, alive: true,
@@ -209,6 +210,9 @@ PURE = """async () => {
     cutJson: readable("x.json", '{"a":', true).value,
     command: command("a b", { lr: 1e-7, opt: "sgd", word: "it's" }),
     written: ["yes", "sgd", 0.5, 1e21, true].map(written),
+    layers: byMeasure(["lr", "layer/out/grad", "layer/a/0.b/grad", "layer/a/0.b/dead"])
+      .map((m) => [m.what, m.layers.map((l) => l.name)]),
+    ofLayer: ["layer/out/grad", "layer/out", "layers/out/grad"].map(ofLayer),
     grouped: grouped(["grad_norm", "train_loss", "val_loss", "update_ratio", "lr", "val_acc"]),
   };
 }"""
@@ -232,6 +236,8 @@ def test_what_the_pages_reckon(server: ServerProcess, page: Page) -> None:
     assert found["cutJson"] == '{"a":'
     assert found["command"] == "tuner enqueue 'a b' lr=1.0e-7 opt=sgd 'word=\"it'\\''s\"'"
     assert found["written"] == ['"yes"', "sgd", "0.5", "1.0e+21", "true"]
+    assert found["layers"] == [["grad", ["out", "a/0.b"]], ["dead", ["a/0.b"]]]
+    assert found["ofLayer"] == [True, False, False]
     assert found["grouped"] == {
         "grad": ["grad_norm"],
         "ratio": ["update_ratio"],

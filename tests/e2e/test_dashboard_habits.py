@@ -178,6 +178,43 @@ def test_values_that_no_log_can_show_are_named(page: Page, server: ServerProcess
     expect(curves.get_by_role("button", name="log")).to_be_enabled()
 
 
+PICTURE = """async (chart) => {
+  const root = document.querySelector("script[src]").src.replace(/main\\.js$/, "");
+  const { picture } = await import(root + "lib/save.js");
+  const canvas = chart.querySelector("canvas");
+  const legend = chart.querySelector(".legend");
+  const colors = [...legend.querySelectorAll("line")].map((l) => getComputedStyle(l).stroke);
+  const made = picture(canvas, "A title", 1, legend);
+  const head = made.height - canvas.height;
+  const { data } = made.getContext("2d").getImageData(0, 30, made.width, head - 30);
+  const found = new Set();
+  for (let i = 0; i < data.length; i += 4) found.add(`rgb(${data.slice(i, i + 3).join(", ")})`);
+  const bare = picture(canvas, "A title", 1, null).height - canvas.height;
+  return { rows: (head - bare) / 18, colors, drawn: colors.map((c) => found.has(c)) };
+}"""
+
+
+def test_a_picture_names_its_series_a_dozen_of_them(page: Page, server: ServerProcess) -> None:
+    page.goto(f"{server.url}/?study={LIVELY}&trials={','.join(map(str, range(12)))}")
+    for title in ("Learning curves", "Rate, as a part of its start"):
+        found = page.get_by_role("region", name=title).evaluate(PICTURE)
+        assert 5 < len(found["colors"]) < 12
+        assert all(found["drawn"])
+        assert found["rows"] >= 1
+    chart = page.get_by_role("region", name="Learning curves")
+    chart.locator(".legend").evaluate(
+        """(legend) => {
+          const line = legend.querySelector(":scope > :has(line)");
+          for (let n = 0; n < 30; n++) {
+            const more = legend.appendChild(line.cloneNode(true));
+            more.querySelector("line").setAttribute("stroke", `rgb(${n}, 2, 3)`);
+          }
+        }"""
+    )
+    drawn = chart.evaluate(PICTURE)["drawn"]
+    assert drawn == [True] * 12 + [False] * (len(drawn) - 12)
+
+
 def test_every_chart_is_a_picture_and_a_table(page: Page, server: ServerProcess) -> None:
     page.goto(f"{server.url}/?study={LIVELY}")
     for title in ("Best so far", "Learning curves", "Rate, as a part of its start"):

@@ -68,13 +68,13 @@ def test_form_and_yaml_are_one_document_that_is_checked(server: ServerProcess, p
     )
     expect(page.get_by_label("trials", exact=True)).to_have_value("7")
     expect(what).to_contain_text("asha: rungs at 1, 3, 9")
-    page.get_by_label("steps", exact=True).fill("27")
+    budget.get_by_label("steps", exact=True).fill("27")
     expect(yaml(page)).to_have_value(
         "objective: {metric: val_loss}\nrun: {task: digits-mlp}\nbudget: {trials: 7, steps: 27}\n"
     )
     page.get_by_role("button", name="Bring them back").click()
     expect(yaml(page)).to_have_value(page.evaluate("sessionStorage['tuner.draft']"))
-    expect(page.get_by_label("steps", exact=True)).to_have_value("9")
+    expect(budget.get_by_label("steps", exact=True)).to_have_value("9")
     yaml(page).fill("objective: [")
     expect(page.get_by_text("The form waits until the YAML can be read")).to_be_visible()
     expect(page.get_by_label("trials", exact=True)).to_be_disabled()
@@ -93,7 +93,7 @@ def test_a_study_is_submitted_and_watched(
     )
     page.get_by_label("name", exact=True).first.fill("by-form")
     page.get_by_label("trials", exact=True).fill("24")
-    page.get_by_label("steps", exact=True).fill("9")
+    page.get_by_label("Budget", exact=True).get_by_label("steps", exact=True).fill("9")
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("heading", name="by-form")).to_be_visible()
     page.evaluate("window.neverLeft = true")
@@ -135,7 +135,7 @@ def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_p
     expect(yaml(page)).to_have_value(
         f"name: {STRANGE}-2\n"
         "objective: {metric: loss, mode: min, value: best}\n"
-        "space:\n  lr: {min: 0, max: 1, type: float}\n  width: {min: 1, max: 9}\n"
+        "space:\n  lr: {min: 0.0, max: 1.0}\n  width: {min: 1, max: 9}\n"
         "sampler: {name: tpe, seed: 0}\n"
         "pruner: {name: none}\n"
         "policies: []\n"
@@ -173,6 +173,48 @@ def test_a_study_and_a_trial_are_cloned(server: ServerProcess, page: Page, tmp_p
         assert (again.resume.step, again.resume.path.read_bytes()) == (0, b"weights")
         assert dict(again.params) == {**params, "width": other}
         again.report(1, 0.125)
+
+
+def test_real_numbers_stay_real_on_their_way_through_the_form(
+    server: ServerProcess, page: Page
+) -> None:
+    """JavaScript takes 1.0 for 1; a choice, its condition and what is cloned tell them apart."""
+    log_in(page, server, "?page=submit")
+    yaml(page).fill(
+        "name: kinds\nobjective: {metric: loss}\nrun: external\nspace:\n"
+        "  gamma: {values: [0.0, 1.0, 2]}\n  decay: {min: 0, max: 1.0, when: {gamma: 1.0}}\n"
+        "  fixed: {value: 3.0}\n"
+    )
+    page.get_by_label("trials", exact=True).fill("3")
+    expect(page.get_by_label("Choices of gamma")).to_have_value("0.0, 1.0, 2")
+    page.get_by_label("Choices of gamma").fill("0.0, 1.0, 2, 4.0")
+    expect(yaml(page)).to_have_value(
+        "name: kinds\nobjective: {metric: loss}\nrun: external\nspace:\n"
+        "  gamma: {values: [0.0, 1.0, 2, 4.0]}\n  decay: {min: 0, max: 1.0, when: {gamma: 1.0}}\n"
+        "  fixed: {value: 3.0}\nbudget: {trials: 3}\n"
+    )
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.get_by_role("heading", name="kinds")).to_be_visible()
+    space = server.call("GET", "/studies/kinds")["spec"]["space"]
+    assert repr(space["gamma"]["values"]) == "[0.0, 1.0, 2, 4.0]"
+    assert repr((space["fixed"]["value"], space["decay"]["when"])) == "(3.0, {'gamma': 1.0})"
+
+    made = server.call("POST", "/studies/kinds/trials", {"params": {"gamma": 0.0}})
+    page.goto(f"{server.url}/?page=submit&clone=kinds&trial={made['number']}")
+    expect(page.get_by_label("gamma")).to_have_value("0.0")
+    page.get_by_label("gamma").fill("4")
+    page.get_by_role("button", name="Enqueue it").click()
+    expect(page.get_by_role("heading", name="/ trial")).to_be_visible()
+    again = server.call("GET", f"/studies/kinds/trials/{made['number'] + 1}")
+    assert repr(again["params"]["gamma"]) == "4.0"
+    page.goto(f"{server.url}/?page=submit&clone=kinds&trial={made['number']}")
+    page.get_by_label("in a new study with these values fixed").check()
+    page.get_by_role("button", name="Fill in the new study").click()
+    expect(yaml(page)).to_have_value(
+        re.compile(r"space:\n  gamma: \{value: 0\.0\}\n  fixed: \{value: 3\.0\}\n")
+    )
+    page.get_by_text("The same from a terminal or from Python").click()
+    expect(page.get_by_text('"gamma": {"value": 0.0}')).to_be_visible()
 
 
 def test_a_viewer_is_told_why_and_a_submitter_may(server: ServerProcess, page: Page) -> None:

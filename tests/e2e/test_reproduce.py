@@ -176,6 +176,30 @@ def test_a_trial_is_replayed_on_the_workers(server: ServerProcess, tmp_path: Pat
     assert "all 6 steps equal to the last bit" in done.stderr
 
 
+def test_what_a_trial_began_with_is_fetched(server: ServerProcess, tmp_path: Path) -> None:
+    task = {"task": "digits-mlp", "device": "cpu", "checkpoint_every": 0.0}
+    trained(server, tmp_path, "parent", task)
+    recipe = {"start_from": "parent/0", "freeze": 1, "teacher": ["parent/0", "parent/best"]}
+    trained(server, tmp_path, "child", task | {"recipe": recipe})
+    with Client(server.url, server.token) as client:
+        parent = client.study("parent").extend(1)
+        began = parent.enqueue(source={"study": "child", "trial": 0, "step": 5, "steps": "anew"})
+        with WorkerProcess(tmp_path, server.url, server.token, until_idle=0.5) as worker:
+            parent.wait(timeout=120)
+            assert worker.process.wait(60) == 0
+    for name, number, fetched in (
+        ("child", 0, ("1 checkpoint for start_from", "2 checkpoints for teacher")),
+        ("parent", began.number, ("the checkpoint of trial 0 of child",)),
+    ):
+        done = reproduce(server, tmp_path, name, str(number), "--tolerance", "0")
+        assert done.returncode == 0, done.stderr
+        assert "all 6 steps equal to the last bit" in done.stderr
+        assert all(f"fetched {what}" in done.stderr for what in fetched)
+    done = reproduce(server, tmp_path, "parent", str(began.number), "--enqueue")
+    assert done.returncode == 1
+    assert "enqueue it by `tuner enqueue parent --from" in done.stderr
+
+
 def test_an_own_loop_leaves_its_record_too(server: ServerProcess, tmp_path: Path) -> None:
     document = {"name": "loop", "objective": {"metric": "loss"}, "run": "external"}
     with Client(server.url, server.token) as client:

@@ -281,6 +281,7 @@ def test_workers(url: str, server: FakeServer) -> None:
 def test_watch_as_plain_text(url: str, server: FakeServer) -> None:
     server.on("GET", BY_ID, study_view(), study_view(), over())
     server.on("GET", f"{BY_ID}/trials", {"items": []})
+    server.on("GET", f"{BY_ID}/findings", {"items": []})
     result = run("watch", "digits", "--every", "0.05")
     assert result.exit_code == 0
     assert [line.partition(",")[0] for line in result.stdout.splitlines()] == [

@@ -23,6 +23,7 @@ from tuner.environment import (
     verdict,
 )
 from tuner.environment.code import CodeWatcher
+from tuner.environment.machine import devices as devices_of
 from tuner.environment.packages import changed, installed, installed_for
 from tuner.wire import Code, EnvironmentView, GivenCode, Machine
 from tuner.wire.environments import LONGEST_DIFF
@@ -244,6 +245,26 @@ def test_a_record_names_its_parts_and_holds_no_other_variables(repository: Path)
     message = parts.message(1, frozenset({"code"}))
     assert message.packages is None
     assert message.code == parts.code
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices"),
+    [
+        (None, []),  # it may use all, or there are none
+        ("", []),  # none
+        ("-1", []),  # none, as some write it
+        ("2", ["2"]),
+        ("0, 1", ["0", "1"]),
+        ("GPU-bb-2,GPU-aa-1", ["1", "0"]),  # as the driver orders them
+        ("GPU-b", ["1"]),  # CUDA takes the beginning of a UUID
+        ("GPU-", ["GPU-"]),  # not told
+        ("GPU-cc-3", ["GPU-cc-3"]),  # of no GPU here
+        ("MIG-aa-1", ["MIG-aa-1"]),  # a part of one
+    ],
+)
+def test_the_gpus_that_an_environment_gives(visible: str | None, devices: list[str]) -> None:
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert devices_of(environment, ["GPU-aa-1", "GPU-bb-2"]) == devices
 
 
 def test_recording_changes_nothing_in_the_repository(repository: Path) -> None:

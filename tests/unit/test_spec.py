@@ -118,6 +118,10 @@ def test_load_reads_files(tmp_path: Any, suffix: str) -> None:
         ({"sampler": {"name": "bayes"}}, "sampler.name: should be one of 'tpe', 'random'"),
         ({"run": "extern"}, "run: give {task: NAME}"),
         ({"run": {"entrypoint": "no colon"}}, "should look like package.module:function"),
+        (
+            {"run": {"task": "table", "data": "a.xlsx", "target": "y"}},
+            "run.data: should name a file that ends in .csv, .tsv, .txt or .parquet",
+        ),
         # wrong kinds
         ({"budget": {"trials": "7"}}, "budget.trials: should be a whole number"),
         ({"budget": {"trials": True}}, "budget.trials: should be a whole number"),

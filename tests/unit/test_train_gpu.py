@@ -85,7 +85,8 @@ def test_autocast_stays_near_float32(task: str, precision: str) -> None:
 
 def test_a_gpu_reports_its_load_and_memory() -> None:
     metrics = _run("digits-mlp", "cuda").reports[-1].metrics
-    assert set(metrics) == {*TASKS["digits-mlp"].metrics, *GPU_REPORTED}
+    told = {name for name in metrics if not name.startswith("layer/")}
+    assert told == {*TASKS["digits-mlp"].metrics, *GPU_REPORTED}
     assert 0 <= metrics["gpu_util"] <= 100
     assert 0 < metrics["gpu_mem_peak_mb"] < 1000
 

@@ -6,9 +6,11 @@ import copy
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from tuner.errors import InvalidInput
+from tuner.text import MetricName
 from tuner.torch import Watch
 from tuner.torch.watch import LayerProbe, layers_of
 
@@ -136,3 +138,16 @@ def test_a_model_that_is_not_trained_is_refused() -> None:
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(InvalidInput, match="trained"):
         Watch(model, optimizer)
+
+
+def test_layers_of_any_name_can_be_reported() -> None:
+    model = nn.ModuleDict({"weiß <1>": nn.Linear(3, 3), "long" * 40: nn.Linear(3, 2)})
+    one, other = model.values()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch = Watch(model, optimizer)
+    other(one(rows())).square().mean().backward()
+    optimizer.step()
+    found = watch.metrics()
+    assert {"layer/wei___1_/grad", f"layer/{'long' * 20}/update"} <= set(found)
+    names = TypeAdapter(list[MetricName])
+    assert names.validate_python(list(found)) == list(found)

@@ -23,6 +23,7 @@ from tuner.cli import (
     finish,
     logs,
     nodes,
+    predict,
     projects,
     reporting,
     reproduce,
@@ -119,6 +120,7 @@ events.register(app)
 control.register(app)
 change.register(app)
 finish.register(app)
+predict.register(app)
 by_hand.register(app)
 nodes.register(app)
 access.register(app)

@@ -10,6 +10,7 @@ import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, study
 from tuner.cli.exits import NO_SUCCESS
+from tuner.cli.extras import torch_needed
 from tuner.cli.output import print_json, print_table
 from tuner.findings import RULES, Reported, judged, short
 
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def of_study(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
     """Show what was found in a study's trials, the most frequent first."""
     with study(ctx, name) as handle:
-        found = [e for e in handle.events() if e.kind == "finding"]
+        found = handle.findings(None)[::-1]
     if as_json:
         print_json(found)
         return
@@ -160,6 +161,7 @@ def gradients(
 
     Exit code 6 if one is wrong.
     """
+    torch_needed("tuner doctor gradcheck")
     from tuner.torch.checking import check
 
     found = check(target, inputs, json_object(arguments), entries=entries, seed=seed)

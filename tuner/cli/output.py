@@ -16,6 +16,7 @@ from tuner.cli.context import stdout_is_terminal
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from tuner.client import StudyHandle
     from tuner.wire import BestView, FinalistView
 
 
@@ -89,6 +90,17 @@ def fresh_seeds(found: BestView | FinalistView) -> str:
         which = "better" if found.luck > 0 else "worse"
         text += f"; its first value was {abs(found.luck):.3g} {which} than that"
     return text
+
+
+def result_of(handle: StudyHandle) -> str | None:
+    """Return what came of a study that follows another one, None of others or before its end."""
+    run = handle.view.spec.get("run")
+    if not isinstance(run, dict) or "after" not in run:
+        return None
+    from tuner.report import result
+
+    best = handle.best
+    return None if best is None else result(handle.view, {**best.metrics, "value": best.value})
 
 
 def short(value: object) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from tuner.cli.context import JsonOption, StudyArgument, client, session
 from tuner.cli.exits import FAILURE, NO_SUCCESS
-from tuner.cli.output import print_json_line, print_table
+from tuner.cli.output import count, print_json_line, print_table
 
 if TYPE_CHECKING:
     from tuner.client import Client, StudyHandle
@@ -69,6 +69,7 @@ def reproduce(
         trial = recorded(handle.view, handle.trial(number))
         environments = handle.environments(number)
         if enqueue:
+            _refuse_origin(trial)
             curve = _on_workers(ctx, server, handle, trial)
             _finish(ctx, compare(trial.curve, curve, tolerance=tolerance), [], as_json=as_json)
         author = "" if isinstance(trial.run, dict) and "task" in trial.run else _author(handle)
@@ -78,7 +79,7 @@ def reproduce(
     trial.require_program()
     if author and not yes:
         _ask(trial, author, what.folder)
-    curve = _here(ctx, trial, environments, what)
+    curve = _here(ctx, name, trial, environments, what)
     found = compare(trial.curve, curve, tolerance=tolerance)
     _finish(ctx, found, differing, as_json=as_json)
 
@@ -162,14 +163,42 @@ def _ask(trial: Recorded, author: str, folder: Path) -> None:
     typer.confirm("Run it?", abort=True, err=True)
 
 
+def _refuse_origin(trial: Recorded) -> None:
+    """Refuse to hand a trial to the workers that began with another's weights."""
+    if trial.origin is None:
+        return
+    from tuner.errors import InvalidInput
+
+    at = trial.origin
+    raise InvalidInput(
+        f"trial {trial.number} went on from the checkpoint of step {at.step} of {at.name}: leave "
+        f"out --enqueue to run it here, or enqueue it by `tuner enqueue {trial.study} --from "
+        f"{at.study_id}/{at.trial} --step {at.step}`"
+    )
+
+
 def _here(
-    ctx: typer.Context, trial: Recorded, environments: Sequence[EnvironmentView], what: What
+    ctx: typer.Context,
+    name: str,
+    trial: Recorded,
+    environments: Sequence[EnvironmentView],
+    what: What,
 ) -> tuple[tuple[int, float], ...]:
-    from tuner.reproduce import run
+    import tempfile
+
+    from tuner.reproduce import fetch, run
 
     variables = environments[0].machine.variables if environments else {}
-    session(ctx).say(f"training trial {trial.number} of {trial.study!r} again")
-    done = run(trial, what.folder, variables)
+    say = session(ctx).say
+    with tempfile.TemporaryDirectory(prefix="tuner-reproduce-") as folder:
+        with client(ctx) as server:
+            files = fetch(server, server.study(name), trial, Path(folder))
+        for what_for, paths in files.sources.items():
+            say(f"fetched {count(len(paths), 'checkpoint')} for {what_for}")
+        if trial.origin is not None:
+            say(f"fetched the checkpoint of {trial.origin.name} that it went on from")
+        say(f"training trial {trial.number} of {trial.study!r} again")
+        done = run(trial, what.folder, variables, files)
     if done.error:
         typer.echo(f"the trial failed here:\n{done.error.rstrip()}", err=True)
         if not done.curve:

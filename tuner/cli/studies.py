@@ -19,7 +19,14 @@ from tuner.cli.context import (
 )
 from tuner.cli.exits import NOT_FOUND
 from tuner.cli.files import write
-from tuner.cli.output import fresh_seeds, params_text, print_json, print_table, print_yaml
+from tuner.cli.output import (
+    fresh_seeds,
+    params_text,
+    print_json,
+    print_table,
+    print_yaml,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from tuner.client import StudyHandle
@@ -121,14 +128,14 @@ def show(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -
     """Show a study: state, counts, best trial."""
     with study(ctx, name) as handle:
         view = handle.view
-        failure = [] if as_json else _last_failure(handle)
+        more = [] if as_json else [*_result(handle), *_last_failure(handle)]
     if as_json:
         print_json(view)
         return
     from tuner.client.progress import progress_line
 
     typer.echo(progress_line(view, datetime.now(UTC)))
-    print_table(("", "value"), [*_facts(view), *failure])
+    print_table(("", "value"), [*_facts(view), *more])
 
 
 def best(ctx: typer.Context, name: StudyArgument, as_json: JsonOption = False) -> None:
@@ -263,8 +270,15 @@ def _facts(view: StudyView) -> list[tuple[str, object]]:
         facts += _best_facts("best rule of thumb", view.best_folk)
     for row in view.finalists:
         facts.append((f"finalist {row.number}", f"{row.first:.6g}; {fresh_seeds(row)}"))
+    facts.append(("drift", view.drift.text if view.drift is not None else None))
     facts += [("warning", text) for text in view.warnings]
     return [(name, value) for name, value in facts if value is not None]
+
+
+def _result(handle: StudyHandle) -> list[tuple[str, object]]:
+    """Return what came of a study that follows another one."""
+    text = result_of(handle)
+    return [] if text is None else [("result", text)]
 
 
 def _last_failure(handle: StudyHandle) -> list[tuple[str, object]]:

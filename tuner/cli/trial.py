@@ -82,6 +82,7 @@ def environment_facts(found: Sequence[EnvironmentView]) -> list[tuple[str, Any]]
         ("python", f"{machine.python}, {len(newest.packages)} packages, {_notable(newest)}"),
         ("machine", f"{machine.host}: {machine.cpu}, {machine.cores} cores"),
         ("GPUs", ", ".join(f"{n} x {name}" if n > 1 else name for name, n in gpus)),
+        ("given", f"GPU {', '.join(machine.devices)}" if machine.devices else ""),
         ("driver", f"{machine.driver}, CUDA {machine.cuda}" if machine.driver else ""),
         ("variables", " ".join(f"{k}={v}" for k, v in machine.variables.items())),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -51,7 +52,16 @@ def watch(
         except KeyboardInterrupt:
             session(ctx).say(DETACHED)
             raise
+        if not (as_json or session(ctx).quiet):
+            _tell_findings(handle)
         raise typer.Exit(verdict(ctx, handle.view))
+
+
+def _tell_findings(handle: StudyHandle) -> None:
+    from tuner.cli.summary import findings_text
+
+    for line in findings_text(handle.findings(None)):
+        typer.echo(f"{line}; `tuner doctor study {shlex.quote(handle.name)}` says what to do")
 
 
 def follow(ctx: typer.Context, handle: StudyHandle) -> None:

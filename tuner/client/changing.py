@@ -9,7 +9,7 @@ from tuner.client.by_hand import ByHand
 from tuner.client.transport import Transport
 from tuner.handle import ParamValue
 from tuner.spec.read import validate
-from tuner.wire import Enqueue, Extend, StudyPage, StudyPatch, StudyView, TrialView
+from tuner.wire import CloneStudy, Enqueue, Extend, StudyPage, StudyPatch, StudyView, TrialView
 
 _STEM = 80
 """Letters of a study's name that the names of those that follow it begin with."""
@@ -98,13 +98,51 @@ class Changes(ByHand):
         body = validate(Extend, {k: dict(v) for k, v in wish.items() if v is not None})
         return self._extend(body, if_match)
 
+    def again(
+        self,
+        *,
+        top: int = 3,
+        seeds: int = 5,
+        data: str | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Submit a study that runs the best again, as on newer data, and return its handle.
+
+        It runs the `top` best configurations and as many others (rules of thumb, then what the
+        sampler proposes), and the best of those on fresh seeds. Its `view.drift` says whether the
+        old best still is, and whether a new search pays.
+
+        Args:
+            top: configurations that run again.
+            seeds: fresh seeds that the best of the new study get.
+            data: another file for `run.data`, of the task `table`.
+            changes: merged into the document, as by `clone`.
+
+        Raises:
+            errors.InvalidInput: no trial has trained to its end, or a change can't be.
+        """
+        run = {"run": {"data": data}} if data is not None else {}
+        document = {
+            "again": {"of": str(self.view.id), "top": top},
+            "repeats": {"finalists": top, "seeds": seeds},
+            "after": None,
+            "pruner": {"name": "none"},
+            "budget": {"trials": 2 * top},
+        }
+        body = validate(CloneStudy, {"changes": {**document, **run, **dict(changes or {})}})
+        view = self._transport.post(StudyView, f"{self._path}/clone", body)
+        return type(self)(self._transport, view)
+
     def followers(self) -> list[StudyView]:
-        """Return the studies that follow this one: ensembles, the data doctor's, neighbours'."""
+        """Return the studies that follow this one: ensembles, the data doctor's, neighbours'.
+
+        Those that run its best again are among them.
+        """
         name = f"{self.view.name[:_STEM]}-"
         return [
             view
             for view in self._transport.pages(StudyPage, "/studies", name=name)
-            if (_run(view).get("after") or {}).get("of") == self.view.id
+            if self.view.id in _followed(view)
         ]
 
     def enqueue(
@@ -163,6 +201,9 @@ class Changes(ByHand):
         return self
 
 
-def _run(view: StudyView) -> Mapping[str, Any]:
+def _followed(view: StudyView) -> tuple[object, ...]:
+    """Return the ids of the studies that a study follows."""
     run = view.spec.get("run")
-    return run if isinstance(run, Mapping) else {}
+    after = run.get("after") if isinstance(run, Mapping) else None
+    again = view.spec.get("again")
+    return (after or {}).get("of"), (again or {}).get("study")

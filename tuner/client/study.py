@@ -40,6 +40,8 @@ OUTAGE = Patience(total=600.0)
 """How long `wait` sits out a server that is away."""
 OVER = (StudyState.FINISHED, StudyState.CANCELLED)
 
+_PAGE = 1000
+
 TABLE_S = 110.0
 """Seconds more that a server may take to begin with a table."""
 
@@ -132,9 +134,19 @@ class StudyHandle(Changes):
                 return
             after = page.items[-1].seq
 
-    def findings(self, most: int = 50) -> list[EventView]:
-        """Return the newest findings on its trials' trainings, the newest first."""
-        return self._transport.get(EventPage, f"{self._path}/findings", limit=most).items
+    def findings(self, most: int | None = 50) -> list[EventView]:
+        """Return the newest findings on its trials' trainings, the newest first; None for all."""
+        found: list[EventView] = []
+        before: str | None = None
+        while most is None or len(found) < most:
+            limit = _PAGE if most is None else min(_PAGE, most - len(found))
+            path = f"{self._path}/findings"
+            page = self._transport.get(EventPage, path, limit=limit, before=before)
+            found += page.items
+            before = page.next_cursor
+            if before is None:
+                break
+        return found
 
     def running_trials(self, most: int = 100) -> list[TrialView]:
         """Return up to `most` of the running trials."""

@@ -15,6 +15,7 @@ from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 from tuner.client.heart import Heart
+from tuner.client.outbox import Outbox
 from tuner.client.recording import Recording
 from tuner.client.retry import Patience
 from tuner.client.transport import Transport
@@ -23,24 +24,16 @@ from tuner.decision import Decision
 from tuner.errors import ServerUnreachable, StaleAttempt, TunerError, Unavailable
 from tuner.files import collect
 from tuner.handle import Checkpointing, ParamValue, Resume, existing
-from tuner.problems import error_of
-from tuner.spec.read import validate
-from tuner.trial import INHERITED, TrialState
+from tuner.trial import INHERITED
 from tuner.wire import (
-    DecisionView,
     FinishTrial,
     LeaseGrant,
     ReleaseTrial,
-    ReportItem,
-    ReportResult,
-    ReportResults,
-    Reports,
     TrialAfter,
 )
 
 _LOG = logging.getLogger("tuner.trial")
 _LONGEST_ERROR = 20_000
-_BATCH = 1000
 _RECORD_S = 5.0
 """How long the end of a trial waits for its record, which the first one of a process may need."""
 _AWAY = (ServerUnreachable, Unavailable)
@@ -69,12 +62,11 @@ class LeasedTrial(Checkpointing):
         self._transport = transport
         self._grant = grant
         self._patience = Patience(total=report_timeout_s)
-        self._decision = Decision(lr_factor=grant.lr_factor)
-        self._pending: list[ReportItem] = []
-        self._over: TrialAfter | None = None
+        self._ended: TrialAfter | None = None
         self._lock = threading.RLock()
         self._heart = Heart(transport, grant.lease, grant.attempt, interval_s=heartbeat_s)
         self._heart.start()
+        self._reports = Outbox(transport, grant, self._heart)
         self._recording = Recording(transport, grant) if record else None
         self._files = Files(transport, grant)
         self._scratch: Path | None = None
@@ -117,12 +109,12 @@ class LeasedTrial(Checkpointing):
     @property
     def lr_factor(self) -> float:
         """The level in force now: the starting rate is multiplied by this."""
-        return self._decision.lr_factor
+        return self._reports.decision.lr_factor
 
     @property
     def decision(self) -> Decision:
         """The last decision known."""
-        return self._decision
+        return self._reports.decision
 
     @property
     def resume(self) -> Resume | None:
@@ -144,7 +136,7 @@ class LeasedTrial(Checkpointing):
     @property
     def should_stop(self) -> bool:
         """Whether training should end: the server said so, or the lease is gone."""
-        return self._over is not None or self._decision.stop or self._heart.lost is not None
+        return self._over is not None or self._reports.decision.stop or self._heart.lost is not None
 
     def report(
         self, step: int, value: float, metrics: Mapping[str, float] | None = None
@@ -160,13 +152,13 @@ class LeasedTrial(Checkpointing):
         """
         with self._lock:
             if self._over is not None:
-                return self._decision
-            self._pending.append(self._item(step, value, metrics))
+                return self._reports.decision
+            self._reports.put(step, value, metrics)
             try:
-                self._flush(self._patience)
+                self._reports.send(self._patience)
             except _AWAY as exc:
                 _LOG.warning("trial %d: report %d waits: %s", self.number, step, exc.detail)
-            return self._decision
+            return self._reports.decision
 
     def finish(self, value: float | None = None) -> TrialAfter:
         """End the trial as complete; a non-finite `value` ends it as diverged.
@@ -209,7 +201,7 @@ class LeasedTrial(Checkpointing):
         with self._lock:
             try:
                 if self._over is None:
-                    self._flush(self._patience)
+                    self._reports.send(self._patience)
                 self._files.checkpoint(step, file)
             except StaleAttempt:
                 raise
@@ -246,6 +238,10 @@ class LeasedTrial(Checkpointing):
             self._recorded()
 
     @property
+    def _over(self) -> TrialAfter | None:
+        return self._ended or self._reports.over
+
+    @property
     def _folder(self) -> Path:
         if self._scratch is None:
             self._scratch = Path(mkdtemp(prefix="tuner-trial-"))
@@ -267,56 +263,6 @@ class LeasedTrial(Checkpointing):
     def __repr__(self) -> str:
         return f"<LeasedTrial {self.number} of {self.study!r}, {dict(self.params)}>"
 
-    def _item(self, step: int, value: float, metrics: Mapping[str, float] | None) -> ReportItem:
-        value = float(value)
-        finite = math.isfinite(value)
-        document = {
-            "lease": self._grant.lease,
-            "attempt": self.attempt,
-            "step": step,
-            "value": value if finite else None,
-            "status": "ok" if finite else "diverged",
-            "lr_factor": self._decision.lr_factor,
-            "metrics": {k: float(v) for k, v in (metrics or {}).items() if math.isfinite(v)},
-        }
-        return validate(ReportItem, document)
-
-    def _flush(self, patience: Patience) -> None:
-        """Send what waits, in order, and take in the answers."""
-        problems: list[TunerError] = []
-        while self._pending and self._over is None:
-            self._check_held()
-            batch = self._pending[:_BATCH]
-            reply = self._transport.post(
-                ReportResults,
-                "/reports",
-                Reports(reports=batch),
-                keyed=False,
-                patience=patience,
-            )
-            del self._pending[: len(batch)]
-            problems += [p for p in map(self._take, reply.results) if p is not None]
-        if problems:
-            raise problems[0]
-
-    def _take(self, result: ReportResult) -> TunerError | None:
-        if result.problem is not None:
-            problem = error_of(result.problem)
-            if isinstance(problem, StaleAttempt):
-                self._heart.stop()
-            return problem
-        if result.decision is not None:
-            self._decide(result.decision)
-        return None
-
-    def _decide(self, view: DecisionView) -> None:
-        self._decision = Decision(
-            action=view.action, lr_factor=view.lr_factor, reason=view.reason, outcome=view.outcome
-        )
-        if self._decision.stop:
-            self._over = TrialAfter(state=TrialState.ENDED, outcome=view.outcome)
-            self._heart.stop()
-
     def _end(
         self,
         *,
@@ -333,21 +279,18 @@ class LeasedTrial(Checkpointing):
     def _close(self, send: Callable[[], TrialAfter]) -> TrialAfter:
         with self._lock:
             if self._over is None:
-                self._flush(self._transport.patience)
-            if self._over is None:
-                self._check_held()
-                self._over = send()
+                self._reports.send(self._transport.patience)
+            over = self._over
+            if over is None:
+                self._reports.check_held()
+                over = self._ended = send()
                 self._heart.stop()
             self._recorded()
-            return self._over
+            return over
 
     def _recorded(self) -> None:
         if self._recording is not None:
             self._recording.wait(_RECORD_S)
-
-    def _check_held(self) -> None:
-        if self._heart.lost is not None:
-            raise self._heart.lost
 
     def _post(
         self, reply: type[TrialAfter], verb: str, body: FinishTrial | ReleaseTrial

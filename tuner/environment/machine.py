@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,10 +32,14 @@ VARIABLES = (
 _DEVICES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")
 
 
+_MOST_DEVICES = 64
+
+
 class Gpus(NamedTuple):
     """The GPUs of this node. `cuda` is the newest version that the driver runs."""
 
     names: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
     driver: str = ""
     cuda: str = ""
 
@@ -43,6 +47,21 @@ class Gpus(NamedTuple):
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return those of `VARIABLES` that are set."""
     return {name: environment[name][:1000] for name in VARIABLES if name in environment}
+
+
+def devices(environment: Mapping[str, str], uuids: Sequence[str]) -> list[str]:
+    """Return the GPUs that an environment gives a process; none if it does not say.
+
+    A UUID, whole or its beginning, becomes its place among `uuids`, where it is one of them.
+    """
+    named = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    given = [name.strip() for name in named if name.strip() not in ("", "-1", "NoDevFiles")]
+    return [_place(name, uuids) for name in given[:_MOST_DEVICES]]
+
+
+def _place(name: str, uuids: Sequence[str]) -> str:
+    found = [i for i, uuid in enumerate(uuids) if name.startswith("GPU-") and uuid.startswith(name)]
+    return str(found[0]) if len(found) == 1 else name[:100]
 
 
 def variables_again(recorded: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -82,11 +101,13 @@ def gpus() -> Gpus:
     except pynvml.NVMLError:
         return Gpus()
     try:
-        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        every = range(min(_MOST_DEVICES, pynvml.nvmlDeviceGetCount()))
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in every]
         names = tuple(str(pynvml.nvmlDeviceGetName(one)) for one in handles)
+        uuids = tuple(str(pynvml.nvmlDeviceGetUUID(one)) for one in handles)
         number = int(pynvml.nvmlSystemGetCudaDriverVersion())
         cuda = f"{number // 1000}.{number % 1000 // 10}"
-        return Gpus(names[:64], str(pynvml.nvmlSystemGetDriverVersion()), cuda)
+        return Gpus(names, uuids, str(pynvml.nvmlSystemGetDriverVersion()), cuda)
     except pynvml.NVMLError:
         return Gpus()
     finally:

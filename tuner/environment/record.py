@@ -75,6 +75,7 @@ class Recorder:
             cpu=line(machines.processor()),
             cores=machines.cores(),
             gpus=[line(name) for name in gpus.names],
+            devices=machines.devices(environment, gpus.uuids),
             driver=line(gpus.driver),
             cuda=line(gpus.cuda),
             worker=line(self._worker),

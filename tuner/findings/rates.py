@@ -138,13 +138,13 @@ def _flat(course: Course, report: Reported) -> Sign | None:
         return None
     if "hessian_min" in report.metrics:
         return None
-    return Sign(max(gradient, 1e-30), {"train_loss": report.train})
+    return Sign(max(gradient, 1e-30), {"train_loss": report.train, "top_grad": course.top_grad})
 
 
 def _say_flat(streak: Streak, sign: Sign) -> tuple[str, str]:
     return (
         f"the training loss rests at {short(sign.data['train_loss'], 3)} and the gradient norm, "
-        f"{short(streak.mean)}, is near zero",
+        f"{short(streak.mean)}, is near zero beside its largest, {short(sign.data['top_grad'], 2)}",
         "it is at a saddle, in a minimum, or its units are dead: tuner.torch.examine says which",
     )
 

@@ -24,7 +24,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;max-width:100%}
 @media screen and (max-width:600px){.wide>svg{min-width:34rem}}
 caption{text-align:left;padding-bottom:.3rem}
 th,td{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;
-border-bottom:1px solid var(--line)}thead th{color:var(--soft);font-weight:500;font-size:.9rem}
+border-bottom:1px solid var(--line)}td{white-space:nowrap}td.t{white-space:normal;min-width:14rem}
+.bars th{overflow-wrap:anywhere}thead th{color:var(--soft);font-weight:500;font-size:.9rem}
 pre{background:var(--plate);padding:.8rem 1rem;border-radius:6px;overflow-x:auto;
 font:13px/1.45 ui-monospace,monospace;white-space:pre-wrap}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}

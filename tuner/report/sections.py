@@ -3,96 +3,43 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
+from typing import Any
 
 from tuner.decision import Outcome
+from tuner.report.best import best, finalists
 from tuner.report.charts import Series, bars, plot
-from tuner.report.facts import AGAIN, Facts, Follower
+from tuner.report.facts import AGAIN, Facts
+from tuner.report.followed import after, drift
+from tuner.report.tables import table
 from tuner.trial import TrialState
-from tuner.wire import BestView, TrialDetail
+from tuner.wire import TrialDetail
 
 _COLOURS = 6
 _FINDINGS = 50
-_KINDS = {"ensemble": "Ensemble", "data_doctor": "Data doctor", "neighbours": "Neighbours"}
 
 
 def lead(facts: Facts) -> str:
     """Say in a line what the study did."""
     view, run = facts.view, facts.view.spec.get("run")
     ended = sum(view.counts.get(outcome, 0) for outcome in Outcome)
-    what = run if isinstance(run, str) else (run or {}).get("task") or (run or {}).get("entrypoint")
+    what = run if isinstance(run, str) else _program(run or {})
     parts = [
         f"study {view.id}, {view.state.value}",
         f"{ended} trials",
         f"{view.steps_done:,} steps",
     ]
     if what:
-        parts.insert(1, str(what))
+        parts.insert(1, what)
     note = f"<p>{escape(view.remark)}</p>" if view.remark else ""
     return f'<p class="soft">{escape(", ".join(parts))}</p>{note}'
 
 
-def best(facts: Facts) -> str:
-    """Show the best configuration, with the interval of its mean if it ran on fresh seeds."""
-    found = facts.view.best
-    if found is None:
-        return "<p>No trial has a value yet.</p>"
-    metric = escape(facts.metric)
-    text = f'<p><span class="value">{metric} {found.value:.4g}</span> in trial {found.number}'
-    text += f" at step {found.step}.</p>"
-    if found.mean is not None:
-        text = f'<p><span class="value">{metric} {_mean(found)}</span></p>{_luck(found)}'
-    params = [(name, number(value)) for name, value in found.params.items()]
-    text += table(("parameter", "value"), params)
-    points = [(f"{p.step}", f"{p.lr_factor:g}") for p in found.schedule]
-    if len(points) > 1:
-        text += table(("from step", "rate times"), points, "The rate as it ran")
-    folk = facts.view.best_folk
-    if folk is not None and folk.number != found.number:
-        gain = facts.sign * (folk.value - found.value)
-        text += (
-            f"<p>The best rule of thumb (trial {folk.number}) had {folk.value:.4g}: the search "
-            f"gained {gain:.3g}.</p>"
-        )
-    return text
-
-
-def _mean(found: BestView) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.mean:.4g}"
-    return f"{found.mean:.4g}, 95 % interval {found.low:.4g} to {found.high:.4g}"
-
-
-def _luck(found: BestView) -> str:
-    which = "better" if (found.luck or 0) > 0 else "worse"
-    return (
-        f"<p>The mean of {found.seeds} runs on fresh seeds, with Student's t interval. Trial "
-        f"{found.number}, which was chosen, had {found.value:.4g} at step {found.step}: "
-        f"{abs(found.luck or 0):.3g} {which} than that.</p>"
-    )
-
-
-def finalists(facts: Facts) -> str:
-    """Compare the finalists' means with the values they were chosen for."""
-    rows = [
-        (
-            f"{row.number}",
-            f"{row.first:.4g}",
-            f"{row.mean:.4g}",
-            "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
-            f"{row.n}",
-            f"{row.luck:+.3g}",
-        )
-        for row in facts.view.finalists
-    ]
-    if not rows:
-        return ""
-    heads = ("trial", "first value", "mean", "95 % interval", "seeds", "luck")
-    return table(heads, rows, "Ranked by mean") + (
-        "<p>Luck is by how much the first value was better than the mean of fresh seeds: whoever "
-        "chooses the best of many values chooses luck, too.</p>"
-    )
+def _program(run: Mapping[str, Any]) -> str:
+    """Name what a trial runs."""
+    words = [word for word in run.get("command", ()) if isinstance(word, str)]
+    return str(run.get("task") or run.get("entrypoint") or " ".join(words))
 
 
 def search(facts: Facts) -> str:
@@ -123,9 +70,10 @@ def search(facts: Facts) -> str:
 def curves(facts: Facts) -> str:
     """Plot the best trials' curves, with the cuts of the rate."""
     series = [_curve(trial, i) for i, trial in enumerate(facts.shown[:_COLOURS])]
+    cuts = "; triangles are cuts of the rate" if any(one.marks for one in series) else ""
     return plot(
         series,
-        title="The best trials as they trained; triangles are cuts of the rate",
+        title=f"The best trials as they trained{cuts}",
         x="step",
         y=facts.metric,
         sign=facts.sign,
@@ -147,7 +95,7 @@ def importance(facts: Facts) -> str:
     """Show which parameters matter, if the server says so."""
     if facts.importance:
         return bars(facts.importance, "Share of what tells the best trials from all")
-    return f"<p>{escape(facts.unimportant.rstrip('.'))}.</p>"
+    return f"<p>Not told: {escape(facts.unimportant.rstrip('.'))}.</p>"
 
 
 def steering(facts: Facts) -> str:
@@ -155,20 +103,26 @@ def steering(facts: Facts) -> str:
     view = facts.view
     outcomes = [(name, f"{n}") for name, n in view.counts.items() if n]
     whole = view.steps_done + view.steps_saved
-    share = f" ({view.steps_saved / whole:.0%} of what all would have taken)" if whole else ""
-    text = (
-        f"<p>{view.steps_done:,} steps were trained; ending trials early saved "
-        f"{view.steps_saved:,}{share}. The rate was cut {view.halvings} times.</p>"
-    )
+    saved = "no steps were saved by ending trials early"
+    if view.steps_saved:
+        share = view.steps_saved / whole
+        saved = (
+            f"ending trials early saved {view.steps_saved:,} ({share:.0%} of what all would have "
+            "taken)"
+        )
+    times = {0: "never cut", 1: "cut once"}.get(view.halvings, f"cut {view.halvings} times")
+    text = f"<p>{view.steps_done:,} steps were trained; {saved}. The rate was {times}.</p>"
     if view.halving_worth is not None:
         said = view.halving_worth.text
         text += f"<p>{escape(said[:1].upper() + said[1:])}.</p>"
-    rows = [(rule, kind, f"{n}") for (kind, rule), n in sorted(facts.decisions.items())]
-    return (
-        text
-        + table(("outcome", "trials"), outcomes)
-        + (table(("rule", "decision", "times"), rows) if rows else "")
-    )
+    rows = [
+        (rule, kind, f"{n}")
+        for (kind, rule), n in sorted(facts.decisions.items())
+        if rule != "budget"
+    ]
+    if outcomes:
+        text += table(("outcome", "trials"), outcomes)
+    return text + (table(("rule", "decision", "times"), rows) if rows else "")
 
 
 def findings(facts: Facts) -> str:
@@ -179,42 +133,13 @@ def findings(facts: Facts) -> str:
         (
             "" if event.number is None else f"{event.number}",
             "" if event.step is None else f"{event.step}",
-            " ".join(str(event.data[key]) for key in ("reason", "advice") if event.data.get(key)),
+            str(event.data.get("reason", "")),
         )
         for event in facts.findings[-_FINDINGS:]
     ]
     more = len(facts.findings) - len(rows)
     note = f"<p>{more} earlier ones are left out.</p>" if more else ""
     return table(("trial", "step", "finding"), rows) + note
-
-
-def after(facts: Facts) -> str:
-    """Say what the studies that follow this one found."""
-    return "".join(map(_followed, facts.followers))
-
-
-def _followed(one: Follower) -> str:
-    run = one.view.spec.get("run") or {}
-    kind = str((run.get("after") or {}).get("kind", "")) if isinstance(run, dict) else ""
-    head = f"<p><b>{_KINDS.get(kind, 'Study')}</b> ({escape(one.view.name)}, study {one.view.id}): "
-    m = one.metrics
-    if not m:
-        return f"{head}{escape(one.view.state.value)}, no result yet.</p>"
-    value = m.get("value", 0.0)
-    if kind == "ensemble":
-        text = (
-            f"{m.get('members', 0):.0f} networks together {value:.4g}, their best alone "
-            f"{m.get('best_member', 0):.4g}: a gain of {m.get('gain', 0):+.3g}, on the test rows "
-            f"{m.get('test_gain', 0):+.3g}."
-        )
-    elif kind == "data_doctor":
-        text = f"{m.get('flagged', 0):.0f} of {m.get('rows', 0):.0f} training labels are doubted."
-    else:
-        text = (
-            f"in doubt about {m.get('unsure', 0):.1%} of the validation rows; neighbours change "
-            f"the accuracy by {m.get('gain', 0):+.3g}."
-        )
-    return f"{head}{text}</p>"
 
 
 def again(facts: Facts) -> str:
@@ -237,7 +162,14 @@ def again(facts: Facts) -> str:
         shown = ("torch", "numpy", "optuna", "scikit-learn", "lightning", "transformers", "keras")
         rows += [(package, env.packages[package]) for package in shown if package in env.packages]
     word = shlex.quote(name)
-    commands = f"tuner reproduce {word} {found.number}\ntuner export {word} -o best.yaml"
+    own_loop = facts.view.spec.get("run") == "external"
+    commands = f"tuner export {word} -o best.yaml   # the document below\n"
+    commands += (
+        f"tuner submit best.yaml   # {'for your own loop' if own_loop else 'on the workers'}"
+    )
+    if not own_loop:
+        here = f"tuner reproduce {word} {found.number}   # here, and compares the curves"
+        commands = f"{here}\n{commands}"
     return (
         table(("", "as it ran"), rows)
         + f"<pre>{escape(commands)}</pre><p>The study that trains it again:</p>"
@@ -245,27 +177,10 @@ def again(facts: Facts) -> str:
     )
 
 
-def number(value: object) -> str:
-    """Return a parameter's value as text."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """Return a table of escaped texts."""
-    top = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
 ALL: tuple[tuple[str, Callable[[Facts], str]], ...] = (
     ("Best configuration", best),
     ("Finalists on fresh seeds", finalists),
+    ("Does the old best still hold?", drift),
     ("The search", search),
     ("Curves", curves),
     ("Which parameters matter", importance),

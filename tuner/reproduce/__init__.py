@@ -5,7 +5,18 @@ as they happened; the two curves are then compared.
 """
 
 from tuner.reproduce.compare import Comparison, Point, compare
+from tuner.reproduce.files import Files, fetch
 from tuner.reproduce.recorded import Recorded, recorded
 from tuner.reproduce.run import Outcome, run
 
-__all__ = ["Comparison", "Outcome", "Point", "Recorded", "compare", "recorded", "run"]
+__all__ = [
+    "Comparison",
+    "Files",
+    "Outcome",
+    "Point",
+    "Recorded",
+    "compare",
+    "fetch",
+    "recorded",
+    "run",
+]

@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 from tuner.decision import Outcome
 from tuner.errors import InvalidInput
 from tuner.handle import ParamValue
-from tuner.trial import EventKind
+from tuner.trial import INHERITED, EventKind
 from tuner.wire import ReportView, StudyView, TrialDetail
-
-_INHERITED = 0
 
 
 class Reported(NamedTuple):
@@ -22,6 +20,16 @@ class Reported(NamedTuple):
     step: int
     value: float
     lr_factor: float
+
+
+class Origin(NamedTuple):
+    """The checkpoint of another trial that a trial went on from, and the step it began at."""
+
+    study_id: int
+    name: str
+    trial: int
+    step: int
+    begins: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,13 @@ class Recorded:
     run: Any
     curve: tuple[Reported, ...]
     outcome: Outcome | None
+    origin: Origin | None = None
+
+    def named(self, field: str) -> list[str]:
+        """Return the trials whose checkpoints a field of the recipe names, `STUDY/NUMBER`."""
+        recipe = self.run.get("recipe") if isinstance(self.run, Mapping) else None
+        found = (recipe or {}).get(field) or []
+        return [found] if isinstance(found, str) else list(found)
 
     def require_program(self) -> None:
         """Raise InvalidInput if there is nothing that this machine could run."""
@@ -56,9 +71,11 @@ def recorded(study: StudyView, trial: TrialDetail) -> Recorded:
     """Read a trial's record.
 
     Raises:
-        InvalidInput: it went on from another trial's checkpoint, or has not begun.
+        InvalidInput: it has not begun, or it went on from another trial's checkpoint and the server
+            does not say which.
     """
-    if any(report.attempt == _INHERITED for report in trial.reports):
+    origin = _origin(trial)
+    if origin is None and any(report.attempt == INHERITED for report in trial.reports):
         raise InvalidInput(
             f"trial {trial.number} went on from another trial's checkpoint; its start is not known"
         )
@@ -75,7 +92,24 @@ def recorded(study: StudyView, trial: TrialDetail) -> Recorded:
         run=spec["run"],
         curve=_lineage(trial),
         outcome=trial.outcome,
+        origin=origin,
     )
+
+
+def _origin(trial: TrialDetail) -> Origin | None:
+    """Return what the event of its enqueueing says of where a trial's weights are from."""
+    for event in trial.events:
+        source = event.data.get("source") if event.kind is EventKind.ENQUEUED else None
+        if isinstance(source, Mapping):
+            step = int(source["step"])
+            return Origin(
+                study_id=int(source["study_id"]),
+                name=f"trial {source['trial']} of {source['study']}",
+                trial=int(source["trial"]),
+                step=step,
+                begins=step if source.get("steps") == "on" else 0,
+            )
+    return None
 
 
 def _lineage(trial: TrialDetail) -> tuple[Reported, ...]:
@@ -86,7 +120,7 @@ def _lineage(trial: TrialDetail) -> tuple[Reported, ...]:
         if event.kind is EventKind.LEASED
     }
     found: dict[int, Reported] = {}
-    for attempt in sorted({report.attempt for report in trial.reports}):
+    for attempt in sorted({report.attempt for report in trial.reports} - {INHERITED}):
         start = resumed.get(attempt, 0)
         found = {step: one for step, one in found.items() if step <= start}
         found |= _reports(trial.reports, attempt)

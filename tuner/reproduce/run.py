@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuner.environment import variables_again
 from tuner.errors import InvalidInput
+from tuner.reproduce.files import Files
 from tuner.reproduce.recorded import Recorded
 from tuner.reproduce.replay import Replay
 from tuner.wire import LeaseGrant
@@ -23,6 +24,7 @@ from tuner.worker.starting import start_of
 
 _TIMEOUT_S = 10.0
 _THREADS = "OMP_NUM_THREADS"
+_NONE = Files()
 _SECRETS = ("TUNER_TOKEN", "TUNER_ADMIN_TOKEN")
 
 
@@ -34,13 +36,19 @@ class Outcome:
     error: str
 
 
-def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outcome:
+def run(
+    recorded: Recorded,
+    folder: Path,
+    variables: Mapping[str, str],
+    files: Files = _NONE,
+) -> Outcome:
     """Train the trial again, in `folder`, and wait until it ends.
 
     Args:
         recorded: the trial.
         folder: working directory, in which its code is found.
         variables: the recorded ones.
+        files: what the trial began with.
 
     Raises:
         InvalidInput: its `run` section is nothing that can be run here.
@@ -49,18 +57,20 @@ def run(recorded: Recorded, folder: Path, variables: Mapping[str, str]) -> Outco
     program = read_program(recorded.run)
     if program is None:
         raise InvalidInput("its `run` section is of another version: nothing here can run it")
+    if files.sources:
+        program = replace(program, options={**program.options, "sources": dict(files.sources)})
     with tempfile.TemporaryDirectory(prefix="tuner-reproduce-") as name:
         place = Path(name)
         work = place / "work"
         work.mkdir()
-        start = _start(recorded, program, work, _threads(variables))
+        start = _start(recorded, program, work, files, _threads(variables))
         (place / "start.json").write_text(start.model_dump_json(), encoding="utf-8")
         (place / "replay.json").write_text(Replay.of(recorded).model_dump_json(), encoding="utf-8")
         status = _wait(place, folder, variables)
         return Outcome(curve=_curve(place), error=_error(place, status))
 
 
-def _start(recorded: Recorded, program: Program, work: Path, threads: int) -> Start:
+def _start(recorded: Recorded, program: Program, work: Path, files: Files, threads: int) -> Start:
     grant = LeaseGrant(
         lease="",
         study_id=0,
@@ -76,7 +86,13 @@ def _start(recorded: Recorded, program: Program, work: Path, threads: int) -> St
         lr_factor=recorded.first_level,
     )
     return start_of(
-        grant, program, work, threads=threads, report_timeout=_TIMEOUT_S, kill_grace=_TIMEOUT_S
+        grant,
+        program,
+        work,
+        resume=files.resume,
+        threads=threads,
+        report_timeout=_TIMEOUT_S,
+        kill_grace=_TIMEOUT_S,
     )
 
 

@@ -1,6 +1,15 @@
 """The study document: what a user submits, strictly read from JSON or YAML."""
 
-from tuner.spec.after import After, AfterRun, DataDoctor, Ensemble, Level, Member, NeighbourFallback
+from tuner.spec.after import (
+    After,
+    AfterRun,
+    Again,
+    DataDoctor,
+    Ensemble,
+    Level,
+    Member,
+    NeighbourFallback,
+)
 from tuner.spec.command import RunCommand
 from tuner.spec.models import (
     Budget,
@@ -40,6 +49,7 @@ __all__ = [
     "SETS_RATE",
     "After",
     "AfterRun",
+    "Again",
     "AshaPruner",
     "Budget",
     "DataDoctor",

@@ -19,17 +19,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Ensemble(Document):
-    """Averages the predictions of several networks. Give `top` or `seeds`."""
+    """Averages the predictions of several networks. Give one of `top`, `seeds`, `snapshots`."""
 
     top: _Size | None = None
     """The best trials of so many different configurations."""
     seeds: _Size | None = None
     """The best configuration on so many fresh seeds."""
+    snapshots: _Size | None = None
+    """One training of it, with the rate in so many cosine cycles: a network from each one's end."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.top is None) == (self.seeds is None):
-            raise ValueError("give either top or seeds")
+        if [self.top, self.seeds, self.snapshots].count(None) != 2:
+            raise ValueError("give one of top, seeds and snapshots")
         return self
 
 
@@ -66,6 +68,23 @@ class After(Document):
         if self == type(self).model_construct():
             raise ValueError("give ensemble, data_doctor or neighbours")
         return self
+
+
+class Again(Document):
+    """Begins with another study's best configurations and says whether they still are: drift."""
+
+    of: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name or id of that study."""
+    top: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many of its best configurations are the first trials of this one."""
+    study: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    """Its id. The service writes it."""
+    trials: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    """Trials there that had them, best first. The service writes them."""
+    then: float | None = None
+    """What the best of them had there: its mean over fresh seeds, or its value. Likewise."""
 
 
 class Level(Document):
@@ -111,10 +130,20 @@ class AfterRun(Document):
     """Of the fallback."""
     below: Share = 0.5
     """Of the fallback."""
+    snapshots: Annotated[int, Field(ge=1, le=100)] = 1
+    """Of an ensemble: networks that are taken from its one training."""
 
     @property
     def length(self) -> int:
-        """The number of steps it reports: members of an ensemble, parts of the rows, or one."""
+        """The number of steps it reports: networks of an ensemble, parts of the rows, or one."""
         if self.kind == "data_doctor":
             return self.folds
-        return len(self.members)
+        return len(self.members) * self.snapshots
+
+    @property
+    def stretch(self) -> int:
+        """The most steps that are trained between two reports."""
+        if self.snapshots > 1:
+            return self.steps // self.snapshots
+        networks = self.networks if self.kind == "data_doctor" else 1
+        return networks * max(member.until for member in self.members)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from tuner.robust import Rule
 from tuner.size import Size
 from tuner.space import Space
-from tuner.spec.after import After, AfterRun
+from tuner.spec.after import After, AfterRun, Again
 from tuner.spec.base import Document, Positive, Steps
 from tuner.spec.command import RunCommand
 from tuner.spec.lifting import lifted
@@ -65,6 +67,10 @@ class Repeats(Document):
     """How many of the best trials are run again."""
     seeds: Annotated[int, Field(ge=2, le=100)] = 5
     """How many fresh seeds each gets."""
+    choose: Rule = "mean"
+    """What decides: their mean, the worst run, or the mean and k standard deviations to its bad."""
+    k: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Of `mean_minus_std`."""
 
 
 class RunTask(Document):
@@ -94,6 +100,15 @@ class RunTask(Document):
     """Of a study that follows another one, what it does. The service writes it."""
 
 
+_TABLE = r"(?i)^[^\x00]+\.(csv|tsv|txt|parquet)$"
+
+
+def _named_like_a_table(name: Any) -> Any:
+    if isinstance(name, str) and not re.search(_TABLE, name):
+        raise ValueError("should name a file that ends in .csv, .tsv, .txt or .parquet")
+    return name
+
+
 class RunTable(RunTask):
     """Learn a table of one's own: predict a column of a file from the others.
 
@@ -103,7 +118,9 @@ class RunTable(RunTask):
 
     task: Literal["table"]
     """The task."""
-    data: Annotated[str, Field(max_length=500, pattern=r"(?i)^[^\x00]+\.(csv|tsv|txt|parquet)$")]
+    data: Annotated[
+        str, Field(max_length=500, pattern=_TABLE), BeforeValidator(_named_like_a_table)
+    ]
     """CSV or Parquet file, absolute or below a folder that the workers' `--allow-data` names."""
     target: Annotated[str, Field(min_length=1, max_length=300)]
     """Column to predict."""
@@ -215,6 +232,8 @@ class StudySpec(Document):
     """Fresh-seed runs of the finalists after the search. None if absent."""
     after: After | None = None
     """What follows the search of a built-in task: ensemble, data doctor. None if absent."""
+    again: Again | None = None
+    """Another study whose best configurations run again here, on other data. None if absent."""
     run: Run
     """What a worker does with a trial; `external` for people who run their own loop."""
     retry: Retry = Field(default_factory=Retry)

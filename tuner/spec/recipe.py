@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
+from tuner.robust import Rule
 from tuner.spec.base import Document
 from tuner.spec.space import ParameterSpec
 
@@ -242,7 +243,6 @@ class ReuseFields(Document):
     """Noise added to the input that is rebuilt (a denoising autoencoder)."""
 
 
-AggregateName = Literal["mean", "worst", "mean_minus_std"]
 CriticName = Literal["wasserstein", "plain"]
 
 
@@ -269,10 +269,17 @@ class OwnFields(Document):
     """Factor on each reward, which sets the gradient's size (cartpole). 0.05 if absent."""
     randomise: Searchable[Annotated[float, Field(ge=0, le=0.5)]] | None = None
     """How far each episode's environment differs, as a share (cartpole). 0.3 if absent."""
-    aggregate: AggregateName | None = None
-    """How returns in several environments become one (cartpole). `mean` if absent."""
+
+
+class RobustFields(Document):
+    """One trial over several seeds, or environments: how sure its value is to be."""
+
+    seeds: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Networks that a trial trains, each on a seed of its own. 1 if absent."""
+    aggregate: Rule | None = None
+    """How values of several seeds, or cartpole's environments, become one. `mean` if absent."""
     aggregate_k: Annotated[float, Field(ge=0, le=100)] | None = None
-    """The k of `mean_minus_std`: mean less k standard deviations (cartpole). 1 if absent."""
+    """The k of `mean_minus_std`: k standard deviations toward worse. 1 if absent."""
 
 
 GROUPS: Mapping[str, type[Document]] = MappingProxyType(
@@ -283,13 +290,21 @@ GROUPS: Mapping[str, type[Document]] = MappingProxyType(
         "data": DataFields,
         "losses": LossFields,
         "reuse": ReuseFields,
+        "several seeds": RobustFields,
         "tasks of their own": OwnFields,
     }
 )
 
 
 class RecipeSpec(
-    OwnFields, ReuseFields, LossFields, DataFields, NetworkFields, ScheduleFields, StepFields
+    OwnFields,
+    RobustFields,
+    ReuseFields,
+    LossFields,
+    DataFields,
+    NetworkFields,
+    ScheduleFields,
+    StepFields,
 ):
     """How a built-in task's network is made, fed and trained; each field fixed or searched."""
 

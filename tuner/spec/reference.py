@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("after: ensemble", after.Ensemble),
     ("after: data_doctor", after.DataDoctor),
     ("after: neighbours", after.NeighbourFallback),
+    ("again", after.Again),
     ("run: a built-in task", models.RunTask),
     ("run: a table", models.RunTable),
     ("run: a built-in task, recipe", recipe.RecipeSpec),

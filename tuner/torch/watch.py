@@ -6,6 +6,7 @@ loop of one's own creates once and asks for metrics at each report.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ MOST_LAYERS = 12
 """Layers that are told of at most, evenly spaced from the first to the last."""
 _RELUS = (nn.ReLU, nn.ReLU6)
 _PARAMETRIZED = ".parametrizations"
+_ODD = re.compile(r"[^A-Za-z0-9_.-]")
+_LONGEST = 80  # characters, so that the metric's name is one that a report may have
 
 
 def layers_of(model: nn.Module, most: int = MOST_LAYERS) -> dict[str, list[nn.Parameter]]:
@@ -30,6 +33,11 @@ def layers_of(model: nn.Module, most: int = MOST_LAYERS) -> dict[str, list[nn.Pa
             found.setdefault(_layer(name), []).append(parameter)
     matrices = {k: ps for k, ps in found.items() if any(p.ndim >= 2 for p in ps)}
     return {name: matrices[name] for name in _spaced(list(matrices), most)}
+
+
+def metric(layer: str, what: str) -> str:
+    """Return the name under which a layer's measure is reported, whatever its module is called."""
+    return f"layer/{_ODD.sub('_', layer)[-_LONGEST:]}/{what}"
 
 
 def _layer(parameter: str) -> str:
@@ -77,9 +85,9 @@ class LayerProbe:
 
     def read(self) -> dict[str, Tensor]:
         """Return what was measured since the last time as metrics, [] each, on the device."""
-        found = {f"layer/{n}/var": torch.stack(v).mean() for n, v in self._variances.items()}
+        found = {metric(n, "var"): torch.stack(v).mean() for n, v in self._variances.items()}
         for name, answered in self._answered.items():
-            found[f"layer/{name}/dead"] = 1 - answered.float().mean()
+            found[metric(name, "dead")] = 1 - answered.float().mean()
         self._variances, self._answered = {}, {}
         return found
 
@@ -111,8 +119,8 @@ def ratios(
     """Return each layer's gradient norm and update ratio as metrics, [] each, on the device."""
     found: dict[str, Tensor] = {}
     for name, gradient, change, weight in zip(names, gradients, changes, weights, strict=True):
-        found[f"layer/{name}/grad"] = norm_of(gradient)
-        found[f"layer/{name}/update"] = norm_of(change) / norm_of(weight).clamp_min(1e-12)
+        found[metric(name, "grad")] = norm_of(gradient)
+        found[metric(name, "update")] = norm_of(change) / norm_of(weight).clamp_min(1e-12)
     return found
 
 

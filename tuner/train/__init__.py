@@ -84,9 +84,11 @@ def run(
     whole = Recipe.from_params(trial.params, info.defaults, presets.spread(info, recipe or {}))
     fits.check(info, whole)
     if follows is not None:
+        from tuner.train import tasks
         from tuner.train.after import follow
 
-        follow(trial, info, follows, chosen, recipe or {}, metric=metric, sources=sources or {})
+        task_of = tasks.get(info.name) if made is None else made
+        follow(trial, task_of, follows, chosen, recipe or {}, metric=metric, sources=sources or {})
         return
 
     from tuner.train.loop import train

@@ -17,6 +17,7 @@ import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from torch import Tensor
 
+from tuner.robust import aggregated
 from tuner.train import streams
 from tuner.train.engine import Setting
 from tuner.train.models import Mlp, keep
@@ -73,20 +74,13 @@ def score_loss(log_probabilities: Tensor, returns: Tensor, alive: Tensor) -> Ten
     return -(log_probabilities * advantage * alive).sum() / alive.sum()
 
 
-def aggregated(returns: Sequence[float], rule: str, k: float) -> float:
-    """Return one number for several environments: `mean`, `worst`, or `mean_minus_std` times k."""
-    values = np.array(returns)
-    if rule == "worst":
-        return float(values.min())
-    return float(values.mean() - (k * values.std() if rule == "mean_minus_std" else 0.0))
-
-
 class PoleEngine(OwnEngine):
     """Trains a policy: a step is a batch of whole episodes and one update."""
 
     def __init__(self, setting: Setting) -> None:
         self._policy = Mlp(setting.recipe, 4, 2)
         super().__init__(setting, {"model": self._policy}, UPDATES)
+        self._seen = torch.zeros(1, 4)
         known = np.random.RandomState(1)
         reach = 1 + self.recipe.randomise
         self._known = [Pole(factors(known, 1.0, reach)) for _ in range(_EVALUATED)]
@@ -105,6 +99,7 @@ class PoleEngine(OwnEngine):
         poles = [Pole(factors(shapes, 1.0, reach)) for _ in range(self.recipe.batch_size)]
         self._policy.train()
         seen, actions, alive = self._play(poles, start, draw)
+        self._seen = seen
         logits = self._logits(seen)
         log_probabilities = logits.log_softmax(-1).gather(-1, actions.to(self.device)[..., None])
         steps, episodes = alive.shape
@@ -164,20 +159,29 @@ class PoleEngine(OwnEngine):
                 on[i] = not fallen
         return torch.cat(seen), torch.cat(actions), torch.stack(alive)
 
+    def sample(self, rows: int) -> None:
+        """Run the policy on what the last update's episodes began with."""
+        self._policy.eval()
+        self._logits(self._seen[:rows])
+
     def summary(self, means: Sequence[float]) -> dict[str, float]:
         """Return the returns in known and unseen environments, and the gap between them."""
-        names = ("train_loss", "train_return", "grad_norm", "update_ratio")
+        # Its gradient is the policy's, its value means nothing: it is not to be taken for a loss.
+        names = ("policy_loss", "train_return", "grad_norm", "update_ratio")
         found = dict(zip(names, means, strict=True))
-        recipe = self.recipe
         known = self._lived(self._known)
-        found["known_return"] = aggregated(known, recipe.aggregate, recipe.aggregate_k)
+        found["known_return"] = self._aggregated(known)
         for name, poles in self._unseen.items():
             lived = self._lived(poles)
-            found[f"{name}_return"] = aggregated(lived, recipe.aggregate, recipe.aggregate_k)
+            found[f"{name}_return"] = self._aggregated(lived)
             found[f"{name}_mean_return"] = float(np.mean(lived))
             found[f"{name}_worst_return"] = min(lived)
         found["gap"] = float(np.mean(known)) - found["val_mean_return"]
         return found
+
+    def _aggregated(self, lived: Sequence[float]) -> float:
+        rule, k = self.recipe.aggregate, self.recipe.aggregate_k
+        return aggregated(lived, rule, k, smaller_is_better=False)
 
     def _lived(self, poles: Sequence[Pole]) -> list[float]:
         self._policy.eval()

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from tuner.handle import ParamValue
-from tuner.spec.recipe import NetworkFields, ScheduleFields, StepFields
+from tuner.spec.recipe import NetworkFields, RobustFields, ScheduleFields, StepFields
 
 Direction = Literal["min", "max"]
 
@@ -35,14 +35,19 @@ _OF_VAE = tuple(
     for what in ("loss", "elbo", "reconstruction", "kl")
 )
 _OF_POLES = (
-    "train_return", "known_return", "gap",
+    "policy_loss", "train_return", "known_return", "gap",
     *(f"{split}_{what}return" for split in ("val", "test") for what in ("", "mean_", "worst_")),
 )  # fmt: skip
 _OF_CRITIC = (
     "train_distance", "val_distance", "test_distance", "penalty", "val_loss", "test_loss",
 )  # fmt: skip
 _STEPPED = frozenset(
-    {*StepFields.model_fields, *ScheduleFields.model_fields, *NetworkFields.model_fields}
+    {
+        *StepFields.model_fields,
+        *ScheduleFields.model_fields,
+        *NetworkFields.model_fields,
+        *RobustFields.model_fields,
+    }
     - {"average", "norm", "norm_groups", "forget_bias"}
 )
 """What each task with steps of its own takes of the recipe."""
@@ -160,9 +165,9 @@ _ALL = (
         defaults=MappingProxyType(
             {"lr": 0.1, "batch_size": 16, "init_scale": 1.0, "dropout": 0.0, "clip_norm": 5.0}
         ),
-        metrics=(*_OF_STEPS, *_OF_POLES),
+        metrics=(*_OF_STEPS[1:], *_OF_POLES),
         objectives=MappingProxyType({"val_return": "max"}),
-        own=_STEPPED | {"discount", "reward_scale", "randomise", "aggregate", "aggregate_k"},
+        own=_STEPPED | {"discount", "reward_scale", "randomise"},
         needs="gymnasium",
     ),
     TaskInfo(

@@ -162,6 +162,10 @@ class CriticEngine(OwnEngine):
                 found[f"{name}_distance"] = apart.item()
         return found
 
+    def sample(self, rows: int) -> None:
+        """Let the critic judge digits that are made."""
+        self._judge(self._make(rows, self.draw("made for val")))
+
 
 def start(setting: Setting) -> CriticEngine:
     """Return a training before its first step."""

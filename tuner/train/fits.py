@@ -146,10 +146,16 @@ def clashes(
         found = [other for other in others if other in used]
         if name in given and name in used and found:
             yield Fault(where=name, message=f"does not go with {found[0]}: {why}")
-    if "focal" in given.get("loss", ()) and "label_smoothing" in given:
-        yield Fault(where="label_smoothing", message="does not go with loss: focal")
+    yield from _other_faults(info, given)
     if info.supervised:
         yield from _depth_faults(info, given)
+
+
+def _other_faults(info: TaskInfo, given: Mapping[str, Collection[Any]]) -> Iterator[Fault]:
+    if "focal" in given.get("loss", ()) and "label_smoothing" in given:
+        yield Fault(where="label_smoothing", message="does not go with loss: focal")
+    if "aggregate" in given and "seeds" not in given and "randomise" not in (info.own or ()):
+        yield Fault(where="aggregate", message="means nothing without seeds: there is one value")
 
 
 _OFF: Mapping[str, Any] = {field.name: field.default for field in fields(Recipe)}

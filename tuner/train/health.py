@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tuner.errors import InvalidInput
 from tuner.torch.curvature import examine
-from tuner.torch.watch import LayerProbe, layers_of, norm_of
+from tuner.torch.watch import LayerProbe, layers_of, metric, norm_of
 from tuner.train.data import Data
 from tuner.train.models import keep
 from tuner.train.precision import autocast
@@ -36,28 +36,34 @@ class Layers:
     """The gradient norm and update ratio of each layer, at the step when `due`.
 
     The vectors are those of `tuner.train.weights.Flat`: the trained parameters in order.
+
+    Args:
+        within: the model's own name among several, which stands before its layers'.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, within: str = "") -> None:
         self.due = False
         trained = [p for p in model.parameters() if p.requires_grad]
         self._sizes = [p.numel() for p in trained]
         place = {id(p): i for i, p in enumerate(trained)}
-        self._groups = {name: [place[id(p)] for p in ps] for name, ps in layers_of(model).items()}
+        self._groups = {
+            f"{within}.{name}" if within else name: [place[id(p)] for p in ps]
+            for name, ps in layers_of(model).items()
+        }
         self._found: dict[str, Tensor] = {}
 
     def gradient(self, vector: Tensor) -> None:
         """Take the gradient of the step, [weights], before its norm is clipped."""
         if self.due:
             for name, norm in self._norms(vector).items():
-                self._found[f"layer/{name}/grad"] = norm
+                self._found[metric(name, "grad")] = norm
 
     def change(self, delta: Tensor, weights: Tensor) -> None:
         """Take the change of the step, and the weights before it, [weights] each."""
         if self.due:
             before = self._norms(weights)
             for name, norm in self._norms(delta).items():
-                self._found[f"layer/{name}/update"] = norm / before[name].clamp_min(1e-12)
+                self._found[metric(name, "update")] = norm / before[name].clamp_min(1e-12)
         self.due = False
 
     def read(self) -> dict[str, Tensor]:

@@ -6,16 +6,20 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from tuner.decision import Outcome
 from tuner.handle import TrialHandle
 from tuner.train import device as devices
+from tuner.train.best import Best
 from tuner.train.catalog import TaskInfo
-from tuner.train.engine import Engine, Setting, starter
+from tuner.train.engine import Engine, Setting
 from tuner.train.options import Options
 from tuner.train.recipe import Recipe
 from tuner.train.saver import Saver
+from tuner.train.several import begin
 from tuner.train.tasks import Task
 
-_LOSSES = ("train_loss", "val_loss")
+_LOSSES = ("train_loss", "val_loss", "policy_loss")
+_WORTHLESS = (Outcome.PRUNED, Outcome.DIVERGED)  # ends after which nobody wants the network
 
 
 def train(
@@ -41,10 +45,13 @@ def train(
         task=task, resumed=trial.resume is not None, measure_layers=options.measure_layers,
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
-        engine = starter(info.name)(setting)
+        engine = begin(setting)
         if trial.resume is not None:
             engine.restore(trial.resume)
-        saver = Saver(engine, trial, options.checkpoint_every, folder)
+        best = None
+        if task is not None:
+            best = Best(engine, metric, task.info.objectives[metric], trial.resume)
+        saver = Saver(engine, trial, options.checkpoint_every, folder, best)
         _epochs(trial, engine, saver, setting, metric)
 
 
@@ -58,14 +65,21 @@ def _epochs(
             saver.hand_over()
             return
         metrics = engine.measure() | meter.read()
-        decision = trial.report(engine.epoch, objective(metrics, metric), metrics)
+        value = objective(metrics, metric)
+        decision = trial.report(engine.epoch, value, metrics)
+        saver.saw(value, metrics)
         level = decision.lr_factor
         if decision.stop:
-            return
+            if decision.outcome in _WORTHLESS:
+                return
+            break
         if trial.should_stop:
             saver.hand_over()
-            return
-        saver.hand_over_if_due()
+            if engine.epoch < setting.steps:
+                return
+        else:
+            saver.hand_over_if_due()
+    saver.finish()
 
 
 def objective(metrics: Mapping[str, float], name: str) -> float:

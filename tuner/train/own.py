@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from tuner.errors import InvalidInput
 from tuner.handle import Resume
+from tuner.torch.watch import LayerProbe
 from tuner.train import schedules, state, streams
 from tuner.train.engine import Leave, Setting
+from tuner.train.health import SAMPLE, Layers
 from tuner.train.init import initialise, rule_of
 from tuner.train.recipe import Recipe
 from tuner.train.update import Updater
@@ -51,10 +53,22 @@ class OwnEngine(ABC):
             name: Updater.start(network, recipe, setting.precision)
             for name, network in networks.items()
         }
+        self._layers: list[Layers] = []
+        self._probe: LayerProbe | None = None
+        if setting.measure_layers:
+            self._watch(networks)
         self.dropout = streams.Dropout(recipe.dropout, setting.seed, setting.device)
         self.epoch = 0
         self._records: list[Tensor] = []
         self._lr = self._seconds = self._since = 0.0
+
+    def _watch(self, networks: Mapping[str, nn.Module]) -> None:
+        several = len(networks) > 1
+        for name, updater in self.updaters.items():
+            self._layers.append(Layers(networks[name], name if several else ""))
+            updater.layers = self._layers[-1]
+        whole = nn.ModuleDict(dict(networks)) if several else next(iter(networks.values()))
+        self._probe = LayerProbe(whole)
 
     @abstractmethod
     def step(self, number: int, lr: float) -> Tensor:
@@ -63,6 +77,10 @@ class OwnEngine(ABC):
     @abstractmethod
     def summary(self, means: Sequence[float]) -> dict[str, float]:
         """Return the metrics of an epoch from the means of its records and by evaluation."""
+
+    @abstractmethod
+    def sample(self, rows: int) -> None:
+        """Run the networks once on `rows` rows, whose activations are measured."""
 
     def draw(self, name: str, *path: int) -> torch.Generator:
         """Return a generator of its own for a purpose, on the CPU, so alike on every device."""
@@ -76,6 +94,8 @@ class OwnEngine(ABC):
             if leave():
                 return False
             self.dropout.at(self.epoch, number)
+            for layers in self._layers:
+                layers.due = number == self._steps - 1
             self._records.append(self.step(number, self._rate(self.epoch, number)))
         self.epoch += 1
         return True
@@ -91,10 +111,22 @@ class OwnEngine(ABC):
             network.eval()
         with torch.no_grad():
             metrics = self.summary(means)
+            metrics |= self._measured()
         metrics["lr"] = self._rate(self.epoch - 1, self._steps - 1)
         metrics["epoch_seconds"] = self._seconds + time.monotonic() - self._since
         self._records, self._seconds = [], 0.0
         return metrics
+
+    def _measured(self) -> dict[str, float]:
+        """Return what the epoch's last step and a sample show of each layer."""
+        if self._probe is None:
+            return {}
+        with self._probe.on():
+            self.sample(SAMPLE)
+        found = {name: x for layers in self._layers for name, x in layers.read().items()}
+        found |= self._probe.read()
+        numbers = torch.stack([x.float() for x in found.values()]).tolist()
+        return dict(zip(found, numbers, strict=True))
 
     @property
     def _identity(self) -> dict[str, Any]:

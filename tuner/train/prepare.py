@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -14,18 +15,44 @@ from tuner.train.recipe import Recipe
 _SPAN = 100.0  # from this ratio of the largest to the middle value a dimension spans magnitudes
 
 
-def prepared(data: Data, recipe: Recipe) -> Data:
-    """Return the data as a recipe wants it; the same object if it wants nothing."""
-    if recipe.log1p:
-        wide = _spans(data.train.x)
-        data = _mapped(data, lambda x: torch.where(wide, x.sign() * x.abs().log1p(), x))
-    if recipe.standardise:
-        axes = _axes(data.train.x)
-        mean = data.train.x.mean(axes, keepdim=True)
-        std = data.train.x.std(axes, keepdim=True, correction=0)
-        scale = torch.where(std > 0, std, 1.0)
-        data = _mapped(data, lambda x: (x - mean) / scale)
-    return data
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is done to inputs: `log1p` of the dimensions in `wide`, then mean 0 and variance 1.
+
+    Args:
+        wide, mean, scale: as the inputs, but for the rows; None for what is not wanted.
+    """
+
+    wide: Tensor | None = None
+    mean: Tensor | None = None
+    scale: Tensor | None = None
+
+    @classmethod
+    def fit(cls, x: Tensor, recipe: Recipe) -> Self:
+        """Return what a recipe wants, by the training rows `x`, [rows, ...]."""
+        found = cls(wide=_spans(x) if recipe.log1p else None)
+        if not recipe.standardise:
+            return found
+        x, axes = found.apply(x), _axes(x)
+        std = x.std(axes, keepdim=True, correction=0)
+        return replace(found, mean=x.mean(axes, keepdim=True), scale=torch.where(std > 0, std, 1.0))
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return changed inputs, [rows, ...]; the same object if nothing is wanted."""
+        if self.wide is not None:
+            x = torch.where(self.wide, x.sign() * x.abs().log1p(), x)
+        if self.mean is not None and self.scale is not None:
+            x = (x - self.mean) / self.scale
+        return x
+
+    def tree(self) -> dict[str, Any]:
+        """Return what is wanted as a checkpoint holds it, empty if nothing is."""
+        return {name: part for name, part in vars(self).items() if part is not None}
+
+
+def prepared(data: Data, inputs: Inputs) -> Data:
+    """Return the data with its inputs changed; the same object if nothing is wanted."""
+    return _mapped(data, inputs.apply) if inputs.tree() else data
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
+from tuner.robust import Rule
 from tuner.spec.recipe import OptimizerName, RecipeSpec, searchable_fields
 from tuner.spec.words import words
 from tuner.text import unknown
@@ -105,7 +106,8 @@ class Recipe(Network):
     discount: float = 0.99
     reward_scale: float = 0.05
     randomise: float = 0.3
-    aggregate: str = "mean"
+    seeds: int = 1
+    aggregate: Rule = "mean"
     aggregate_k: float = 1.0
 
     @property

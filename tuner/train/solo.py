@@ -26,7 +26,7 @@ from tuner.train.health import Health
 from tuner.train.losses import flooded, taught
 from tuner.train.models import Staged, keep
 from tuner.train.precision import autocast
-from tuner.train.prepare import prepared
+from tuner.train.prepare import Inputs, prepared
 from tuner.train.pretrain import pretrain
 from tuner.train.pseudo import Unlabelled, split_labels, sure_labels
 from tuner.train.reuse import cached, training_mode
@@ -46,7 +46,8 @@ class Solo:
             steps=setting.steps, sources=setting.sources, resumed=setting.resumed,
         )  # fmt: skip
         whole = task.data() if data is None else data
-        data, others = split_labels(prepared(whole, recipe), recipe.labelled)
+        self._inputs = Inputs.fit(whole.train.x, recipe)
+        data, others = split_labels(prepared(whole, self._inputs), recipe.labelled)
         self._data = data.resident(setting.device)
         if recipe.pseudo_labels is not None:
             if others is None:
@@ -119,7 +120,8 @@ class Solo:
 
     def tree(self) -> state.Tree:
         """Return the state as a checkpoint holds it."""
-        return self._training.tree()
+        inputs = self._inputs.tree()
+        return self._training.tree() | ({"inputs": inputs} if inputs else {})
 
     def restore(self, resume: Resume) -> None:
         """Go to where a checkpoint was written: see `Engine.restore`."""

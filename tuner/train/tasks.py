@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,9 @@ class Task:
             [rows]; None if nothing is right or wrong.
         scores: what else is measured of a split.
         identity: what more than the name tells this task from others, in plain values.
+        labels: the classes' names, where they are not their numbers.
+        rows: of each split, `train`, `val`, `test` and `unlabelled`, where its rows stand in the
+            file that they come from: from 1, its header not counted. Empty of data that is no file.
     """
 
     info: TaskInfo
@@ -49,6 +52,12 @@ class Task:
     accuracy: PerRow | None
     scores: Scores | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+    labels: Sequence[str] = ()
+    rows: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def label(self, number: int) -> str:
+        """Return a class's name."""
+        return self.labels[number] if self.labels else str(number)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

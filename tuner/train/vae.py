@@ -97,6 +97,11 @@ class VaeEngine(OwnEngine):
             found[f"{name}_elbo"] = -found[f"{name}_loss"]
         return found
 
+    def sample(self, rows: int) -> None:
+        """Run it on validation digits."""
+        x = self._data.val.x[:rows]
+        self._vae(x, self._noise(len(x), "noise of val"))
+
 
 def start(setting: Setting) -> VaeEngine:
     """Return a training before its first step."""

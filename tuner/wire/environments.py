@@ -56,7 +56,9 @@ class GivenCode(Code, Request):
 class Machine(Reply):
     """What an attempt ran on. `program` is the entrypoint, the command's words, or the task.
 
-    `packages` and `code` are the digests of these parts.
+    `gpus` are the machine's, in the driver's order. `devices` are those the attempt was given, by
+    their place in it where that is known, else as CUDA_VISIBLE_DEVICES names them. `packages` and
+    `code` are the digests of these parts.
     """
 
     tuner: Line
@@ -67,6 +69,7 @@ class Machine(Reply):
     cpu: Line = ""
     cores: Annotated[int, Field(ge=0)] = 0
     gpus: Annotated[list[Line], Field(max_length=64)] = Field(default_factory=list)
+    devices: Annotated[list[Line], Field(max_length=64)] = Field(default_factory=list)
     driver: Line = ""
     cuda: Line = ""
     worker: Line = ""

@@ -26,6 +26,7 @@ class StudyPatch(Request):
         **{key: f"a live study's {key} can't be changed; clone the study" for key in _FIXED},
         "repeats": "given by extending the study, as `tuner finish` does",
         "after": "given by extending the study, as `tuner finish` does",
+        "again": "a live study can't begin with another one's trials; enqueue them",
         "budget": "give `parallel`; trials and hours are added by extending the study",
         "queue": "give `priority`; nothing else of a live study's place can be changed",
     }
@@ -99,6 +100,7 @@ class FinalistView(Reply):
 
     `low` and `high` are the ends of the mean's 95 % interval by Student's t. `luck` is by how much
     `first`, the value it was chosen for, was better than the mean; negative where it was worse.
+    `worst` is the worst of the runs.
     """
 
     number: int
@@ -109,6 +111,7 @@ class FinalistView(Reply):
     high: float | None = None
     n: int
     luck: float
+    worst: float | None = None
 
 
 class BestView(Reply):
@@ -157,6 +160,27 @@ class HalvingWorth(Reply):
     text: str
 
 
+class DriftView(Reply):
+    """How the best configuration of the study that this one runs `again` does here.
+
+    `trial` is its number there, `then` what it had there, `now` what it has here. `rival` is the
+    trial of this study that is ahead of it, `gain` by how much, `low` and `high` the ends of the
+    95 % interval of that. `pays`: whether a new search does; null if that can't be told (yet).
+    """
+
+    study: int
+    of: str
+    trial: int
+    then: float | None = None
+    now: float | None = None
+    rival: int | None = None
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pays: bool | None = None
+    text: str
+
+
 class StudyView(Reply):
     """A study as others see it. `note` says why nothing runs, if so.
 
@@ -185,6 +209,7 @@ class StudyView(Reply):
     best: BestView | None = None
     best_folk: BestView | None = None
     finalists: list[FinalistView] = Field(default_factory=list)
+    drift: DriftView | None = None
     remark: str = ""
     tags: list[str] = Field(default_factory=list)
     pinned: bool = False

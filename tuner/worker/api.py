@@ -1,37 +1,26 @@
 """The worker's routes of `/api/v1`, asynchronously, retried until the server answers.
 
-Guarantees: what goes wrong raises a `TunerError`; a request is sent again only after a failure to
-reach the server or an answer that says that nothing was stored; leases are acquired under an
-Idempotency-Key, so that a lost reply is given again.
+Guarantees, beside those of `patient`: leases are acquired under an Idempotency-Key, so that a lost
+reply is given again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
-from tuner.client.address import is_loopback, tls_context
-from tuner.client.retry import Patience
 from tuner.errors import (
     InvalidInput,
-    KeyInFlight,
     NotFound,
     ServerUnreachable,
-    TooMany,
-    TunerError,
-    Unavailable,
 )
-from tuner.problems import raise_for_problem, retry_after
 from tuner.wire import (
     AcquireLeases,
     AskUpload,
@@ -59,10 +48,9 @@ from tuner.wire import (
     UploadPlace,
 )
 from tuner.worker.link import Link
-from tuner.worker.outside import Outside, digest, pieces, save
+from tuner.worker.outside import Outside, digest
+from tuner.worker.patient import FOREVER, PatientHttp
 
-_AWAY = (ServerUnreachable, TooMany, Unavailable, KeyInFlight)
-_FOREVER = float("inf")
 _UPLOAD_S = 60.0
 _REJECT_S = 600.0
 """The server reads the whole file before it answers."""
@@ -71,8 +59,6 @@ _LOG = logging.getLogger("tuner.worker")
 
 _NOTHING: Mapping[str, str] = {}
 _DIRECT = {"direct": "true"}
-
-R = TypeVar("R", bound=BaseModel)
 
 
 class WorkerApi:
@@ -94,16 +80,8 @@ class WorkerApi:
         ca: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._link = link
-        self._timeout = request_timeout
-        self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/") + "/api/v1",
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(request_timeout, connect=min(request_timeout, 5.0)),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-            transport=transport,
-            verify=tls_context(ca),
-            trust_env=not is_loopback(url),
+        self._http = PatientHttp(
+            url, token, link, request_timeout=request_timeout, ca=ca, transport=transport
         )
         self._outside = Outside(ca=ca, transport=transport)
 
@@ -113,52 +91,56 @@ class WorkerApi:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._http.close()
         await self._outside.close()
 
     async def register(self, worker: RegisterWorker) -> Registered:
         """Register this worker."""
-        return await self._post(Registered, "/workers", worker)
+        return await self._http.post(Registered, "/workers", worker)
 
     async def sign_off(self, worker_id: str, patience: float) -> None:
         """Leave the fleet; given up after `patience` seconds."""
-        await self._persist(
+        await self._http.send(
             "DELETE", f"/workers/{worker_id}", headers={}, timeout=patience, patience=patience
         )
 
     async def acquire(self, ask: AcquireLeases) -> Leases:
         """Wait for trials. Repeated under the same key until answered."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
-        return await self._post(Leases, "/leases", ask, headers=headers, wait=ask.wait_s)
+        return await self._http.post(Leases, "/leases", ask, headers=headers, wait=ask.wait_s)
 
     async def report(self, reports: list[ReportItem]) -> ReportResults:
         """Send reports; answered item by item."""
-        return await self._post(ReportResults, "/reports", Reports(reports=reports))
+        return await self._http.post(ReportResults, "/reports", Reports(reports=reports))
 
     async def heartbeat(self, beat: Heartbeat, patience: float) -> HeartbeatReply:
         """Renew leases; given up after `patience` seconds, since the next one follows."""
-        return await self._post(HeartbeatReply, "/heartbeats", beat, patience=patience)
+        return await self._http.post(HeartbeatReply, "/heartbeats", beat, patience=patience)
 
     async def logs(self, logs: Logs, patience: float) -> LogResults:
         """Send what trials printed; given up after `patience` seconds."""
-        return await self._post(LogResults, "/logs", logs, patience=patience)
+        return await self._http.post(LogResults, "/logs", logs, patience=patience)
 
-    async def finish(self, lease: str, body: FinishTrial, patience: float = _FOREVER) -> TrialAfter:
+    async def finish(self, lease: str, body: FinishTrial, patience: float = FOREVER) -> TrialAfter:
         """End the trial."""
-        return await self._post(TrialAfter, f"/leases/{lease}/finish", body, patience=patience)
+        return await self._http.post(TrialAfter, f"/leases/{lease}/finish", body, patience=patience)
 
     async def release(
-        self, lease: str, body: ReleaseTrial, patience: float = _FOREVER
+        self, lease: str, body: ReleaseTrial, patience: float = FOREVER
     ) -> TrialAfter:
         """Give the trial back."""
-        return await self._post(TrialAfter, f"/leases/{lease}/release", body, patience=patience)
+        return await self._http.post(
+            TrialAfter, f"/leases/{lease}/release", body, patience=patience
+        )
 
     async def record(
         self, lease: str, body: RecordEnvironment, patience: float
     ) -> EnvironmentRecorded:
         """Say what an attempt runs on and with."""
         path = f"/leases/{lease}/environment"
-        return await self._post(EnvironmentRecorded, path, body, method="PUT", patience=patience)
+        return await self._http.post(
+            EnvironmentRecorded, path, body, method="PUT", patience=patience
+        )
 
     async def upload(self, grant: LeaseGrant, step: int, path: Path) -> None:
         """Store a checkpoint file, streamed: in the store itself where the server can sign."""
@@ -207,7 +189,7 @@ class WorkerApi:
             attempt=grant.attempt, sha256=checkpoint.sha256, reason=reason[:500]
         )
         path = f"/leases/{grant.lease}/checkpoint/reject"
-        return await self._post(TrialAfter, path, body, wait=_REJECT_S)
+        return await self._http.post(TrialAfter, path, body, wait=_REJECT_S)
 
     async def _send(
         self, grant: LeaseGrant, path: Path, route: str, *, step: int | None = None, name: str = ""
@@ -221,15 +203,15 @@ class WorkerApi:
             whole = {**ask.model_dump(exclude={"step"}), **named, "upload": place.upload}
             kind = RegisterCheckpoint if step is not None else RegisterArtifact
             body = kind.model_validate(whole)
-            await self._post(Reply, f"/leases/{grant.lease}{route}", body)
+            await self._http.post(Reply, f"/leases/{grant.lease}{route}", body)
             return
-        await self._persist(
+        await self._http.send(
             "PUT",
             f"/leases/{grant.lease}{route}",
             params={"attempt": grant.attempt, "sha256": sha256, **named},
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             file=path,
-            timeout=max(self._timeout, _UPLOAD_S),
+            timeout=max(self._http.timeout, _UPLOAD_S),
         )
 
     async def _put_outside(
@@ -237,7 +219,7 @@ class WorkerApi:
     ) -> UploadPlace | None:
         """Put a file into the store; None if it must go through the server."""
         for _ in range(_DIRECT_TRIES):
-            place = await self._post(UploadPlace, f"/leases/{grant.lease}/uploads", ask)
+            place = await self._http.post(UploadPlace, f"/leases/{grant.lease}/uploads", ask)
             if place.url is None:
                 return None
             try:
@@ -252,106 +234,5 @@ class WorkerApi:
     async def _download(
         self, url: str, path: Path, *, direct: bool, asked: Mapping[str, str] = _NOTHING
     ) -> str:
-        tries = 0
-        while True:
-            tries += 1
-            away = ""
-            try:
-                async with self._http.stream(
-                    "GET", url, params={**asked, **_DIRECT} if direct else asked
-                ) as response:
-                    if response.is_redirect:
-                        away = response.headers["Location"]
-                    else:
-                        if not response.is_success:
-                            await response.aread()
-                        raise_for_problem(response)
-                        return await save(response, path)
-            except httpx.TransportError as exc:
-                await self._pause(_unreachable(exc), tries)
-            except _AWAY as exc:
-                await self._pause(exc, tries)
-            if away:
-                return await self._outside.get(away, path)
-
-    async def _post(
-        self,
-        reply: type[R],
-        path: str,
-        body: BaseModel,
-        *,
-        headers: Mapping[str, str] | None = None,
-        wait: float = 0.0,
-        patience: float = _FOREVER,
-        method: str = "POST",
-    ) -> R:
-        response = await self._persist(
-            method,
-            path,
-            headers={"Content-Type": "application/json", **(headers or {})},
-            content=body.model_dump_json().encode(),
-            timeout=self._timeout + wait,
-            patience=patience,
-        )
-        try:
-            return reply.model_validate_json(response.content)
-        except ValidationError as exc:
-            raise TunerError(f"the answer to {path} is not one of tuner's") from exc
-
-    async def _persist(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        params: Mapping[str, Any] | None = None,
-        content: bytes | None = None,
-        file: Path | None = None,
-        timeout: float | None = None,
-        patience: float = _FOREVER,
-    ) -> httpx.Response:
-        began, tries = time.monotonic(), 0
-        while True:
-            tries += 1
-            try:
-                response = await self._http.request(
-                    method,
-                    path,
-                    params=params,
-                    headers=headers,
-                    content=content if file is None else pieces(file),
-                    timeout=httpx.Timeout(
-                        timeout or self._timeout, connect=min(self._timeout, 5.0)
-                    ),
-                )
-                raise_for_problem(response)
-            except httpx.TransportError as exc:
-                problem: TunerError = _unreachable(exc)
-                problem.__cause__ = exc
-            except _AWAY as exc:
-                problem = exc
-            except TunerError:
-                self._link.answered()
-                raise
-            else:
-                self._link.answered()
-                return response
-            await self._pause(problem, tries, patience - (time.monotonic() - began))
-
-    async def _pause(self, problem: TunerError, tries: int, left: float = _FOREVER) -> None:
-        if isinstance(problem, ServerUnreachable | Unavailable):
-            self._link.failed(problem)
-        wait = Patience(total=left).pause(
-            tries=tries, elapsed=0.0, jitter=random.random(), asked=retry_after(problem)
-        )
-        if wait is None:
-            raise problem
-        if isinstance(problem, ServerUnreachable):
-            await self._link.pause(wait)
-        else:
-            await asyncio.sleep(wait)
-
-
-def _unreachable(exc: httpx.TransportError) -> ServerUnreachable:
-    why = "timed out" if isinstance(exc, httpx.TimeoutException) else str(exc) or repr(exc)
-    return ServerUnreachable(why)
+        got = await self._http.fetch(url, path, {**asked, **_DIRECT} if direct else asked)
+        return await self._outside.get(got.elsewhere, path) if got.elsewhere else got.sha256

@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tuner.errors import (
-    Conflict,
     InvalidInput,
-    NotAllowed,
     NotFound,
     StaleAttempt,
     TrialEnded,
     TunerError,
 )
 from tuner.problems import error_of
-from tuner.trial import INHERITED
 from tuner.wire import (
     DecisionView,
     FinishTrial,
@@ -42,16 +39,15 @@ from tuner.worker.messages import (
     Later,
     Leave,
     Reported,
-    ResumeFrom,
     Saved,
     Started,
     ToParent,
 )
 from tuner.worker.output import log_path
+from tuner.worker.preparing import prepared
 from tuner.worker.printed import Printed
 from tuner.worker.process import ChildProcess
 from tuner.worker.program import Program
-from tuner.worker.sources import with_sources
 from tuner.worker.tools import Tools
 from tuner.worker.watch import Watch, Why
 
@@ -155,25 +151,10 @@ class Attempt:
         stream = tools.logs.open(grant.lease, grant.attempt)
         self._printed = Printed(tools.masker, path, head=tools.config.log_bytes, stream=stream)
         child.write = self._printed.feed
-        try:
-            resume = await self._resume()
-        except (InvalidInput, NotFound) as exc:
+        start = await prepared(tools, grant, self._program, self._work)
+        if isinstance(start, Ending):
             child.devour()
-            return await self._without_checkpoint(exc)
-        except (TunerError, OSError) as exc:
-            child.devour()
-            why = f"the checkpoint can't be fetched: {exc}"
-            return Ending(outcome="failed", error=why, clean=True)
-        try:
-            program = await with_sources(tools.api, grant, self._program, self._work)
-            start = tools.start(grant, program, self._work, resume)
-        except (NotAllowed, InvalidInput, NotFound, Conflict) as exc:
-            child.devour()
-            return Ending(outcome="failed", error=exc.detail, retry=False, clean=True)
-        except (TunerError, OSError) as exc:
-            child.devour()
-            why = f"a checkpoint that the recipe names can't be fetched: {exc}"
-            return Ending(outcome="failed", error=why, clean=True)
+            return start
         if self._watch.leaves or self._watch.is_lost:
             child.devour()
             return Ending(outcome="lost" if self._watch.is_lost else "left", clean=True)
@@ -219,26 +200,6 @@ class Attempt:
             if await self._uploader.drain(_LOOK_S):
                 return True
         return await self._uploader.drain(0.0 if self._tools.link.away else config.upload_grace)
-
-    async def _resume(self) -> ResumeFrom | None:
-        held = self.grant.resume
-        if held is None:
-            return None
-        path = self._work / f"resume-{held.step}.ckpt"
-        await self._tools.api.download(self.grant, held, path)
-        return ResumeFrom(step=held.step, path=str(path), inherited=held.attempt == INHERITED)
-
-    async def _without_checkpoint(self, problem: TunerError) -> Ending:
-        """Tell the server that what came can't be used; it says where the trial goes on."""
-        held = self.grant.resume
-        assert held is not None
-        try:
-            await self._tools.api.reject(self.grant, held, problem.detail)
-        except TunerError as exc:
-            why = f"the checkpoint can't be used: {problem.detail}; {exc.detail}"
-            return Ending(outcome="failed", error=why, clean=True)
-        _LOG.warning("%s was given back: %s", self.name, problem.detail)
-        return Ending(outcome="lost", clean=True)
 
     async def _watched(self, child: ChildProcess) -> Ending:
         kills = oom_kills()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tuner.errors import NotFound, TrialInterrupted
+from tuner.errors import InvalidInput, NotFound, TrialInterrupted
 from tuner.handle import TrialHandle
 from tuner.worker.channel import ChannelClosed
 from tuner.worker.messages import Done, Start
@@ -91,6 +91,11 @@ def _call(handle: Runnable, start: Start, function: Callable[..., Any]) -> Done:
         raise
     except TrialInterrupted:
         return Done(outcome="left")
+    except InvalidInput as exc:
+        # What the built-in trainer refuses it says in a sentence; of user code a traceback helps.
+        if start.kind == "task":
+            return Done(outcome="failed", error=exc.detail, retry=False)
+        return raised(exc)
     except SystemExit as exc:
         if exc.code not in (None, 0):
             return Done(outcome="failed", error=f"sys.exit({exc.code!r}) was called", clean=False)

@@ -3,7 +3,8 @@ import { html } from "../lib/html.js";
 import { Problem } from "../lib/api.js";
 import { moment } from "../lib/format.js";
 import { query, set } from "../lib/route.js";
-import { exact, yaml } from "../lib/yaml.js";
+import { parse } from "../lib/real.js";
+import { yaml } from "../lib/yaml.js";
 import { Copy, Failure, Panel, useRead } from "../ui/bits.js";
 import { changes, policy, pruner, range } from "./words.js";
 
@@ -31,7 +32,7 @@ async function versionsOf(path, abort) {
     const reply = await fetch(`api/v1/${path}/specs${cursor && `?cursor=${cursor}`}`, { signal: abort });
     const text = await reply.text();
     if (!reply.ok) throw new Problem(reply.status, "The server did not give the study's documents.");
-    const [page, written] = [JSON.parse(text), exact(text)];
+    const [page, written] = [JSON.parse(text), parse(text)];
     found.push(...page.items.map((item, i) => ({ ...item, written: written.items[i].spec })));
     cursor = page.next_cursor ?? "";
   } while (cursor);

@@ -19,7 +19,7 @@ export function EChart({ title, note, option, on, height = 280, behind, tools, l
     <header>
       <h2>${title}</h2>${note && html`<span class="dim small">${note}</span>`}<span class="grow"></span>${tools}
       <button class="plain small" aria-pressed=${asTable} aria-label=${`${title} as a table`} onClick=${() => setAsTable(!asTable)}>Table</button>
-      <button class="plain small" aria-label=${`Save ${title} as PNG`} disabled=${asTable} onClick=${() => chart.current && savePng(chart.current.renderToCanvas({ pixelRatio: 2 }), title, name, 2)}>PNG</button>
+      <button class="plain small" aria-label=${`Save ${title} as PNG`} disabled=${asTable} onClick=${(e) => savePng(chart.current?.renderToCanvas({ pixelRatio: 2 }), { title, name, ratio: 2, frame: e.currentTarget.closest("section") })}>PNG</button>
     </header>
     <${Shield}>${asTable ? html`<${Rows} ...${behind} height=${height} />` : html`<${Drawn} title=${title} option=${option} on=${on} height=${height}
       keep=${(made) => { chart.current = made; if (made) onChart?.(made); }} />`}<//>

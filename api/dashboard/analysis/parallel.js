@@ -44,7 +44,7 @@ export function Parallel({ view }) {
   const behind = { head: ["trial", ...axes.map((a) => a.label)], rows: () => listed.slice(0, 500).map((i) => [String(table.columns.number[i]), ...axes.map((a) => a.values[i] ?? "–")]) };
   if (axes.length < 2) return html`<p class="panel empty">No parameter varies: there is nothing to compare.</p>`;
   return html`<${EChart} title="Parallel coordinates" name=${`${study.name}-parallel`} note=${note} option=${option} on=${[view]} height=${330} behind=${behind} onChart=${onChart}
-    legend=${html`<span><i class="swatch" style="background:var(--best)"></i>${chosen ? "selected" : `the best ${top.length}`}</span><span>Drag along an axis to select; click an axis to take its brush away. The same words stand in the search, which takes the keyboard.</span>`} />`;
+    legend=${html`<span><i class="swatch" style="background:var(--best)"></i>${chosen ? "selected" : `the best ${top.length}`}</span><span class="hint">Drag along an axis to select; click an axis to take its brush away. The same words stand in the search, which takes the keyboard.</span>`} />`;
 }
 
 /** Return how opaque so many lines are, so that they do not run together. */

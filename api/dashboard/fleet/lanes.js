@@ -1,7 +1,7 @@
 // Attempts laid into lanes, and what they say of a fleet: how busy, how idle, who fails. Pure.
 import { OUTCOMES } from "../lib/format.js";
 
-/** @typedef {{study: number, number: number, attempt: number, worker: string | null, start: number, end: number | null, how: string}} Bar seconds since 1970; `how` is an outcome, `lost`, `released` or `running` */
+/** @typedef {{study: number, number: number, attempt: number, worker: string | null, start: number, end: number | null, how: string, devices: string[]}} Bar seconds since 1970; `how` is an outcome, `lost`, `released` or `running` */
 /** @typedef {{id: string, name: string, worker: any, lanes: Bar[][]}} Group a worker's lanes */
 
 export const OWN = "own loops";
@@ -15,6 +15,7 @@ export function bars({ columns: c }) {
   return c.number.map((number, i) => ({
     study: c.study_id[i], number, attempt: c.attempt[i], worker: c.worker_id[i], start: c.started[i], end: c.ended[i],
     how: c.end[i] === null ? "running" : c.end[i] === "ended" ? (c.outcome[i] ?? "complete") : c.end[i],
+    devices: c.devices[i],
   }));
 }
 

@@ -2,15 +2,16 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { colorOf } from "../lib/colors.js";
-import { duration, moment } from "../lib/format.js";
+import { duration, gpus, moment } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { go, href, query, set } from "../lib/route.js";
-import { saveCanvas } from "../lib/save.js";
+import { savePng } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
 import { Panel } from "../ui/bits.js";
 import { ending } from "./lanes.js";
 import { arrange, barAt, paint } from "./paint.js";
 
+const TITLE = "Who ran what when";
 const TALLEST = 560;
 const NARROW = 640;
 const MOST_ROWS = 500;
@@ -30,14 +31,14 @@ export function Timeline({ groups, from, to, names, note, shown }) {
     ${SPANS.map(([word, s]) => html`<button class="plain small" aria-pressed=${!fixed && Math.round(shown) === s} onClick=${() => set({ span: s, from: null, to: null })}>${word}</button>`)}
     <button class="plain small" aria-pressed=${by === "study"} onClick=${() => set({ by: by === "study" ? null : "study" })}>by study</button>
     <button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
-    <button class="plain small" onClick=${() => saveCanvas(canvas.current, "fleet")}>PNG</button>`;
+    <button class="plain small" onClick=${(e) => savePng(canvas.current, { title: TITLE, name: "fleet", ratio: devicePixelRatio || 1, frame: e.currentTarget.closest("section") })}>PNG</button>`;
   const used = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.how)))].sort();
   const studies = [...new Set(groups.flatMap((g) => g.lanes.flat().map((b) => b.study)))].sort((a, b) => b - a);
-  return html`<${Panel} title="Who ran what when" tools=${tools}>
+  return html`<${Panel} title=${TITLE} tools=${tools}>
     ${asTable ? html`<${Rows} groups=${groups} names=${names} />` : html`<${Lanes} groups=${groups} from=${from} to=${to} names=${names} by=${by} keep=${(c) => (canvas.current = c)} />`}
     <div class="legend">${by === "state" && used.map((how) => html`<span><i class="swatch bar-swatch" style=${{ background: `var(--s-${how === "lost" ? "failed" : how === "released" ? "waiting" : how})` }}></i>${ending(how)}</span>`)}
       ${by === "study" && studies.slice(0, MOST_NAMED).map((id) => html`<span><i class="swatch bar-swatch" style=${{ background: colorOf(id) }}></i><bdi>${names[id] ?? id}</bdi></span>`)}${by === "study" && studies.length > MOST_NAMED && html`<span>and ${studies.length - MOST_NAMED} more</span>`}
-      <span>drag to look closer${fixed ? html`, <button class="plain small" onClick=${() => set({ from: null, to: null })}>back to now</button>` : ""}; click a bar for its trial; keys ← → + −</span></div><//>`;
+      <span class="hint">drag to look closer${fixed ? html`, <button class="plain small" onClick=${() => set({ from: null, to: null })}>back to now</button>` : ""}; click a bar for its trial; keys ← → + −</span></div><//>`;
 }
 
 function Lanes({ groups, from, to, names, by, keep }) {
@@ -75,7 +76,7 @@ function Lanes({ groups, from, to, names, by, keep }) {
     const [x, y] = place(e);
     if (drag) return setDrag({ ...drag, to: x });
     const bar = barAt(rows, view(), x, y);
-    setTip(bar ? { bar, x, y } : null);
+    setTip(bar ? { bar, x: e.clientX, y: e.clientY } : null);
   };
   const down = (e) => {
     if (e.button !== 0 || e.pointerType === "touch") return;
@@ -95,16 +96,19 @@ function Lanes({ groups, from, to, names, by, keep }) {
     <div style=${{ height }}><canvas ref=${canvas} role="img" aria-label="Attempts by worker and slot over time; the table has them in words" style=${{ width: `${width}px`, height: `${tall}px`, cursor: tip ? "pointer" : "crosshair" }}
       onPointerMove=${move} onPointerDown=${down} onPointerUp=${up} onPointerLeave=${() => { setTip(null); }}></canvas></div>
     ${drag && Math.abs(drag.to - drag.from) > DRAG && html`<div class="chosen-span" style=${{ left: `${Math.min(drag.from, drag.to)}px`, width: `${Math.abs(drag.to - drag.from)}px` }}></div>`}
-    ${tip && html`<${Tip} tip=${tip} names=${names} width=${width} scroll=${box.current.scrollTop} />`}
+    ${tip && html`<${Tip} tip=${tip} names=${names} />`}
   </div>`;
 }
 
-function Tip({ tip: { bar, x, y }, names, width, scroll }) {
+/** What a bar is, beside the pointer: in the window, since the lanes may be too few to hold it. */
+function Tip({ tip: { bar, x, y }, names }) {
   const end = bar.end ?? now.value / 1000;
-  const right = x > width / 2;
-  const style = { top: `${scroll + y + 14}px`, ...(right ? { right: `${width - x + 8}px` } : { left: `${x + 8}px` }) };
-  return html`<div class="tip" style=${style}><b>${names[bar.study] ?? bar.study} / trial ${bar.number}</b>${bar.attempt > 1 ? `, attempt ${bar.attempt}` : ""}<br />
-    ${ending(bar.how)} ${bar.end === null ? "for" : "after"} ${duration(end - bar.start)}<br /><span class="dim">${moment(new Date(bar.start * 1000).toISOString())}</span></div>`;
+  const style = {
+    ...(y > innerHeight / 2 ? { bottom: `${innerHeight - y + 14}px` } : { top: `${y + 14}px` }),
+    ...(x > innerWidth / 2 ? { right: `${innerWidth - x + 8}px` } : { left: `${x + 8}px` }),
+  };
+  return html`<div class="tip afloat" style=${style}><b>${names[bar.study] ?? bar.study} / trial ${bar.number}</b>${bar.attempt > 1 ? `, attempt ${bar.attempt}` : ""}<br />
+    ${ending(bar.how)} ${bar.end === null ? "for" : "after"} ${duration(end - bar.start)}<br /><span class="dim">${[moment(new Date(bar.start * 1000).toISOString()), gpus(bar.devices)].filter(Boolean).join(", ")}</span></div>`;
 }
 
 /** Look at a span of time.
@@ -131,8 +135,8 @@ function key(event, from, to) {
 
 function Rows({ groups, names }) {
   const all = groups.flatMap((g) => g.lanes.flatMap((l, slot) => l.map((bar) => ({ bar, slot, worker: g.name })))).sort((a, b) => b.bar.start - a.bar.start);
-  return html`<div class="table" style=${{ maxHeight: TALLEST }} tabindex="0"><table><thead><tr><th scope="col">Began</th><th scope="col">Worker</th><th scope="col" class="num">Lane</th><th scope="col">Trial</th><th scope="col">Ended</th><th scope="col" class="num">Took</th></tr></thead>
-    <tbody>${all.slice(0, MOST_ROWS).map(({ bar, slot, worker }) => html`<tr><td class="nowrap">${moment(new Date(bar.start * 1000).toISOString())}</td><td>${worker}</td><td class="num">${slot + 1}</td>
+  return html`<div class="table" style=${{ maxHeight: TALLEST }} tabindex="0"><table><thead><tr><th scope="col">Began</th><th scope="col">Worker</th><th scope="col" class="num">Lane</th><th scope="col">GPU</th><th scope="col">Trial</th><th scope="col">Ended</th><th scope="col" class="num">Took</th></tr></thead>
+    <tbody>${all.slice(0, MOST_ROWS).map(({ bar, slot, worker }) => html`<tr><td class="nowrap">${moment(new Date(bar.start * 1000).toISOString())}</td><td>${worker}</td><td class="num">${slot + 1}</td><td>${bar.devices.join(", ")}</td>
       <td><a href=${href({ study: bar.study, trial: bar.number }, true)}>${names[bar.study] ?? bar.study} / ${bar.number}</a></td><td>${ending(bar.how)}</td><td class="num">${duration((bar.end ?? now.value / 1000) - bar.start)}</td></tr>`)}</tbody></table></div>
     ${all.length > MOST_ROWS && html`<p class="dim small">The newest ${MOST_ROWS} of ${all.length}.</p>`}`;
 }

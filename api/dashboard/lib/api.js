@@ -1,5 +1,6 @@
 // Requests to the server this page came from.
 import { signal } from "@preact/signals";
+import { stringify } from "./real.js";
 
 /** Whose session this is; null before it is known.
  * @type {import("@preact/signals").Signal<{name: string, role: string, project: string | null, csrf: string} | null>} */
@@ -35,7 +36,7 @@ export async function api(path, options = {}) {
     reply = await fetch((root ? "" : "api/v1/") + path, {
       method,
       headers,
-      body: yaml ?? (body === undefined ? undefined : JSON.stringify(body)),
+      body: yaml ?? (body === undefined ? undefined : stringify(body)),
       signal: abort,
     });
   } catch (error) {

@@ -140,3 +140,10 @@ export const ORIGINS = {
   control: "control of halving",
   adopted: "taken over",
 };
+
+/** Name the GPUs an attempt was given.
+ * @param {string[]} devices numbers or UUIDs
+ * @returns {string} nothing for none */
+export function gpus(devices) {
+  return devices.length ? `GPU${devices.length > 1 ? "s" : ""} ${devices.join(", ")}` : "";
+}

@@ -1,5 +1,6 @@
 // Files handed to the reader.
 import { themed } from "./colors.js";
+import { drawn, laid } from "./key.js";
 
 /** Hand over a file.
  * @param {Blob} blob
@@ -12,28 +13,35 @@ export function saveFile(blob, name) {
   URL.revokeObjectURL(link.href);
 }
 
-/** Hand over a canvas as a PNG.
- * @param {HTMLCanvasElement | null | undefined} canvas
- * @param {string} name without its ending */
-export function saveCanvas(canvas, name) {
-  canvas?.toBlob((blob) => blob && saveFile(blob, `${name}.png`));
-}
+const HEAD = 30;
 
-/** Hand over a chart as a PNG, on the page's background and under the chart's title.
+/** Return a chart as a picture that explains itself: on the page's background, under its title and its legend.
  * @param {HTMLCanvasElement} from
  * @param {string} title
- * @param {string} name without its ending
- * @param {number} ratio the canvas's pixels to one of the page */
-export function savePng(from, title, name, ratio) {
+ * @param {number} ratio the canvas's pixels to one of the page
+ * @param {Element | null | undefined} legend what names the series on the page
+ * @returns {HTMLCanvasElement} */
+export function picture(from, title, ratio, legend) {
   const canvas = document.createElement("canvas");
-  const head = 30 * ratio;
-  [canvas.width, canvas.height] = [from.width, from.height + head];
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const key = legend ? laid(pen, legend, from.width / ratio) : { rows: [], height: 0 };
+  const head = Math.round((HEAD + key.height) * ratio);
+  [canvas.width, canvas.height] = [from.width, from.height + head];
   pen.fillStyle = themed("panel");
   pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.fillStyle = themed("text");
-  pen.font = `600 ${14 * ratio}px system-ui`;
-  pen.fillText(title, 10 * ratio, 20 * ratio);
   pen.drawImage(from, 0, head);
-  saveCanvas(canvas, name);
+  pen.scale(ratio, ratio);
+  pen.fillStyle = themed("text");
+  pen.font = "600 14px system-ui";
+  pen.fillText(title, 10, 20);
+  drawn(pen, key.rows, HEAD);
+  return canvas;
+}
+
+/** Hand over a chart as a PNG.
+ * @param {HTMLCanvasElement | null | undefined} from
+ * @param {{title: string, name: string, ratio: number, frame: Element | null}} how `name` without its ending; `frame` holds the chart and its legend */
+export function savePng(from, { title, name, ratio, frame }) {
+  if (!from) return;
+  picture(from, title, ratio, frame?.querySelector(".legend")).toBlob((blob) => blob && saveFile(blob, `${name}.png`));
 }

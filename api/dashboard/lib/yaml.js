@@ -1,18 +1,8 @@
 // A document as YAML that any reader takes as the same values. Pure.
+import { isNumber } from "./real.js";
 
 const PLAIN = /^[A-Za-z_][\w./-]*$/;
 const TAKEN = /^(y|n|yes|no|true|false|on|off|null|nan|inf)$/i;
-
-const FLOAT = "\u0000";
-
-/** Read JSON such that `yaml` writes `1.0` as it stood: JavaScript takes it for a whole number.
- * @param {string} text
- * @returns {any} with marked texts in the place of such numbers */
-export function exact(text) {
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) =>
-    !token.startsWith('"') && /[.eE]/.test(token) && Number.isInteger(Number(token)) ? JSON.stringify(FLOAT + token) : token);
-  return JSON.parse(marked);
-}
 
 /** Write a value of JSON as YAML.
  * @param {any} value
@@ -27,10 +17,10 @@ export function yaml(value) {
 function block(value, indent) {
   if (Array.isArray(value)) {
     if (!value.length) return "[]";
-    if (value.every((v) => typeof v !== "object" || v === null)) return `[${value.map(scalar).join(", ")}]`;
+    if (value.every(isScalar)) return `[${value.map(scalar).join(", ")}]`;
     return value.map((v) => `\n${indent}- ${block(v, `${indent}  `).trimStart()}`).join("");
   }
-  if (value === null || typeof value !== "object") return scalar(value);
+  if (isScalar(value)) return scalar(value);
   const entries = Object.entries(value);
   if (!entries.length) return "{}";
   return entries.map(([k, v]) => {
@@ -39,11 +29,15 @@ function block(value, indent) {
   }).join("");
 }
 
+/** @param {any} value */
+function isScalar(value) {
+  return value === null || typeof value !== "object" || isNumber(value);
+}
+
 /** @param {any} value
  * @returns {string} */
 function scalar(value) {
-  if (typeof value === "number") return String(value).replace(/^(-?\d+)e/, "$1.0e").replace(/e(\d)/, "e+$1");
+  if (isNumber(value)) return String(value).replace(/^(-?\d+)e/, "$1.0e").replace(/e(\d)/, "e+$1");
   if (typeof value !== "string") return String(value);
-  if (value.startsWith(FLOAT)) return value.slice(1).replace(/^(-?\d+)e/i, "$1.0e").replace(/e(\d)/i, "e+$1");
   return PLAIN.test(value) && !TAKEN.test(value) ? value : JSON.stringify(value);
 }

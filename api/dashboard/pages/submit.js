@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api, maySubmit, session } from "../lib/api.js";
 import { listen } from "../lib/live.js";
+import { parse } from "../lib/real.js";
 import { go, href, query } from "../lib/route.js";
 import { Failure, Panel, useRead } from "../ui/bits.js";
 import { freeName, onePoint, reopened } from "../submit/clone.js";
@@ -14,7 +15,7 @@ import { Form } from "../submit/form.js";
 import { Same } from "../submit/same.js";
 import { Summary } from "../submit/summary.js";
 import { CloneTrial } from "../submit/trial.js";
-import { hasComments, specIn, write } from "../submit/yaml.js";
+import { hasComments, write } from "../submit/yaml.js";
 
 /** @typedef {import("../submit/trial.js").From} From */
 /** @typedef {{text: string | null, said: string, from: {study: any, trial: any, from: From} | null}} Begin */
@@ -41,7 +42,7 @@ function Ready() {
       const start = from.step === null ? null : { study: found.study, trial: found.trial, from };
       setBegin({ text, said: `trial ${found.trial.number} of ${found.study.name}`, from: start });
     };
-    return html`<${CloneTrial} study=${found.study} trial=${found.trial} kept=${found.kept} fill=${fill} />`;
+    return html`<${CloneTrial} study=${found.study} spec=${found.spec} trial=${found.trial} kept=${found.kept} fill=${fill} />`;
   }
   const first = begin ?? { text: found.text, said: found.study ? found.study.name : "", from: null };
   return html`<${Page} about=${found.about} begin=${first} />`;
@@ -51,15 +52,15 @@ async function load(clone, number, abort) {
   const about = await api("schema", { signal: abort });
   if (!clone) return { about, text: null };
   const path = `studies/${encodeURIComponent(clone)}`;
-  const { text: reply } = await api(path, { signal: abort, raw: true });
-  const study = JSON.parse(reply);
-  const spec = specIn(reply);
+  const exact = async (at) => parse((await api(at, { signal: abort, raw: true })).text);
+  const study = await exact(path);
+  const { spec } = study;
   if (number === undefined) {
     const text = write({ name: await freeName(study.name, abort), ...reopened(spec) });
     return { about, study, spec, text };
   }
   const [trial, kept] = await Promise.all([
-    api(`${path}/trials/${encodeURIComponent(number)}`, { signal: abort }),
+    exact(`${path}/trials/${encodeURIComponent(number)}`),
     api(`${path}/trials/${encodeURIComponent(number)}/checkpoints`, { signal: abort }),
   ]);
   return { about, study, spec, trial, kept: kept.items, text: null };

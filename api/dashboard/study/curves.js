@@ -58,6 +58,7 @@ export function Curves({ study, curves }) {
       behind=${{ head: ["trial", "outcome", "points", "last value", "halvings"], rows }}
       legend=${html`<${Legend} study=${study} drawn=${drawn} front=${front} dashOf=${dashOf} band=${curves.band} />`} />
     <${Chart} title="Rate, as a part of its start" name=${`${study.name}-rates`} make=${makeRate} data=${rates} height=${150}
+      named=${html`<${Legend} study=${study} drawn=${drawn} front=${front} dashOf=${dashOf} band=${null} />`}
       behind=${{ head: ["trial", "rate cut at step", "from", "to"], rows: rateRows }} />`;
 }
 

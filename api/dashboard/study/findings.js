@@ -23,8 +23,9 @@ export function byRule(events) {
 export function Findings({ study, events }) {
   const rules = byRule(events);
   if (!rules.length) return null;
+  const ailing = new Set(events.map((e) => e.number)).size;
   const link = (number) => html`<a href=${href({ study: study.id, trial: number, tab: null }, true)}>${number}</a> `;
-  return html`<${Panel} title="What was found" tools=${html`<span class="dim small">in ${count(new Set(events.map((e) => e.number)).size)} trials</span>`}>
+  return html`<${Panel} title="What was found" tools=${html`<span class="dim small">in ${ailing === 1 ? "1 trial" : `${count(ailing)} trials`}</span>`}>
     <ul class="found">${rules.map((r) => html`<li key=${r.rule}>
       <p><b class="warn">! ${r.rule.replaceAll("_", " ")}</b> <span class="dim small">${r.trials.length === 1 ? "trial" : `${count(r.trials.length)} trials:`} ${r.trials.slice(0, SHOWN).map(link)}${r.trials.length > SHOWN ? "…" : ""}</span></p>
       <p>${r.newest.data.seen}</p><p><span aria-hidden="true">→ </span>${r.newest.data.advice}</p></li>`)}</ul><//>`;

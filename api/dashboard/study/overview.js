@@ -26,7 +26,6 @@ export function Overview({ data }) {
 function Facts({ study, progress, curves }) {
   const followed = useMemo(() => curves.curves.flatMap((c) => afterCuts(c, study.spec.objective.mode)), [curves]);
   const counts = study.counts;
-  const budget = study.spec.budget;
   const open = counts.waiting + counts.running;
   const total = Object.values(counts).reduce((a, b) => a + b, 0);
   const words = Object.entries(counts).filter(([, n]) => n).map(([name, n]) => html`<span class="nowrap"><${Outcome} name=${name} /> ${count(n)}</span> `);
@@ -38,14 +37,27 @@ function Facts({ study, progress, curves }) {
   const ends = progress.eta_s ? `ends ${endsAt(progress.eta_s, now.value)}, ${runs}` : `${noEnd(study, counts)} ${runs}`;
   const spared = progress.steps_saved + progress.epochs;
   return html`<dl class="facts">
-    <${Fact} name=${`Best ${study.spec.objective.metric}`} more=${study.best ? `trial ${study.best.number}, step ${study.best.step}` : ""}>${num(study.best?.value)}<//>
+    <${Fact} name=${`Best ${study.spec.objective.metric}`} more=${study.best ? bestNote(study.best) : ""}>${num(study.best?.value)}<//>
     <${Fact} name="Last gain" more=${gainNote(progress)}>${gain}<//>
-    <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(budget.trials)}<//>
+    <${Fact} name="Trials" more=${words}>${count(total - open)} of ${count(Math.max(planned(study.spec), total - open))}<//>
     <${Fact} name="Time left" more=${ends}>${left}<//>
     <${Fact} name=${study.spec.run === "external" ? "In training" : "Workers"} more=${crewNote(study, progress.crew)}>${crewWord(study, progress.crew)}<//>
     <${Fact} name="Halvings" more=${study.halving_worth?.text ?? halvingNote(followed)}>${count(study.halvings)}<//>
     <${Fact} name="Steps trained" more=${spared ? `${count(progress.steps_saved)} saved by stopping early (${Math.round((100 * progress.steps_saved) / spared)} %)` : ""}>${count(progress.epochs)}<//>
   </dl>`;
+}
+
+/** Count the trials of the search and its finalists' runs on fresh seeds.
+ * @param {any} spec */
+function planned(spec) {
+  return spec.budget.trials + (spec.repeats ? spec.repeats.finalists * spec.repeats.seeds : 0);
+}
+
+/** Say where the best value is from, and what it is on fresh seeds.
+ * @param {any} best */
+function bestNote(best) {
+  const fresh = best.mean !== null && best.mean !== undefined ? `; ${num(best.mean)} over fresh seeds` : "";
+  return `trial ${best.number}, step ${best.step}${fresh}`;
 }
 
 /** Say how often a trial's value got better than before once its rate was cut: what came after, not because of it.
@@ -96,6 +108,7 @@ function Best({ study, data }) {
       <tr><th scope="row">rate over time</th><td class="num">${rates}</td><td class="dim small">of its start</td></tr>
       ${best.mean !== null && best.mean !== undefined ? html`<tr><th scope="row">fresh seeds</th><td class="num">${num(best.mean)} ± ${num(best.std)}</td><td class="dim small">${freshSeeds(best)}</td></tr>` : ""}
     </tbody></table></div>
+    ${study.drift ? html`<p class=${study.drift.pays ? "warn" : "dim"}>${study.drift.text}</p>` : ""}
     <${Matters} path=${data.path} progress=${data.progress.value} /><//>`;
 }
 

@@ -1,5 +1,6 @@
 // Documents made from studies and trials that were run before. Pure but for `freeName`.
 import { all } from "../lib/api.js";
+import { isNumber } from "../lib/real.js";
 
 /** Return a study's document as its author may have left it: without its name, and without the rungs that follow from its steps.
  * @param {any} spec
@@ -18,13 +19,13 @@ export function reopened(spec) {
  * @param {any} value
  * @returns {any} */
 export function tidy(value) {
-  if (!value || typeof value !== "object" || Array.isArray(value)) return value;
+  if (!value || typeof value !== "object" || isNumber(value) || Array.isArray(value)) return value;
   const kept = Object.entries(value).map(([k, v]) => [k, tidy(v)]);
   return Object.fromEntries(kept.filter(([k, v]) => v !== null && v !== undefined && !(isEmpty(v) && k !== "policies") && !(k === "log" && v === false)));
 }
 
 function isEmpty(v) {
-  return typeof v === "object" && !Object.keys(v).length;
+  return typeof v === "object" && !isNumber(v) && !Object.keys(v).length;
 }
 
 /** Return a document that runs one point once.

@@ -1,8 +1,9 @@
 // The document being written: one text, and what it says. The form and the YAML edit the same.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, Problem } from "../lib/api.js";
+import { parse } from "../lib/real.js";
 import { tidy } from "./clone.js";
-import { read, specIn, Unreadable, write } from "./yaml.js";
+import { read, Unreadable, write } from "./yaml.js";
 
 /** @typedef {{text: string, doc: any, lines: Map<string, number>, broken: {message: string, line: number} | null}} Draft */
 /** @typedef {{where: string, message: string, line: number}} Fault */
@@ -72,7 +73,8 @@ export function useCheck(draft) {
       const set = (more) => !control.signal.aborted && setState({ of: draft.text, checked: null, faults: [], away: "", ...more });
       try {
         const { text: reply } = await api("studies?dry_run=true", { method: "POST", yaml: draft.text, signal: control.signal, raw: true });
-        set({ checked: { spec: tidy(specIn(reply)), warnings: JSON.parse(reply).warnings } });
+        const { spec, warnings } = parse(reply);
+        set({ checked: { spec: tidy(spec), warnings } });
       } catch (problem) {
         if (!(problem instanceof Problem)) return;
         if (problem.status === 0 || problem.status >= 500) set({ away: problem.message });

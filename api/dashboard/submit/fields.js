@@ -1,9 +1,8 @@
 // Fields of the form, made from the schema: each reads and writes one place of the document.
 import { useId, useState } from "preact/hooks";
-// @ts-ignore - it is vendored without its types
-import { CORE_SCHEMA, dump, load } from "js-yaml";
 import { html } from "../lib/html.js";
 import { at, put, shape } from "./schema.js";
+import { inline, value as read } from "./yaml.js";
 
 /** @typedef {{doc: any, change: (doc: any) => void, root: any, faults: {where: string, message: string}[], off: boolean}} Form */
 
@@ -28,7 +27,7 @@ export function Faults({ id, faults }) {
 export function value(text) {
   if (!text.trim()) return undefined;
   try {
-    return load(text, { schema: CORE_SCHEMA, maxDepth: 20 });
+    return read(text);
   } catch {
     return text;
   }
@@ -38,7 +37,7 @@ export function value(text) {
  * @param {any} v
  * @returns {string} */
 export function words(v) {
-  return v === undefined || v === null ? "" : typeof v === "string" ? v : dump(v, { flowLevel: 0, lineWidth: -1, schema: CORE_SCHEMA }).trimEnd();
+  return v === undefined || v === null ? "" : typeof v === "string" ? v : inline(v);
 }
 
 /** A text field that keeps what is typed until it is left: `0.` is not made `0` under the fingers.
@@ -57,7 +56,9 @@ export function Field({ form, path, schema, word }) {
   const held = at(form.doc, path);
   const take = (v) => form.change(put(form.doc, path, v));
   const label = word ?? path[path.length - 1].replaceAll("_", " ");
-  if (found.kind === "object") return html`<${Group} form=${form} path=${path} fields=${found.fields} />`;
+  if (found.fields)
+    return html`<div class="nested"><${Rest} word=${label} form=${form} path=${path} keys=${found.fields.map(([key]) => key)}>
+      <small class="dim">${coded(found.help)}</small><${Group} form=${form} path=${path} fields=${found.fields} /><//></div>`;
   const faults = faultsAt(form, path, true);
   const common = { id, disabled: form.off, "aria-describedby": `${id}-help ${id}-fault`, "aria-invalid": faults.length ? "true" : undefined };
   return html`<div class="field" data-path=${path.join(".")}><label for=${id}>${label}</label>
@@ -77,8 +78,8 @@ function control(found, held, take, common) {
       ${found.choices.map((c) => html`<option value=${String(c)}>${String(c)}</option>`)}</select>`;
   }
   const hint = found.given === undefined || found.given === null ? "" : `${words(found.given)}`;
-  const read = found.kind === "text" ? (text) => text || undefined : value;
-  return html`<${Typed} ...${common} shown=${words(held)} take=${(text) => take(read(text))} placeholder=${hint}
+  const taken = found.kind === "text" ? (text) => text || undefined : value;
+  return html`<${Typed} ...${common} shown=${words(held)} take=${(text) => take(taken(text))} placeholder=${hint}
     inputmode=${found.kind === "number" ? "decimal" : undefined} />`;
 }
 

@@ -9,6 +9,8 @@ import { shape } from "./schema.js";
 const WORDS = { task: "a built-in task", entrypoint: "a function of my own", command: "a command", external: "nothing: I run my own loop" };
 /** What a table's study says of its file. */
 const TABLE = ["data", "target", "kind", "ignore", "split_seed"];
+/** What the service writes into the studies that follow another one. */
+const OF_SERVICE = "after";
 const HELP = {
   external: "Your program asks for parameters and tells results, over REST or in Python.",
   entrypoint: "Workers import it; they must be started with an --allow that matches.",
@@ -24,7 +26,7 @@ export function Run({ form, tasks }) {
   const table = kind === "task" && run.task === "table" ? TABLE : [];
   const model = table.length ? "runtable" : `run${kind}`;
   const about = form.root.properties.run.oneOf.find((s) => s.$ref?.toLowerCase().endsWith(model));
-  const fields = about ? (shape(about, form.root).fields ?? []) : [];
+  const fields = (about ? (shape(about, form.root).fields ?? []) : []).filter(([key]) => key !== OF_SERVICE);
   const task = tasks.find((t) => t.name === run?.task);
   return html`<div class="field" data-path="run"><label for=${id}>A trial runs</label>
     <select id=${id} value=${kind} disabled=${form.off} onChange=${(e) => choose(e.target.value)}>
@@ -33,7 +35,7 @@ export function Run({ form, tasks }) {
     ${kind === "task" && html`<${Task} form=${form} tasks=${tasks} />`}
     ${table.length > 0 && html`<${Group} form=${form} path=${["run"]} fields=${fields} only=${table} />`}
     ${fields.length > 0 && kind !== "task" && html`<${Group} form=${form} path=${["run"]} fields=${fields} only=${[kind]} />`}
-    ${fields.length > 0 && html`<${Rest} word="Device, memory, time-outs" form=${form} path=${["run"]} keys=${fields.map(([k]) => k).filter((k) => k !== kind && !table.includes(k))}>
+    ${fields.length > 0 && html`<${Rest} word=${kind === "task" ? "Recipe, device, memory" : "Device, memory, time-outs"} form=${form} path=${["run"]} keys=${fields.map(([k]) => k).filter((k) => k !== kind && !table.includes(k))}>
       <${Group} form=${form} path=${["run"]} fields=${fields} but=${[kind, ...table]} /><//>`}`;
 }
 

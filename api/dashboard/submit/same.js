@@ -1,5 +1,6 @@
 // The same from a terminal or from Python.
 import { html } from "../lib/html.js";
+import { Real } from "../lib/real.js";
 import { Copy } from "../ui/bits.js";
 
 /** @typedef {{study: any, trial: any, from: import("./trial.js").From}} Start the checkpoint a trial starts from */
@@ -13,6 +14,7 @@ export function python(v) {
   if (v === null || v === undefined) return "None";
   if (v === true) return TRUE;
   if (v === false) return "False";
+  if (v instanceof Real) return String(v);
   if (Array.isArray(v)) return `[${v.map(python).join(", ")}]`;
   if (typeof v === "object") return `{${Object.entries(v).map(([k, one]) => `${JSON.stringify(k)}: ${python(one)}`).join(", ")}}`;
   return JSON.stringify(v);

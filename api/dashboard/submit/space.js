@@ -1,5 +1,6 @@
 // The space as a table: a row a parameter.
 import { html } from "../lib/html.js";
+import { isNumber, Real } from "../lib/real.js";
 import { Faults, faultsAt, Typed, value, words } from "./fields.js";
 
 /** @typedef {import("./fields.js").Form} Form */
@@ -26,7 +27,7 @@ export function as(p, kind) {
   const first = p.min ?? p.value ?? p.values?.[0];
   if (kind === "choices") return { values: p.values ?? [first ?? 1], ...more };
   if (kind === "fixed") return { value: first ?? 1, ...more };
-  const numbers = (p.values ?? [p.min ?? 0, p.max ?? 1]).filter((v) => typeof v === "number");
+  const numbers = (p.values ?? [p.min ?? 0, p.max ?? 1]).filter(isNumber).map(Number);
   const [low, high] = [Math.min(...numbers, 1), Math.max(...numbers, 1)];
   const [min, max] = kind === "whole" ? [Math.floor(low), Math.ceil(high)] : [low, high];
   return numbered({ ...(p.log && { log: true }), min, max: max > min ? max : min + 1, ...more }, kind);
@@ -35,8 +36,9 @@ export function as(p, kind) {
 /** Say of which numbers a range is where its bounds do not tell. */
 function numbered(p, kind) {
   const { type, ...rest } = p;
-  const whole = [p.min, p.max, p.step].every((n) => n === undefined || Number.isInteger(n));
-  return whole && kind === "real" ? { ...rest, type: "float" } : rest;
+  const bounds = [p.min, p.max, p.step].filter((n) => n !== undefined);
+  if (kind === "real") return bounds.every(Number.isInteger) ? { ...rest, type: "float" } : rest;
+  return type && bounds.some((n) => n instanceof Real) ? p : rest;
 }
 
 /** @param {{form: Form, usual: any}} props `usual` is the default space, if it is taken */

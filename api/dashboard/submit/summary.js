@@ -1,5 +1,6 @@
 // What would be run, from the document as the server fills it in. Pure but for the last.
 import { html } from "../lib/html.js";
+import { isNumber } from "../lib/real.js";
 import { words } from "./fields.js";
 
 /** Return the rungs of a pruner.
@@ -20,7 +21,7 @@ export function rungs(pruner) {
 export function filled(given, full, path = "") {
   return Object.entries(full ?? {}).flatMap(([key, value]) => {
     const place = path ? `${path}.${key}` : key;
-    if (value === null || (typeof value === "object" && !Object.keys(value).length)) return [];
+    if (value === null || (typeof value === "object" && !isNumber(value) && !Object.keys(value).length)) return [];
     const had = given?.[key];
     if (had === undefined) return [[place, value]];
     return typeof value === "object" && !Array.isArray(value) && typeof had === "object" ? filled(had, value, place) : [];
@@ -31,7 +32,7 @@ export function filled(given, full, path = "") {
  * @returns {string[]} sentences */
 export function sentences(spec) {
   const { budget, space, pruner, sampler, policies, repeats, objective, queue } = spec;
-  const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  const many = (n, word) => `${Number(n)} ${word}${Number(n) === 1 ? "" : "s"}`;
   const names = Object.keys(space ?? {});
   const steps = budget.steps ? ` of at most ${many(budget.steps, "step")}` : "";
   const at = rungs(pruner);

@@ -2,14 +2,23 @@
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
+import { isNumber } from "../lib/real.js";
 import { go, href } from "../lib/route.js";
 import { Failure } from "../ui/bits.js";
 import { Typed, value, words } from "./fields.js";
 
 /** @typedef {{step: number | null, steps: "on" | "anew"}} From `step` null: from scratch */
 
-/** @param {{study: any, trial: any, kept: any[], fill: (params: Record<string, any>, from: From) => void}} props */
-export function CloneTrial({ study, trial, kept, fill }) {
+/** Return a number as the one of the choices that it equals: 1 where 1.0 is one of them.
+ * @param {any} given
+ * @param {any[]} [choices]
+ * @returns {any} */
+export function among(given, choices = []) {
+  return isNumber(given) ? (choices.find((one) => isNumber(one) && Number(one) === Number(given)) ?? given) : given;
+}
+
+/** @param {{study: any, spec: any, trial: any, kept: any[], fill: (params: Record<string, any>, from: From) => void}} props */
+export function CloneTrial({ study, spec, trial, kept, fill }) {
   const [params, setParams] = useState(trial.params);
   const [where, setWhere] = useState(study.ended_why || study.state === "cancelled" || study.stopping ? "new" : "same");
   const [from, setFrom] = useState(/** @type {From} */ ({ step: null, steps: "on" }));
@@ -35,7 +44,7 @@ export function CloneTrial({ study, trial, kept, fill }) {
   const none = kept.length ? "" : "it keeps none";
   return html`<form class="panel clone" onSubmit=${run}><h1>Trial ${trial.number} of <bdi>${study.name}</bdi> again, with changes</h1>
     <div class="form-fields">${Object.keys(trial.params).map((name) => html`<div class="field" key=${name}><label for=${`p-${name}`}>${name}${changed.includes(name) && html` <span class="warn small">was ${words(trial.params[name])}</span>`}</label>
-      <${Typed} id=${`p-${name}`} shown=${words(params[name])} take=${(t) => setParams({ ...params, [name]: value(t) ?? trial.params[name] })} /></div>`)}</div>
+      <${Typed} id=${`p-${name}`} shown=${words(params[name])} take=${(t) => setParams({ ...params, [name]: among(value(t) ?? trial.params[name], spec.space?.[name]?.values) })} /></div>`)}</div>
     <fieldset><legend>Where</legend>${radio("where", "next in the same study", where === "same", () => setWhere("same"), over ? "it is over: extend it first" : "")}
       ${radio("where", "in a new study with these values fixed", where === "new", () => setWhere("new"))}</fieldset>
     <fieldset><legend>Begin</legend>${radio("begin", "from scratch", from.step === null, () => setFrom({ ...from, step: null }))}

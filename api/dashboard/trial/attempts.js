@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { all, api } from "../lib/api.js";
-import { count, moment, took } from "../lib/format.js";
+import { count, gpus, moment, took } from "../lib/format.js";
 import { now } from "../lib/now.js";
 import { href } from "../lib/route.js";
 import { Copy, Panel, useRead } from "../ui/bits.js";
@@ -32,7 +32,14 @@ function where(attempt, known) {
   const name = worker?.name ?? (machine?.worker || attempt.worker);
   const host = worker?.host ?? machine?.host;
   return html`<a href=${href({ page: "fleet", worker: attempt.worker }, true)}>${name}</a>${host && host !== name && html` <span class="dim">on ${host}</span>`}${!worker && known && html` <span class="dim small">(gone)</span>`}
-    ${machine?.gpus.length > 0 && html`<div class="dim small">${machine.gpus.join(", ")}</div>`}`;
+    ${machine && had(machine) && html`<div class="dim small">${had(machine)}</div>`}`;
+}
+
+/** Return the GPUs an attempt had, with their names where the machine's order tells; else those of the machine. */
+function had({ devices, gpus: names }) {
+  if (!devices.length) return names.join(", ");
+  const kinds = [...new Set(devices.map((d) => names[d]).filter(Boolean))];
+  return `${gpus(devices)}${kinds.length ? `: ${kinds.join(", ")}` : ""}`;
 }
 
 function Environment({ record }) {
@@ -42,7 +49,7 @@ function Environment({ record }) {
   const rows = [
     ["Code", version], ["From", code.remote ?? ""], ["Ran", machine.program.join(" ")], ["tuner", machine.tuner], ["Python", machine.python],
     ["Host", machine.host], ["System", machine.os], ["CPU", [machine.cpu, machine.cores && `${machine.cores} cores`].filter(Boolean).join(", ")],
-    ["GPU", machine.gpus.join(", ")], ["Driver, CUDA", [machine.driver, machine.cuda].filter(Boolean).join(", ")], ["Note", code.note],
+    ["GPUs of the machine", machine.gpus.join(", ")], ["Given", gpus(machine.devices)], ["Driver, CUDA", [machine.driver, machine.cuda].filter(Boolean).join(", ")], ["Note", code.note],
   ].filter(([, v]) => v);
   const names = Object.keys(packages).filter((n) => n.toLowerCase().includes(find.toLowerCase())).sort();
   return html`<details class="more"><summary>Environment of attempt ${record.attempt}: ${version}, Python ${machine.python}</summary>

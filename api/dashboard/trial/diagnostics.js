@@ -8,6 +8,7 @@ import { axis, Chart } from "../ui/chart.js";
 import { Panel } from "../ui/bits.js";
 import { align } from "../lib/series.js";
 import { steps } from "./curve.js";
+import { Layers, ofLayer } from "./layers.js";
 
 const HEALTHY = [3e-4, 3e-3];
 /** The updates' size beside the weights': about 1e-3 is healthy (Karpathy, "makemore" part 3). */
@@ -35,7 +36,7 @@ export function grouped(names) {
 export function Diagnostics({ trial, of }) {
   const reports = useMemo(() => lineage(trial), [trial]);
   const objective = of.spec.objective.metric;
-  const names = useMemo(() => [...new Set(reports.flatMap((r) => Object.keys(r.metrics)))].sort(), [reports]);
+  const names = useMemo(() => [...new Set(reports.flatMap((r) => Object.keys(r.metrics)))].filter((n) => !ofLayer(n)).sort(), [reports]);
   const shown = useMemo(() => grouped([...new Set([...names, ...(PARTS.test(objective) ? [objective] : [])])]), [names]);
   const line = (name) => reports.map((r) => [r.step, name in r.metrics ? r.metrics[name] : name === objective ? r.value : undefined]).filter(([, v]) => v !== undefined);
   if (!reports.length) return null;
@@ -49,6 +50,7 @@ export function Diagnostics({ trial, of }) {
     </div>
     ${!shown.grad.length && !shown.ratio.length && html`<${Panel} title="Diagnostics"><p class="dim">This training reported neither gradient norm nor update ratio. With them this page shows how healthy it was:</p>
       <pre>trial.report(step, loss, {"grad_norm": norm, "update_ratio": ratio})</pre><//>`}
+    <${Layers} trial=${trial} of=${of} reports=${reports} />
     ${shown.rest.length > 0 && html`<section aria-label="All metrics" class="small-charts">${shown.rest.map((n) => html`<${Lines} key=${n} title=${n} names=${[n]} height=${130} ...${props} />`)}</section>`}`;
 }
 

@@ -10,20 +10,21 @@ import { theme } from "../lib/theme.js";
 /** @typedef {{head: string[], rows: () => (string | number)[][]}} Behind a table with a chart's numbers */
 
 /** A chart in a frame: a title, PNG, the table behind it.
- * @param {{title: string, note?: any, make: () => any, data: any, height?: number, behind?: Behind, tools?: any, legend?: any, name: string, onPlot?: (plot: any) => void}} props */
-export function Chart({ title, note, make, data, height = 280, behind, tools, legend, name, onPlot }) {
+ * @param {{title: string, note?: any, make: () => any, data: any, height?: number, behind?: Behind, tools?: any, legend?: any, named?: any, name: string, onPlot?: (plot: any) => void}} props
+ *   `named` is the legend of its PNG where another chart's legend serves both on the page */
+export function Chart({ title, note, make, data, height = 280, behind, tools, legend, named, name, onPlot }) {
   const [asTable, setAsTable] = useState(false);
   const plot = useRef(/** @type {any} */ (null));
   return html`<section class="panel" aria-label=${title}>
     <header>
       <h2>${title}</h2>${note && html`<span class="dim small">${note}</span>`}<span class="grow"></span>${tools}
       ${behind && html`<button class="plain small" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>`}
-      <button class="plain small" onClick=${() => plot.current && savePng(plot.current.ctx.canvas, title, name, devicePixelRatio || 1)}>PNG</button>
+      <button class="plain small" onClick=${(e) => savePng(plot.current?.ctx.canvas, { title, name, ratio: devicePixelRatio || 1, frame: e.currentTarget.closest("section") })}>PNG</button>
     </header>
     ${asTable && behind ? html`<${Rows} ...${behind} height=${height} />` : html`<${Plot}
       make=${make} data=${data} height=${height} title=${title}
       keep=${(made) => { plot.current = made; onPlot?.(made); }} />`}
-    ${legend && html`<div class="legend">${legend}</div>`}
+    ${(legend || named) && html`<div class="legend" hidden=${!legend}>${legend || named}</div>`}
   </section>`;
 }
 

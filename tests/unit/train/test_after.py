@@ -14,7 +14,7 @@ import torch
 from tuner.decision import Action, Decision
 from tuner.errors import InvalidInput
 from tuner.spec import AfterRun
-from tuner.train import TASKS, run, tasks
+from tuner.train import run, tasks
 from tuner.train.after import doctor, ensemble, members, neighbours
 from tuner.train.local import LocalTrial
 from tuner.train.options import Options
@@ -51,7 +51,7 @@ def trainer(**changes: Any) -> members.Trainer:
     after = AfterRun.model_validate(document | changes)
     return members.Trainer.of(
         LocalTrial(params={}),
-        TASKS["digits-mlp"],
+        tasks.get("digits-mlp"),
         after,
         Options(device="cpu"),
         recipe={},
@@ -101,7 +101,93 @@ def test_an_ensemble_of_numbers_averages_them() -> None:
     assert math.isfinite(trial.reports[0].value)
     assert not trial.files
     two = [torch.tensor([1.0, 4.0]), torch.tensor([3.0, 0.0])]
-    assert members.averaged(two, classes=False).tolist() == [2.0, 2.0]
+    assert members.averaged(two, logits=False).tolist() == [2.0, 2.0]
+
+
+def test_snapshots_are_one_training_at_the_ends_of_its_cycles() -> None:
+    params = {"lr": 0.1, "batch_size": 128}
+    recipe = {"schedule": "cyclic", "cycle": 2, "cycle_growth": 1}
+    plain = LocalTrial(params=params, seed=3, steps=4)
+    run(plain, "digits-mlp", {"device": "cpu"}, recipe=recipe)
+    trial = followed("ensemble", members=[member(levels=HALF)], snapshots=2)
+    assert [r.step for r in trial.reports] == [1, 2]
+    # alone they are that training's values at the end of each cycle, whatever cuts the trial had
+    assert trial.reports[0].value == pytest.approx(plain.reports[1].value, abs=1e-6)
+    ends = [plain.reports[1].value, plain.reports[3].value]
+    assert trial.reports[1].metrics["best_member"] == pytest.approx(min(ends), abs=1e-6)
+    assert trial.reports[1].value != pytest.approx(ends[1], abs=1e-6)
+    assert trial.reports[1].metrics["members"] == 2.0
+
+
+def test_an_ensemble_of_symbols_averages_their_probabilities() -> None:
+    trial = followed("ensemble", task="text-lstm", members=[member(0, until=1), member(1, until=1)])
+    alone = [
+        followed("ensemble", task="text-lstm", members=[member(n, until=1)]).reports[0].value
+        for n in range(2)
+    ]
+    # the mean of probabilities is never worse than the members' mean loss (Jensen)
+    assert trial.reports[1].value <= sum(alone) / 2
+    logits = [torch.tensor([[[0.0], [0.0]]]), torch.tensor([[[0.0], [math.log(3.0)]]])]
+    mean = members.averaged(logits, logits=True).softmax(1).flatten()
+    assert mean.tolist() == pytest.approx([(0.5 + 0.25) / 2, (0.5 + 0.75) / 2])
+
+
+def test_an_ensemble_is_measured_by_its_tasks_own_metrics() -> None:
+    trial = followed("ensemble", task="digits-rare", metric="val_rare_f1")
+    found = trial.reports[0].metrics
+    assert trial.reports[0].value == found["val_rare_f1"] == found["best_member"]
+    assert {"test_gain", "test_rare_f1", "val_rare_recall"} <= found.keys()
+
+
+def test_the_doctor_names_rows_and_labels_of_a_table(tmp_path: Path) -> None:
+    lines = ["word,number,kind"]
+    for n in range(300):
+        kind = "high" if n % 7 > 3 else "low"
+        lines.append(f"w{n % 7},{n % 7},{kind}")
+    wrong = [20, 100, 200]  # rows from 1
+    for place in wrong:
+        lines[place] = lines[place].replace("high", "?").replace("low", "high").replace("?", "low")
+    file = tmp_path / "kinds.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    trial = Kept()
+    one = member(until=8, params={"lr": 0.1, "batch_size": 16})
+    after = {"of": 1, "kind": "data_doctor", "steps": 8, "members": [one], "folds": 4}
+    table = {"data": str(file), "target": "kind"}
+    run(trial, "table", {"device": "cpu", "after": after | {"networks": 1}}, table=table)
+    rows = list(csv.DictReader(trial.files["doubted_labels.csv"].splitlines()))
+    there = {int(row["file_row"]): row for row in rows}
+    assert set(there) <= set(wrong)
+    assert len(there) >= 1  # those that the split put into training
+    for number, row in there.items():
+        assert row["label"] == lines[number].rpartition(",")[2] != row["suggested"]
+
+
+def test_rows_without_a_target_are_listed_by_what_a_label_would_tell(tmp_path: Path) -> None:
+    lines = ["number,kind"]
+    for n in range(200):
+        lines.append(f"{n % 20},{'high' if n % 20 > 9 else 'low'}")
+    # the networks know 0 and 19, and differ on where between 9 and 10 the line is
+    lines += ["0,", "9.5,", "19,", "9.4,"]
+    file = tmp_path / "kinds.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    trial = Kept()
+    params = {"lr": 0.1, "batch_size": 16}
+    networks = [member(n, until=8, params=params) for n in range(3)]
+    after = {"of": 1, "kind": "ensemble", "steps": 8, "members": networks}
+    table = {"data": str(file), "target": "kind"}
+    run(trial, "table", {"device": "cpu", "after": after}, table=table)
+    rows = list(csv.DictReader(trial.files["worth_labelling.csv"].splitlines()))
+    assert [int(row["file_row"]) for row in rows[:2]] in ([202, 204], [204, 202])
+    assert {int(row["file_row"]) for row in rows} == {201, 202, 203, 204}
+    said = {int(row["file_row"]): set(row["votes"].split()) for row in rows}
+    assert (said[201], said[203]) == ({"low"}, {"high"})
+    # what is measured is the test rows alone
+    assert len(trial.files["disagreement.csv"].splitlines()) == 1 + 40
+    again = Kept()
+    file.write_text("\n".join(lines[:201]), encoding="utf-8")
+    run(again, "table", {"device": "cpu", "after": after}, table=table)
+    assert again.reports[-1].metrics == trial.reports[-1].metrics
+    assert "worth_labelling.csv" not in again.files
 
 
 def test_gain_is_positive_where_larger_is_better() -> None:
@@ -224,6 +310,21 @@ def test_the_fallback_reports_both_and_its_gain() -> None:
     assert found["gain"] == pytest.approx(found["val_accuracy"] - found["network_accuracy"])
     assert found["unsure"] > 0.9
     assert "rare_recall" not in found
+
+
+def test_neighbours_find_a_rare_class_that_the_network_misses() -> None:
+    one = member(params={"lr": 0.02, "batch_size": 128}, seed=0, until=12)
+    trial = followed(
+        "neighbours", task="digits-rare", steps=18, members=[one], below=0.9, neighbours=3
+    )
+    found = trial.reports[0].metrics
+    assert found["network_rare_recall"] < 0.1
+    assert found["rare_recall"] > found["network_rare_recall"] + 0.2
+    assert found["gain"] > 0.02
+    missed = followed(
+        "neighbours", task="digits-rare", members=[one | {"until": 1}], below=0.5
+    )  # a recall of 0 is told, too
+    assert missed.reports[0].metrics["rare_recall"] == 0.0
 
 
 @pytest.mark.parametrize("kind", ["data_doctor", "neighbours"])

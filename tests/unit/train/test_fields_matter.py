@@ -86,6 +86,7 @@ CASES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
     "discount": (POLE, 0.99, 0.5, FEW),
     "reward_scale": (POLE, 0.05, 0.5, FEW),
     "randomise": (POLE, 0.3, 0.0, FEW),
+    "seeds": (MLP, 1, 2, {}),
     "aggregate": (POLE, "mean", "worst", FEW),
     "aggregate_k": (POLE, 1.0, 2.0, {**FEW, "aggregate": "mean_minus_std"}),
 }

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tuner.train import prepare
 from tuner.train.augment import Augment, Move, moved
 from tuner.train.data import Data, Split
-from tuner.train.prepare import prepared
 from tuner.train.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -27,28 +27,32 @@ def _data(train: Tensor, val: Tensor) -> Data:
     return Data(train=one, val=other, test=other)
 
 
+def _prepared(data: Data, recipe: Recipe) -> Data:
+    return prepare.prepared(data, prepare.Inputs.fit(data.train.x, recipe))
+
+
 def test_nothing_asked_nothing_changed() -> None:
     data = _data(torch.ones(2, 2), torch.ones(1, 2))
-    assert prepared(data, _recipe()) is data
+    assert _prepared(data, _recipe()) is data
 
 
 def test_standardising_knows_the_training_rows_alone() -> None:
     train = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
-    found = prepared(_data(train, torch.tensor([[4.0, 7.0]])), _recipe(standardise=True))
+    found = _prepared(_data(train, torch.tensor([[4.0, 7.0]])), _recipe(standardise=True))
     assert found.train.x.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
     assert found.val.x.tolist() == [[2.0, 2.0]]  # (4 - 2) / 1; a constant column is centred alone
 
 
 def test_a_sequences_features_are_standardised_over_time_too() -> None:
     train = torch.randn(50, 20, 2, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    found = prepared(_data(train, train), _recipe(standardise=True)).train.x
+    found = _prepared(_data(train, train), _recipe(standardise=True)).train.x
     torch.testing.assert_close(found.mean((0, 1)), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.std((0, 1), correction=0), torch.ones(2))
 
 
 def test_log1p_for_dimensions_that_span_magnitudes_alone() -> None:
     train = torch.tensor([[1.0, 1.0], [10.0, 2.0], [-5000.0, 3.0]])
-    found = prepared(_data(train, torch.tensor([[7.0, 7.0]])), _recipe(log1p=True))
+    found = _prepared(_data(train, torch.tensor([[7.0, 7.0]])), _recipe(log1p=True))
     expected = [math.log(2), math.log(11), -math.log(5001)]
     assert found.train.x[:, 0].tolist() == pytest.approx(expected)
     assert found.train.x[:, 1].tolist() == [1.0, 2.0, 3.0]

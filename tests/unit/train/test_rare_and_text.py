@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
+from benchmarks import characters as grams
 from tests.unit.train.trainings import curve, saved, trained, training
 from tuner.errors import InvalidInput
 from tuner.train import characters, losses, scores, tasks
@@ -75,6 +76,24 @@ def test_characters_are_learned_from_those_before_them(tmp_path: Path) -> None:
     trial = trained(tmp_path, "text-lstm", steps=10)
     assert trial.reports[-1].metrics["val_loss"] < alone - 0.5
     assert trial.reports[-1].metrics["val_accuracy"] > 0.3
+
+
+def test_n_grams_of_characters_have_known_chances() -> None:
+    pairs = grams.n_gram("abab", 2, "abc")
+    # Alone: (2 seen + 2 kinds / 3) of (4 seen + 2 kinds). After a: b twice of 2, and one kind.
+    alone = (2 + 2 / 3) / 6
+    assert pairs("", "a") == pytest.approx(alone)
+    assert pairs("a", "b") == pytest.approx((2 + alone) / 3)
+    assert sum(pairs("b", letter) for letter in "abc") == pytest.approx(1)
+    assert pairs("c", "a") == pytest.approx(alone)  # never seen: the shorter context
+    assert grams.loss(pairs, ["ab"]) == pytest.approx(-math.log((2 + alone) / 3))
+
+
+def test_an_lstm_knows_more_than_pairs_of_characters(tmp_path: Path) -> None:
+    train, windows = grams.parts()
+    pairs = grams.loss(grams.n_gram(train, 2, characters.alphabet()), windows)
+    trial = trained(tmp_path, "text-lstm", steps=27)
+    assert trial.reports[-1].metrics["val_loss"] < pairs - 0.2
 
 
 def test_losses_of_places_are_those_of_torch() -> None:

@@ -41,7 +41,7 @@ def test_the_document_and_the_trainer_know_the_same_fields() -> None:
     assert {name for group in GROUPS.values() for name in group.model_fields} == set(KNOWN_FIELDS)
     assert set(KNOWN_PARAMS) == searchable_fields()
     assert set(KNOWN_FIELDS) - searchable_fields() == {
-        "teacher", "start_from", "cache_frozen", "aggregate", "aggregate_k"
+        "teacher", "start_from", "cache_frozen", "seeds", "aggregate", "aggregate_k"
     }  # fmt: skip
 
 

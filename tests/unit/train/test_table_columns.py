@@ -80,4 +80,29 @@ def test_odd_values_among_numbers_count_as_unknown() -> None:
     column, note = columns.fit("x", [*map(str, range(99)), "<5"])
     assert isinstance(column, columns.Numeric)
     assert column.missing
-    assert note == "x: 1 odd values count as unknown"
+    assert note == "x: 1 odd value counts as unknown"
+
+
+def test_a_number_too_large_to_be_squared_and_summed_is_none() -> None:
+    column, note = columns.fit("x", [*map(str, range(99)), "1e308"])
+    assert isinstance(column, columns.Numeric)
+    assert column.mean == pytest.approx(49.0)
+    assert note == "x: 1 odd value counts as unknown"
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([str(i) for i in range(100, 140)], True),
+        ([str(2 * i) for i in range(40)], True),  # with gaps: those rows are held out
+        ([str(3 * i) for i in range(40)], False),
+        ([str(i % 20) for i in range(40)], False),
+        ([str(i + 0.5) for i in range(40)], False),
+        ([*map(str, range(39)), None], False),
+    ],
+)
+def test_a_column_that_seems_to_number_the_rows_is_told_of(
+    cells: list[str | None], said: bool
+) -> None:
+    _, note = columns.fit("x", cells)
+    assert (note is not None and "seems to number the rows" in note) is said

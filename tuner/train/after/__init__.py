@@ -13,14 +13,14 @@ from typing import Any
 from tuner.handle import TrialHandle
 from tuner.spec import AfterRun
 from tuner.spec.read import validate
-from tuner.train.catalog import TaskInfo
 from tuner.train.options import Options
+from tuner.train.tasks import Task
 from tuner.train.training import Sources
 
 
 def follow(
     trial: TrialHandle,
-    info: TaskInfo,
+    task: Task,
     document: Mapping[str, Any],
     options: Options,
     recipe: Mapping[str, Any],
@@ -30,7 +30,7 @@ def follow(
 ) -> None:
     """Do what the document's `run.after` says, as `trial`.
 
-    Each report is a member of an ensemble, a part of the data doctor's rows, or the one network
+    Each report is a network of an ensemble, a part of the data doctor's rows, or the one network
     whose neighbours are asked. A trial that was interrupted begins anew.
 
     Raises:
@@ -40,7 +40,7 @@ def follow(
     from tuner.train.after.members import Trainer
 
     run = validate(AfterRun, dict(document))
-    trainer = Trainer.of(trial, info, run, options, recipe=recipe, sources=sources)
+    trainer = Trainer.of(trial, task, run, options, recipe=recipe, sources=sources)
     with trainer.arithmetic():
         if run.kind == "ensemble":
             ensemble.run(trial, trainer, metric)

@@ -17,6 +17,7 @@ from tuner.handle import TrialHandle
 from tuner.train import streams
 from tuner.train.after.members import Trainer, averaged, scored
 from tuner.train.data import Data, Split
+from tuner.train.tasks import Task
 
 
 class Flag(NamedTuple):
@@ -45,7 +46,7 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
         metrics = scored(trainer.task, logits, Split(x=rows, y=labels), "val")
         metrics |= {"flagged": float(len(found)), "rows": float(len(rows))}
         if step == trainer.run.folds:
-            _keep(trial, [f._replace(row=int(rows[f.row])) for f in found])
+            _keep(trial, trainer.task, [f._replace(row=int(rows[f.row])) for f in found])
         if trial.report(step, metrics[metric], metrics).stop:
             return
 
@@ -75,7 +76,7 @@ def judged(trainer: Trainer, data: Data) -> Iterator[tuple[Tensor, Tensor]]:
                 return
             opinions.append(engine.predict(engine.data.val.x).cpu())
         seen.append(part)
-        said.append(averaged(opinions, classes=True))
+        said.append(averaged(opinions, logits=True))
         yield torch.cat(seen), torch.cat(said)
 
 
@@ -138,14 +139,23 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(streams.derive(seed, "doctor"))
 
 
-def _keep(trial: TrialHandle, found: list[Flag]) -> None:
+def _keep(trial: TrialHandle, task: Task, found: list[Flag]) -> None:
+    rows = task.rows.get("train")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doubted_labels.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["training_row", "label", "suggested", "probability", "of_the_label"])
+            where = "training_row" if rows is None else "file_row"
+            writer.writerow([where, "label", "suggested", "probability", "of_the_label"])
             writer.writerows(
-                [f.row, f.label, f.suggested, f"{f.probability:.4f}", f"{f.own:.4f}"] for f in found
+                [
+                    f.row if rows is None else rows[f.row],
+                    task.label(f.label),
+                    task.label(f.suggested),
+                    f"{f.probability:.4f}",
+                    f"{f.own:.4f}",
+                ]
+                for f in found
             )
         trial.artifact(path)
     trial.log(f"{len(found)} training labels are doubted: see doubted_labels.csv")

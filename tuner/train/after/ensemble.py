@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor
 from tuner.handle import TrialHandle
 from tuner.train.after.members import Trainer, averaged, scored
 from tuner.train.catalog import TaskInfo
+from tuner.train.data import Data, Split
+from tuner.train.tasks import Task
 
 _LISTED = 200
 
 
 def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
-    """Train one member after another; report after each what those so far are worth together.
+    """Train one network after another; report after each what those so far are worth together.
 
     The reported value is the ensemble's. Its metrics say what the best member so far has
     (`best_member`) and how much better the ensemble is (`gain`, negative if worse), the same on the
@@ -26,30 +29,50 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
     """
     val: list[Tensor] = []
     test: list[Tensor] = []
+    asked: list[Tensor] = []
     alone: list[dict[str, float]] = []
-    sign = sign_of(trainer.info, metric)
-    for step, member in enumerate(trainer.run.members, start=1):
-        engine = trainer.fit(member)
-        if engine is None:
-            return
-        data = engine.data
-        val.append(engine.predict(data.val.x))
-        test.append(engine.predict(data.test.x))
-        alone.append(
-            scored(trainer.task, val[-1], data.val, "val")
-            | scored(trainer.task, test[-1], data.test, "test")
-        )
-        together = scored(
-            trainer.task, averaged(val, classes=trainer.classes), data.val, "val"
-        ) | scored(trainer.task, averaged(test, classes=trainer.classes), data.test, "test")
+    of: list[int] = []
+    sign, whole = sign_of(trainer.info, metric), trainer.task.data()
+    for step, (member, engine) in enumerate(trainer.networks(_with_unlabelled(trainer)), start=1):
+        val.append(engine.predict(engine.data.val.x))
+        seen = engine.predict(engine.data.test.x)
+        test.append(seen[: len(whole.test)])
+        asked.append(seen[len(whole.test) :])
+        alone.append(_measured(trainer, whole, val[-1:], test[-1:]))
+        of.append(member.trial)
+        together = _measured(trainer, whole, val, test)
         best = min(range(step), key=lambda i: sign * alone[i][metric])
         gains = gained(together, alone[best], metric, sign)
-        number = float(trainer.run.members[best].trial)
-        metrics = together | gains | {"members": float(step), "best_trial": number}
-        if step == len(trainer.run.members) and trainer.classes:
-            _keep(trial, test, data.test.y)
+        metrics = together | gains | {"members": float(step), "best_trial": float(of[best])}
+        if step == trainer.run.length and trainer.classes:
+            _keep(trial, trainer.task, "disagreement", "test", test, whole.test.y)
+            if len(asked[0]):
+                _keep(trial, trainer.task, "worth_labelling", "unlabelled", asked, None)
         if trial.report(step, together[metric], metrics).stop:
             return
+
+
+def _with_unlabelled(trainer: Trainer) -> Data | None:
+    """Return the task's data with the rows without a target behind those of the test split.
+
+    So they are prepared as all others are. None if there are none, or no classes to dispute.
+    """
+    data = trainer.task.data()
+    more = data.unlabelled
+    if more is None or not trainer.classes:
+        return None
+    y = torch.cat((data.test.y, data.test.y.new_zeros((len(more), *data.test.y.shape[1:]))))
+    return replace(data, test=Split(x=torch.cat((data.test.x, more)), y=y))
+
+
+def _measured(
+    trainer: Trainer, data: Data, val: Sequence[Tensor], test: Sequence[Tensor]
+) -> dict[str, float]:
+    """Measure what networks predict together of both splits."""
+    seen = averaged(val, logits=trainer.logits), averaged(test, logits=trainer.logits)
+    return scored(trainer.task, seen[0], data.val, "val") | scored(
+        trainer.task, seen[1], data.test, "test"
+    )
 
 
 def sign_of(info: TaskInfo, metric: str) -> float:
@@ -92,16 +115,27 @@ def _entropy(probabilities: Tensor) -> Tensor:
     return -torch.xlogy(probabilities, probabilities).sum(-1)
 
 
-def _keep(trial: TrialHandle, predictions: Sequence[Tensor], labels: Tensor) -> None:
-    """Keep the disputed test rows as `disagreement.csv`, with what the members say."""
-    disputed = disagreement(predictions)
-    votes = torch.stack([p.argmax(-1) for p in predictions])  # [members, rows]
+def _keep(  # noqa: PLR0917
+    trial: TrialHandle,
+    task: Task,
+    name: str,
+    split: str,
+    predictions: Sequence[Tensor],
+    labels: Tensor | None,
+) -> None:
+    """Keep the most disputed rows of a split as a CSV, with what the networks say."""
+    disputed, rows = disagreement(predictions), task.rows.get(split)
+    votes = torch.stack([p.argmax(-1) for p in predictions])  # [networks, rows]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "disagreement.csv"
+        path = Path(folder) / f"{name}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["test_row", "disagreement_nats", "label", "votes"])
+            where = f"{split}_row" if rows is None else "file_row"
+            head = [where, "disagreement_nats", *(["label"] if labels is not None else []), "votes"]
+            writer.writerow(head)
             for row in most_disputed(predictions, _LISTED).tolist():
-                said = " ".join(map(str, votes[:, row].tolist()))
-                writer.writerow([row, f"{float(disputed[row]):.4f}", int(labels[row]), said])
+                place = row if rows is None else rows[row]
+                known = [] if labels is None else [task.label(int(labels[row]))]
+                said = " ".join(task.label(vote) for vote in votes[:, row].tolist())
+                writer.writerow([place, f"{float(disputed[row]):.4f}", *known, said])
         trial.artifact(path)

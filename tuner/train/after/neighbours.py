@@ -14,6 +14,9 @@ from tuner.train.solo import Solo
 
 _RARE = 0.5
 _FLOOR = 1e-6
+_CHUNK = 8192
+_PAIRS = 2**26
+"""Cosines that are in memory at once: 256 MB."""
 
 
 def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
@@ -47,8 +50,8 @@ def run(trial: TrialHandle, trainer: Trainer, metric: str) -> None:
     metrics = scored(task, mixed, data.val, "val") | scored(task, logits, data.val, "network")
     labels = data.val.y.to(logits.device)
     rare = rare_classes(data.train.y)
-    if recall := recalls(mixed, labels, rare):
-        metrics["rare_recall"] = recall
+    if len(rare):
+        metrics["rare_recall"] = recalls(mixed, labels, rare)
         metrics["network_rare_recall"] = recalls(logits, labels, rare)
     metrics["gain"] = metrics["val_accuracy"] - metrics["network_accuracy"]
     metrics["unsure"] = float((probabilities.amax(1) < trainer.run.below).float().mean())
@@ -61,8 +64,13 @@ def embedding(engine: Solo, x: Tensor) -> Tensor:
     model: Staged = engine.model
     model.eval()
     device = next(model.parameters()).device
-    first = engine.first_stage
-    return model.between(x.to(device), first, len(model.layers()) - 1, keep).flatten(1)
+    first, last = engine.first_stage, len(model.layers()) - 1
+    return torch.cat(
+        [
+            model.between(part.to(device), first, last, keep).flatten(1)
+            for part in torch.split(x, _CHUNK)
+        ]
+    )
 
 
 def fallback(
@@ -89,12 +97,14 @@ def fallback(
     unsure = probabilities.amax(1) < below
     if not bool(unsure.any()):
         return probabilities
-    cosines = F.normalize(embedded[unsure], dim=1) @ F.normalize(known, dim=1).T
-    near, which = cosines.topk(min(neighbours, len(known)), dim=1)  # [unsure, neighbours]
-    shares = torch.zeros_like(probabilities[unsure])
-    shares.scatter_add_(1, labels[which], near.clamp_min(_FLOOR).to(shares.dtype))
+    known = F.normalize(known, dim=1).T
     found = probabilities.clone()
-    found[unsure] = shares / shares.sum(1, keepdim=True)
+    for rows in torch.split(unsure.nonzero()[:, 0], max(1, _PAIRS // known.shape[1])):
+        cosines = F.normalize(embedded[rows], dim=1) @ known
+        near, which = cosines.topk(min(neighbours, known.shape[1]), dim=1)  # [rows, neighbours]
+        shares = torch.zeros_like(probabilities[rows])
+        shares.scatter_add_(1, labels[which], near.clamp_min(_FLOOR).to(shares.dtype))
+        found[rows] = shares / shares.sum(1, keepdim=True)
     return found
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ Numbers = NDArray[np.float64]
 
 MAX_LEVELS = 50
 CUT_OFF = 8.0  # standard deviations; what lies further is cut
+LARGEST = 1e100
+"""A number beyond it is none: its square, summed over the rows, is no float any more."""
 _SPAN = 100.0  # from this ratio of the largest to the middle size a column spans magnitudes
+_A_FEW = 10
 _MOSTLY = 0.95  # from this share of numbers or dates a column is one of them
 _EPOCH = datetime.datetime(1970, 1, 1)
 _TURNS = {"year": 365.2425, "week": 7.0, "day": 1.0}  # in days
@@ -124,8 +128,7 @@ def fit(name: str, cells: Cells) -> tuple[Column | None, str | None]:
         values = read(cells)
         good = int(np.isfinite(values).sum())
         if good >= _MOSTLY * len(present) and good > 0:
-            odd = len(present) - good
-            return make(name, values), f"{name}: {odd} odd values count as unknown" if odd else None
+            return make(name, values), _remark(name, values, len(present) - good)
     counts = Counter(present)
     if len(counts) > max(MAX_LEVELS, len(present) / 2):
         return None, f"{name} is left out: its {len(counts)} different texts are no categories"
@@ -138,13 +141,52 @@ def fit(name: str, cells: Cells) -> tuple[Column | None, str | None]:
     ), None
 
 
+def _remark(name: str, values: Numbers, odd: int) -> str | None:
+    """Say what a column's owner should know of its numbers, if anything."""
+    if odd:
+        return f"{name}: {odd} odd value{'s count' if odd > 1 else ' counts'} as unknown"
+    known = values[np.isfinite(values)]
+    counts = len(known) >= _A_FEW and bool((known % 1 == 0).all())
+    if counts and len(set(known)) == len(values) and np.ptp(known) < 2 * len(known):
+        return f"{name} seems to number the rows: if it does, ignore it"
+    return None
+
+
+def recalled(document: Mapping[str, Any]) -> Column:
+    """Return a preparation from the document that a checkpoint holds of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    fields = dict(document)
+    kind = fields.pop("kind")
+    if kind == Dates.kind:
+        return Dates(**{**fields, "days": Numeric(**fields["days"])})
+    if kind == Category.kind:
+        return Category(**{**fields, "levels": tuple(fields["levels"])})
+    if kind == Numeric.kind:
+        return Numeric(**fields)
+    raise ValueError(f"a column's kind is {kind!r}")
+
+
+def odd(column: Column, cells: Cells) -> int:
+    """Return how many known cells are nothing that the training rows had of a column's sort."""
+    known = [cell for cell in cells if cell is not None]
+    if isinstance(column, Category):
+        if column.other:
+            return 0
+        return sum(cell not in column.levels for cell in known)
+    values = _days(known) if isinstance(column, Dates) else _numbers(known)
+    return int(np.isnan(values).sum())
+
+
 def number(text: str | None) -> float:
-    """Read a number; NaN if it is none, or infinite."""
+    """Read a number; NaN if it is none, or beyond `LARGEST`."""
     try:
         value = math.nan if text is None or "_" in text else float(text)
     except ValueError:
         return math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if abs(value) <= LARGEST else math.nan
 
 
 def _numbers(cells: Cells) -> Numbers:

@@ -21,6 +21,7 @@ from tuner.train.table.target import Kind, Target
 
 MIN_ROWS = 10
 MAX_NUMBERS = 250_000_000
+MOST_UNLABELLED = 100_000
 SHARE = 0.2  # of the rows in the validation and in the test split
 
 Rows = NDArray[np.int64]
@@ -32,12 +33,16 @@ class Prepared:
 
     Args:
         notes: sentences for the table's owner.
+        rows: of each split, where its rows stand in the table, from 0.
+        unlabelled_rows: where those of `data.unlabelled` stand.
     """
 
     data: Data
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...]
+    rows: tuple[Rows, Rows, Rows]
+    unlabelled_rows: Rows
 
     @property
     def inputs(self) -> int:
@@ -60,13 +65,14 @@ def prepare(
     ignore: Sequence[str] = (),
     seed: int = 0,
 ) -> Prepared:
-    """Split and prepare a table; rows whose target is unknown are in none of its parts.
+    """Split and prepare a table; rows whose target is unknown are in no split.
 
     Raises:
         InvalidInput: a column is not there, there are too few rows, or the target can't be learned.
     """
     _there(table, [target, *ignore])
-    known = np.array([i for i, cell in enumerate(table.columns[target]) if cell is not None])
+    there = np.array([cell is not None for cell in table.columns[target]], dtype=bool)
+    known, unknown = np.flatnonzero(there), np.flatnonzero(~there)[:MOST_UNLABELLED]
     if len(known) < MIN_ROWS:
         raise InvalidInput(
             f"{len(known)} rows have the target {target}; a table needs {MIN_ROWS} of them"
@@ -76,20 +82,24 @@ def prepare(
     parts = split(targets.strata(cells, found), seed)
     training = known[parts[0]]
     columns, notes = _fitted(table, training, (target, *ignore))
+    notes += targets.remarks(target, cells, found)
     goal = targets.fit(target, cells, _of(table.columns[target], training), found)
-    width = sum(column.width for column in columns)
-    if width * len(known) > MAX_NUMBERS:
+    if lacking := len(table) - len(known):
+        notes.append(f"{lacking} rows lack the target: pseudo_labels may use them, nothing else")
+    if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:
         raise InvalidInput(f"the prepared table has over {MAX_NUMBERS:,} numbers; sample its rows")
-    train, val, test = (_split(table, known[part], columns, target, goal) for part in parts)
-    others = np.setdiff1d(np.arange(len(table)), known)
-    if len(others):
-        notes.append(
-            f"{len(others)} rows lack the target: pseudo_labels may use them, nothing else"
-        )
-    fits = len(others) > 0 and width * len(table) <= MAX_NUMBERS
-    unlabelled = _inputs(table, others, columns) if fits else None
+    rows = known[parts[0]], known[parts[1]], known[parts[2]]
+    train, val, test = (_split(table, part, columns, target, goal) for part in rows)
+    unlabelled = _inputs(table, unknown, columns) if len(unknown) else None
     data = Data(train=train, val=val, test=test, unlabelled=unlabelled)
-    return Prepared(data=data, columns=tuple(columns), target=goal, notes=tuple(notes))
+    return Prepared(
+        data=data,
+        columns=tuple(columns),
+        target=goal,
+        notes=tuple(notes),
+        rows=rows,
+        unlabelled_rows=unknown,
+    )
 
 
 def split(strata: Rows, seed: int) -> tuple[Rows, Rows, Rows]:
@@ -136,11 +146,11 @@ def _fitted(table: Table, rows: Rows, left_out: Sequence[str]) -> tuple[list[Col
 
 
 def _split(table: Table, rows: Rows, columns: list[Column], target: str, goal: Target) -> Split:
-    x = _inputs(table, rows, columns)
-    return Split(x=x, y=torch.tensor(goal.apply(_of(table.columns[target], rows))))
+    y = torch.tensor(goal.apply(_of(table.columns[target], rows)))
+    return Split(x=_inputs(table, rows, columns), y=y)
 
 
-def _inputs(table: Table, rows: Rows, columns: list[Column]) -> Tensor:
+def _inputs(table: Table, rows: Rows, columns: Sequence[Column]) -> Tensor:
     parts = [column.apply(_of(table.columns[column.name], rows)) for column in columns]
     return torch.tensor(np.concatenate(parts, axis=1), dtype=torch.float32)
 

@@ -7,7 +7,8 @@ import datetime
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ MAX_CELLS = 20_000_000
 MAX_COLUMNS = 2000
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nat", "?"})
 _DELIMITERS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 
 Cells = Sequence[str | None]
+Read = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,13 @@ def _csv(name: str, content: bytes) -> dict[str, Cells]:
         where = content[: problem.start].count(b"\n") + 1
         raise InvalidInput(f"{name}, line {where}: it must be in UTF-8") from problem
     first = text.lstrip().partition("\n")[0]
-    lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count), strict=True
-    )
+    delimiter = max(_DELIMITERS, key=first.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         filled = (line for line in lines if line)
         header = _checked(name, [cell.strip() for cell in next(filled)])
-        rows = list(_rows(name, filled, lines, len(header)))
+        read = _known if delimiter == "," else _with_comma
+        rows = list(_rows(name, filled, lines, len(header), read))
     except csv.Error as problem:
         raise InvalidInput(f"{name}, line {lines.line_num}: {problem}") from problem
     columns: Iterable[Cells] = zip(*rows, strict=True) if rows else [[] for _ in header]
@@ -77,7 +80,7 @@ def _csv(name: str, content: bytes) -> dict[str, Cells]:
 
 
 def _rows(
-    name: str, filled: Iterator[list[str]], lines: Any, width: int
+    name: str, filled: Iterator[list[str]], lines: Any, width: int, read: Read
 ) -> Iterator[list[str | None]]:
     for number, line in enumerate(filled, start=1):
         if len(line) != width:
@@ -85,12 +88,20 @@ def _rows(
                 f"{name}, line {lines.line_num}: {len(line)} cells instead of {width}"
             )
         _bounded(name, number, width)
-        yield [_known(cell) for cell in line]
+        yield [read(cell) for cell in line]
 
 
 def _known(cell: str) -> str | None:
     text = cell.strip()
     return None if text.lower() in _MISSING else text
+
+
+def _with_comma(cell: str) -> str | None:
+    """Read a cell between other delimiters than commas: `1.234,5` is 1234.5."""
+    text = _known(cell)
+    if text is None or "," not in text or not _DECIMAL_COMMA.fullmatch(text):
+        return text
+    return text.replace(".", "").replace(",", ".")
 
 
 def _parquet(name: str, content: bytes) -> dict[str, Cells]:

@@ -58,6 +58,8 @@ def _task(ready: Prepared, origin: Mapping[str, Any]) -> Task:
     classes = goal.outputs if isinstance(goal, Classes) else 0
     measured = scores.distances(goal.std) if isinstance(goal, Amount) else scores.balanced(classes)
     about = {**origin, "inputs": ready.inputs, "classes": classes, "prepared": ready.document()}
+    places = dict(zip(("train", "val", "test"), ready.rows, strict=True))
+    places["unlabelled"] = ready.unlabelled_rows
     return Task(
         info=told(TASKS["table"], goal.kind),
         data=lambda: ready.data,
@@ -66,6 +68,8 @@ def _task(ready: Prepared, origin: Mapping[str, Any]) -> Task:
         accuracy=right_class if classes else None,
         scores=measured,
         identity={"table": about},
+        labels=goal.names if isinstance(goal, Classes) else (),
+        rows={name: (rows + 1).tolist() for name, rows in places.items()},
     )
 
 
