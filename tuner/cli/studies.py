@@ -26,6 +26,7 @@ from tuner.cli.output import (
     print_table,
     print_yaml,
     result_of,
+    task_facts,
 )
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _warn(ctx: typer.Context, warnings: Sequence[str]) -> None:
 def _facts(view: StudyView) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("id", view.id),
-        *_task_facts(view),
+        *task_facts(view),
         ("created", view.created_at),
         ("started", view.started_at),
         ("ended", view.ended_at),
@@ -291,15 +292,6 @@ def _last_failure(handle: StudyHandle) -> list[tuple[str, object]]:
         return []
     last = max(failed, key=lambda t: (t.ended_at, t.number))
     return [("last failure", f"trial {last.number}: {last.reason or last.outcome}")]
-
-
-def _task_facts(view: StudyView) -> list[tuple[str, object]]:
-    """Return the built-in task, and what its recipe fixes; nothing of other studies."""
-    run = view.spec.get("run")
-    if not isinstance(run, dict) or "task" not in run:
-        return []
-    recipe = run.get("recipe")
-    return [("task", run["task"]), ("recipe", params_text(recipe) if recipe else None)]
 
 
 def _best_facts(title: str, found: BestView) -> list[tuple[str, object]]:

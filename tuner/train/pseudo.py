@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
+from tuner.errors import InvalidInput
 from tuner.train.data import Data, Split
 from tuner.train.streams import derive
 
@@ -39,6 +42,17 @@ class Unlabelled:
         self._seed = seed
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
+
+    @classmethod
+    def of(cls, x: Tensor | None, beside: Tensor, seed: int) -> Self:
+        """Take the rows to where others lie.
+
+        Raises:
+            InvalidInput: there are none.
+        """
+        if x is None:
+            raise InvalidInput("pseudo_labels: each row has its label; give labelled below 1")
+        return cls(x.to(beside.device), seed)
 
     def batch(self, epoch: int, number: int, size: int) -> Tensor:
         """Return the rows of a batch; within an epoch one after another, from the start again."""

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from tuner.errors import Fault, InvalidInput
 from tuner.handle import ParamValue
 from tuner.robust import Rule
-from tuner.spec.recipe import OptimizerName, RecipeSpec, searchable_fields
+from tuner.spec.recipe import RecipeSpec, searchable_fields
+from tuner.spec.recipe_values import OptimizerName
 from tuner.spec.words import words
 from tuner.text import unknown
 

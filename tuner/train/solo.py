@@ -16,7 +16,6 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from tuner.errors import InvalidInput
 from tuner.handle import Resume
 from tuner.train import schedules, state, streams, tasks
 from tuner.train.adversary import train_on_both
@@ -50,11 +49,7 @@ class Solo:
         data, others = split_labels(prepared(whole, self._inputs), recipe.labelled)
         self._data = data.resident(setting.device)
         if recipe.pseudo_labels is not None:
-            if others is None:
-                raise InvalidInput("pseudo_labels: each row has its label; give labelled below 1")
-            self._training.unlabelled = Unlabelled(
-                others.to(self._data.train.x.device), setting.seed
-            )
+            self._training.unlabelled = Unlabelled.of(others, self._data.train.x, setting.seed)
         self._lr = 0.0
         self._resumed = setting.resumed
         self._measures_layers = setting.measure_layers
