@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.browser import log_in, opened
 from tests.serving import TOKEN, ServerProcess, completed, environment
@@ -49,6 +49,10 @@ def page(browser_page: Page, server: ServerProcess) -> Iterator[Page]:
     assert complaints == []
 
 
+def budget(page: Page) -> Locator:
+    return page.get_by_label("Budget", exact=True)
+
+
 def yaml(page: Page) -> Any:
     return page.get_by_role("textbox", name="YAML")
 
@@ -57,27 +61,26 @@ def test_form_and_yaml_are_one_document_that_is_checked(server: ServerProcess, p
     log_in(page, server, "?page=submit")
     what = page.get_by_label("What it would run")
     expect(what).to_contain_text("30 trials")
-    page.get_by_label("trials", exact=True).fill("x")
-    budget = page.get_by_label("Budget", exact=True)
-    expect(budget.get_by_role("alert")).to_have_text("should be a whole number")
+    budget(page).get_by_label("trials", exact=True).fill("x")
+    expect(budget(page).get_by_role("alert")).to_have_text("should be a whole number")
     expect(page.get_by_text("line 3")).to_be_visible()
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
     yaml(page).fill(
         "# mine\nobjective: {metric: val_loss}\nrun: {task: digits-mlp}\n"
         "budget: {trials: 7, steps: 9}\n"
     )
-    expect(page.get_by_label("trials", exact=True)).to_have_value("7")
+    expect(budget(page).get_by_label("trials", exact=True)).to_have_value("7")
     expect(what).to_contain_text("asha: rungs at 1, 3, 9")
-    budget.get_by_label("steps", exact=True).fill("27")
+    budget(page).get_by_label("steps", exact=True).fill("27")
     expect(yaml(page)).to_have_value(
         "objective: {metric: val_loss}\nrun: {task: digits-mlp}\nbudget: {trials: 7, steps: 27}\n"
     )
     page.get_by_role("button", name="Bring them back").click()
     expect(yaml(page)).to_have_value(page.evaluate("sessionStorage['tuner.draft']"))
-    expect(budget.get_by_label("steps", exact=True)).to_have_value("9")
+    expect(budget(page).get_by_label("steps", exact=True)).to_have_value("9")
     yaml(page).fill("objective: [")
     expect(page.get_by_text("The form waits until the YAML can be read")).to_be_visible()
-    expect(page.get_by_label("trials", exact=True)).to_be_disabled()
+    expect(budget(page).get_by_label("trials", exact=True)).to_be_disabled()
 
 
 def test_a_study_is_submitted_and_watched(
@@ -92,8 +95,8 @@ def test_a_study_is_submitted_and_watched(
         "policies: [{name: halve_on_plateau, patience: 0}]\nbudget: {trials: 1}\n"
     )
     page.get_by_label("name", exact=True).first.fill("by-form")
-    page.get_by_label("trials", exact=True).fill("24")
-    page.get_by_label("Budget", exact=True).get_by_label("steps", exact=True).fill("9")
+    budget(page).get_by_label("trials", exact=True).fill("24")
+    budget(page).get_by_label("steps", exact=True).fill("9")
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("heading", name="by-form")).to_be_visible()
     page.evaluate("window.neverLeft = true")
@@ -185,7 +188,7 @@ def test_real_numbers_stay_real_on_their_way_through_the_form(
         "  gamma: {values: [0.0, 1.0, 2]}\n  decay: {min: 0, max: 1.0, when: {gamma: 1.0}}\n"
         "  fixed: {value: 3.0}\n"
     )
-    page.get_by_label("trials", exact=True).fill("3")
+    budget(page).get_by_label("trials", exact=True).fill("3")
     expect(page.get_by_label("Choices of gamma")).to_have_value("0.0, 1.0, 2")
     page.get_by_label("Choices of gamma").fill("0.0, 1.0, 2, 4.0")
     expect(yaml(page)).to_have_value(

@@ -123,7 +123,8 @@ def _by_rule(found: Sequence[EventView]) -> list[tuple[str, list[EventView]]]:
     rules: dict[str, list[EventView]] = {rule.name: [] for rule in RULES}
     for event in found:
         rules.setdefault(str(event.data.get("rule")), []).append(event)
-    return sorted(((r, es) for r, es in rules.items() if es), key=lambda pair: -len(pair[1]))
+    found_ones = [(rule, events) for rule, events in rules.items() if events]
+    return sorted(found_ones, key=lambda pair: -len({event.number for event in pair[1]}))
 
 
 def _count(n: int, noun: str) -> str:
