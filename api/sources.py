@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from api import views
+from api import finalists, views
 from api.access import find_seen
 from storage.memory import Reader
 from tuner.access import Identity
 from tuner.errors import Fault, InvalidInput, NotFound
 from tuner.spec import RunTask, StudySpec
 from tuner.study import Study
+from tuner.train.taken import unfit
 
 _FIELDS = ("start_from", "teacher")
 
@@ -19,8 +20,8 @@ def settled(reader: Reader, spec: StudySpec, who: Identity) -> StudySpec:
     `best` is settled once, so that all trials of the study start from the same weights.
 
     Raises:
-        InvalidInput: there is no such trial for `who` to see in the study's project, or it keeps no
-            checkpoint.
+        InvalidInput: there is no such trial for `who` to see in the study's project, its network is
+            another one, or it keeps no checkpoint.
     """
     run = spec.run
     if not isinstance(run, RunTask) or run.recipe is None or not _named(run):
@@ -30,12 +31,16 @@ def settled(reader: Reader, spec: StudySpec, who: Identity) -> StudySpec:
         named = getattr(run.recipe, field)
         try:
             if isinstance(named, str):
-                changed[field] = _numbered(reader, spec, named, who)
+                found = _numbered(reader, spec, field, named, who)
+                changed[field] = found if len(found) > 1 else found[0]
             elif named is not None:
-                changed[field] = [_numbered(reader, spec, one, who) for one in named]
+                each = [_numbered(reader, spec, field, one, who) for one in named]
+                changed[field] = [one for several in each for one in several]
         except NotFound as exc:
             where = f"run.recipe.{field}"
-            raise InvalidInput(exc.detail, [Fault(where=where, message=exc.detail)]) from exc
+            raise InvalidInput(
+                f"{where}: {exc.detail}", [Fault(where=where, message=exc.detail)]
+            ) from exc
     recipe = run.recipe.model_copy(update=changed)
     return spec.model_copy(update={"run": run.model_copy(update={"recipe": recipe})})
 
@@ -46,19 +51,30 @@ def _named(run: RunTask) -> list[str]:
     return [name for names in flat for name in names]
 
 
-def _numbered(reader: Reader, spec: StudySpec, name: str, who: Identity) -> str:
+def _numbered(reader: Reader, spec: StudySpec, field: str, name: str, who: Identity) -> list[str]:
     ref, _, which = name.rpartition("/")
     study = find_seen(reader, ref, who)
     if study.spec.queue.project != spec.queue.project:
         raise NotFound(f"study {ref} is of another project than this one")
-    number = _best(reader, study) if which == "best" else int(which)
-    if reader.trial(study.study_id, number).checkpoint is None:
-        raise NotFound(f"trial {number} of {ref} keeps no checkpoint")
-    return f"{ref}/{number}"
+    numbers = [int(which)] if which.isdigit() else _best(reader, study, which)
+    for number in numbers:
+        trial = reader.trial(study.study_id, number)
+        if (why := unfit(field, spec, study.spec, trial.params)) is not None:
+            raise NotFound(f"{ref}/{number} does not fit: {why}")
+        if trial.checkpoint is None:
+            raise NotFound(f"trial {number} of {ref} keeps no checkpoint")
+    return [f"{ref}/{number}" for number in numbers]
 
 
-def _best(reader: Reader, study: Study) -> int:
-    best = views.best(study, reader.trials(study.study_id))
+def _best(reader: Reader, study: Study, which: str) -> list[int]:
+    trials = reader.trials(study.study_id)
+    best = views.best(study, trials)
     if best is None:
         raise NotFound(f"study {study.name} has no best trial yet")
-    return best.number
+    if which == "best":
+        return [best.number]
+    wanted = int(which.removeprefix("top"))
+    found = finalists.distinct(study, trials)[:wanted]
+    if len(found) < wanted:
+        raise NotFound(f"study {study.name} has {len(found)} configurations with a value")
+    return [trial.number for trial in found]

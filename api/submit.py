@@ -12,12 +12,14 @@ from api.views import document
 from storage.memory import Reader
 from storage.transaction import Transaction
 from tuner import command
-from tuner.defaults import normalise, optimizer_of
+from tuner.defaults import normalise
 from tuner.errors import DuplicateName
 from tuner.folk import rules_of_thumb
+from tuner.handle import ParamValue
 from tuner.space import Categorical, Space
 from tuner.spec import RunCommand, RunEntrypoint, RunTask, StudySpec, check
 from tuner.study import Study
+from tuner.train.asked import optimizer_of, own_choice
 from tuner.trial import Event, EventKind, Origin
 from tuner.wire import CloneStudy
 
@@ -74,9 +76,7 @@ def submit(tx: Transaction, submission: Submission, user: str, now: datetime) ->
         number = tx.next_number(study.study_id)
         seed = study.trial_seed(number)
         tx.new_trial(study.study_id, params, Origin.ENQUEUED, seed, now, note=note)
-    limit = max(1, study.spec.budget.trials // 2)
-    rule = optimizer_of(study.spec)
-    folk = [] if _is_point(study.space) else rules_of_thumb(study.space, study.allows, limit, rule)
+    folk = [] if _is_point(study.space) else _folk(study)
     tx.add_event(
         Event(
             study_id=study.study_id,
@@ -100,6 +100,16 @@ def free_name(reader: Reader, name: str | None) -> None:
     for study in reader.studies():
         if study.name == name:
             raise DuplicateName(f"a study named {name!r} exists", study_id=study.study_id)
+
+
+def _folk(study: Study) -> list[dict[str, ParamValue]]:
+    return rules_of_thumb(
+        study.space,
+        study.allows,
+        max(1, study.spec.budget.trials // 2),
+        optimizer_of(study.spec),
+        own_choice(study.spec),
+    )
 
 
 def _is_point(space: Space) -> bool:

@@ -14,7 +14,7 @@ from tuner.train import TASKS, tasks
 from tuner.train.after import doctor
 from tuner.train.after.members import Trainer
 from tuner.train.local import LocalTrial
-from tuner.train.recipe import Options
+from tuner.train.options import Options
 
 CLASSES = 10
 

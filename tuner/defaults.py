@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Literal
 
 from tuner.errors import Fault, InvalidInput
-from tuner.handle import ParamValue
-from tuner.space import Categorical, Parameter, Space
+from tuner.space import Space
 from tuner.spec import (
     SETS_RATE,
     After,
@@ -28,10 +26,8 @@ from tuner.spec import (
     watched,
 )
 from tuner.spec.space import space_document
-from tuner.train import KNOWN_FIELDS, KNOWN_PARAMS, TASKS, TaskInfo, refusal
-from tuner.train.catalog import told
-from tuner.train.fits import aimless, clashes, misfit
-from tuner.train.presets import PRESETS
+from tuner.train import TASKS, asked
+from tuner.train.catalog import TaskInfo, told
 
 _NEVER_NEGATIVE = re.compile(
     r"loss|err|acc|mse|mae|auc|f1|perplexity|ppl|precision|recall|rate", re.I
@@ -53,7 +49,9 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     if steps is None and isinstance(spec.run, RunTask):
         steps = TASKS[spec.run.task].steps
     space = spec.build_space()
-    policies = list(spec.policies) if spec.policies is not None else _default_policies(spec, space)
+    policies = spec.policies
+    if policies is None:
+        policies = _default_policies(spec, space, steps)
     full = spec.model_copy(
         update={
             "space": spec.space if spec.space is not None else space_document(space),
@@ -65,16 +63,38 @@ def normalise(spec: StudySpec) -> tuple[StudySpec, list[str]]:
     return full, [w for check in _WARNINGS for w in check(spec, full)]
 
 
-def _default_policies(spec: StudySpec, space: Space) -> list[Policy]:
-    if _is_deaf(spec):
-        return [Divergence(name="divergence")]
+def _default_policies(spec: StudySpec, space: Space, steps: int | None) -> list[Policy]:
     rate = space.parameters.get("lr")
-    values = _probes(rate) if rate is not None else ()
+    values = asked.probes(rate) if rate is not None else ()
     lowest = min((v for v in values if not isinstance(v, bool | str)), default=0.0)
-    if lowest <= 0:
-        return [Divergence(name="divergence")]
-    halving = HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10)
-    return [halving, Divergence(name="divergence")]
+    found: list[Policy] = []
+    if lowest > 0 and not _is_deaf(spec):
+        # A task's scale is known: there an amount serves where a share would mislead.
+        signed = isinstance(spec.run, RunTask) and _may_be_negative(spec)
+        mode: Literal["rel", "abs"] = "abs" if signed else "rel"
+        found.append(
+            HalveOnPlateau(name="halve_on_plateau", min_lr=lowest / 10, threshold_mode=mode)
+        )
+    if isinstance(spec.run, RunTask) and asked.fixed(spec).get("preset") == "default":
+        found.append(_early_stopping(spec, TASKS[spec.run.task], steps))
+    return [*found, Divergence(name="divergence")]
+
+
+def _early_stopping(spec: StudySpec, info: TaskInfo, steps: int | None) -> EarlyStopping:
+    """Return the rule on the training's value of the objective, of its loss if it reports none.
+
+    Its patience lets the default halving cut the rate twice before.
+    """
+    patience = 2 * patience_of(HalveOnPlateau(name="halve_on_plateau"), steps) + 2
+    found = EarlyStopping(name="early_stopping", patience=patience)
+    same = spec.objective.metric.replace("val_", "train_", 1)
+    if same not in info.metrics:
+        return found
+    return found.model_copy(update={"train": same, "train_mode": spec.objective.mode})
+
+
+def _may_be_negative(spec: StudySpec) -> bool:
+    return _NEVER_NEGATIVE.search(spec.objective.metric) is None
 
 
 def _fill_policy(policy: Policy, steps: int | None) -> Policy:
@@ -87,15 +107,6 @@ def _is_deaf(spec: StudySpec) -> bool:
     """Tell whether a trial's program is one that no change of the rate is told to."""
     run = spec.run
     return isinstance(run, RunCommand) and run.report is not None and run.on_rate is None
-
-
-def _probes(parameter: Parameter) -> tuple[ParamValue, ...]:
-    """Return all values of a list; of an interval both ends and one between."""
-    if isinstance(parameter, Categorical):
-        return parameter.values
-    low, high = parameter.low, parameter.high
-    further = (high - low) / math.pi if parameter.step is None else parameter.step
-    return (low, high, parameter.nearest(low + further))
 
 
 def _fill_pruner(pruner: Pruner | None, steps: int | None) -> Pruner:
@@ -179,44 +190,7 @@ def _task_faults(spec: StudySpec, task: str) -> Iterator[Fault]:
     for name in sorted(watched(spec.policies or ()) - set(info.metrics)):
         message = f"{task} reports no {name!r}; it reports {', '.join(info.metrics)}"
         yield Fault(where="policies", message=message)
-    yield from _recipe_faults(spec, info)
-
-
-def _recipe_faults(spec: StudySpec, info: TaskInfo) -> Iterator[Fault]:
-    fixed = _fixed(spec)
-    choices: dict[str, tuple[Any, ...]] = {n: (v,) for n, v in fixed.items() if n in KNOWN_FIELDS}
-    for name, parameter in spec.build_space().parameters.items():
-        if name not in KNOWN_PARAMS:
-            message = f"{info.name} has no such parameter; it has {', '.join(sorted(KNOWN_PARAMS))}"
-            yield Fault(where=f"space.{name}", message=message)
-            continue
-        choices[name] = _probes(parameter)
-        if found := next(filter(None, (refusal(name, v) for v in choices[name])), None):
-            yield Fault(where=f"space.{name}", message=f"{info.name}: each value {found}")
-            del choices[name]
-        if name in fixed:
-            message = f"{name} stands both in run.recipe and in space: leave one of them out"
-            yield Fault(where=f"space.{name}", message=message)
-    where = {name: f"run.recipe.{name}" if name in fixed else f"space.{name}" for name in choices}
-    for name, values in choices.items():
-        if why := next(filter(None, (misfit(info, name, v) for v in values)), None):
-            yield Fault(where=where[name], message=why)
-    alone = aimless(info, choices)
-    for fault in [*clashes(choices), *([alone] if alone is not None else [])]:
-        yield Fault(where=where[fault.where], message=fault.message)
-
-
-def optimizer_of(spec: StudySpec) -> str | None:
-    """Return the update rule that a study's recipe fixes, itself or by its preset, if it does."""
-    fixed = _fixed(spec)
-    preset = PRESETS[fixed["preset"]] if "preset" in fixed else {}
-    found = {**preset, **fixed}.get("optimizer")
-    return None if found is None else str(found)
-
-
-def _fixed(spec: StudySpec) -> dict[str, Any]:
-    recipe = spec.run.recipe if isinstance(spec.run, RunTask) else None
-    return {} if recipe is None else recipe.model_dump(exclude_none=True)
+    yield from asked.faults(spec, info)
 
 
 def _warn_pruner(_: StudySpec, full: StudySpec) -> Iterator[str]:
@@ -232,7 +206,7 @@ def _warn_threshold(spec: StudySpec, full: StudySpec) -> Iterator[str]:
     metric = spec.objective.metric
     for policy in full.policies or ():
         relative = isinstance(policy, HalveOnPlateau) and policy.threshold_mode == "rel"
-        if relative and not _NEVER_NEGATIVE.search(metric):
+        if relative and _may_be_negative(spec):
             yield (
                 f"halve_on_plateau: a relative threshold misleads where {metric} can be negative; "
                 "set threshold_mode: abs if it can"
@@ -267,10 +241,16 @@ def _warn_sampler(spec: StudySpec, full: StudySpec) -> Iterator[str]:
         yield "the gp sampler learns from complete trials only; a gentler pruner (median) suits it"
 
 
+def _warn_recipe(spec: StudySpec, full: StudySpec) -> Iterator[str]:
+    if isinstance(spec.run, RunTask) and full.budget.steps is not None:
+        yield from asked.doubts(spec, full.budget.steps)
+
+
 _WARNINGS: tuple[Callable[[StudySpec, StudySpec], Iterator[str]], ...] = (
     _warn_pruner,
     _warn_threshold,
     _warn_sampler,
     _warn_deaf,
     _warn_hasty,
+    _warn_recipe,
 )

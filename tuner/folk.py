@@ -12,7 +12,9 @@ MOST = 6
 
 _SGD = ("momentum", "nesterov", "sgd")
 _ADAM = ("adam", "adamw", "rmsprop")
-_ADAM_RATE = 0.01
+_OTHERS = ("adagrad", "adadelta")
+_RATES = {"adam": 0.01, "adamw": 0.01, "rmsprop": 0.01, "adagrad": 0.1, "adadelta": 10.0}
+"""What the rates for SGD are multiplied by."""
 _COMMON: Params = MappingProxyType({"momentum": 0.9, "weight_decay": 0.005})
 _WISHES: tuple[Params, ...] = (
     {"lr": 0.1, "batch_size": 128, "init_scale": 1.0, "dropout": 0.5, "clip_norm": 15.0},
@@ -28,22 +30,26 @@ def rules_of_thumb(
     allows: Callable[[Params], bool],
     limit: int = MOST,
     optimizer: ParamValue | None = None,
+    own: Params | None = None,
 ) -> list[dict[str, ParamValue]]:
     """Return the rules of thumb as points of a space, best known first, at most 6.
 
     The values are the field's: a rate of 0.1 is good for surprisingly many networks with SGD, 0.01
-    where that is too much, and 1e-3 for Adam; batches of 128, and 32 for small data; weights drawn
-    with `init_scale / sqrt(fan_in)` at a scale of 1 or 0.1; dropout 0.5 to be cautious and 0.2 for
-    simple networks; the gradient's norm clipped at 15 or 5; momentum 0.9; weight decay 0.005.
+    where that is too much, 1e-3 for Adam, 1 for Adadelta; batches of 128, and 32 for small data;
+    weights drawn with `init_scale / sqrt(fan_in)` at a scale of 1 or 0.1; dropout 0.5 to be
+    cautious and 0.2 for simple networks; the gradient's norm clipped at 15 or 5; momentum 0.9;
+    weight decay 0.005.
 
     Each is moved into the space (`Space.nearest`); what that makes equal is kept once; parameters
-    without a rule get their middle. If the space has no SGD, rates are a hundredth, as Adam needs.
+    without a rule get their middle. If the space has no SGD, rates are those the other rule needs.
 
     Args:
         space: the study's space. If it shares no name with the default space there are no rules.
         allows: tells whether a point meets the study's constraints; the others are left out.
         limit: the most points to return.
         optimizer: the one that the study fixes, if it does.
+        own: what the training's author does where nothing is said; the first point, unless it is
+            one of the rules.
     """
     if not space.parameters.keys() & default_space().parameters.keys():
         return []
@@ -52,6 +58,8 @@ def rules_of_thumb(
         point = space.nearest(wish)
         if point not in points and allows(point):
             points.append(point)
+    if own is not None and (point := space.nearest(own)) not in points and allows(point):
+        points.insert(0, point)
     return points[: max(0, min(limit, MOST))]
 
 
@@ -65,18 +73,16 @@ def _optimizers(space: Space, fixed: ParamValue | None) -> frozenset[ParamValue]
 def _wishes(optimizers: frozenset[ParamValue]) -> list[dict[str, ParamValue]]:
     sgd = next((x for x in _SGD if x in optimizers), None)
     adam = next((x for x in _ADAM if x in optimizers), None)
-    if adam is None or sgd is None:
-        wishes = [_with(w, sgd or adam, adam is not None) for w in _WISHES]
-    else:
-        wishes = [_with(w, sgd, slow=False) for w in _WISHES]
-        wishes.insert(2, _with(_WISHES[1], adam, slow=True))
+    first = sgd or adam or next((x for x in _OTHERS if x in optimizers), None)
+    wishes = [_with(wish, first) for wish in _WISHES]
+    if sgd is not None and adam is not None:
+        wishes.insert(2, _with(_WISHES[1], adam))
     return wishes
 
 
-def _with(wish: Params, optimizer: str | None, slow: bool) -> dict[str, ParamValue]:
+def _with(wish: Params, optimizer: str | None) -> dict[str, ParamValue]:
     full = {**_COMMON, **wish}
     if optimizer is not None:
         full["optimizer"] = optimizer
-    if slow:
-        full["lr"] = float(wish["lr"]) * _ADAM_RATE
+        full["lr"] = float(wish["lr"]) * _RATES.get(optimizer, 1.0)
     return full

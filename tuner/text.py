@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+MANY = 30
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -50,8 +51,10 @@ def headline(text: str) -> str:
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, and which near one is."""
+    """Say that a name is not known, and which near one is; beside one, few are listed or none."""
     names = sorted(known)
     near = difflib.get_close_matches(given[:100], names, n=1, cutoff=0.5)
+    if near and len(names) > MANY:
+        return f"unknown {what}; did you mean {near[0]!r}?"
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {what}; {hint}known are {', '.join(names)}"

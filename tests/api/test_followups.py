@@ -168,7 +168,7 @@ async def test_a_study_without_a_value_cannot_be_finished(tmp_path: Path) -> Non
         ({"run": "external"}, "built-in task"),
         ({"after": {}}, "give ensemble"),
         ({"after": {"ensemble": {"top": 2, "seeds": 2}}}, "one of top, seeds and snapshots"),
-        ({"after": {"ensemble": {"top": 1}}}, "greater than or equal to 2"),
+        ({"after": {"ensemble": {"top": 1}}}, "should be 2 or more"),
         ({"after": {"ensemble": {"snapshots": 10}}}, "10 snapshots need as many steps"),
         (
             {"after": {"data_doctor": {}}, "run": {"task": "adding-lstm"}},

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.node import serve
-from tests.api.test_artifacts import RATED
-from tests.api.test_inherit import trained
+from tests.api.node import Node, serve
+from tests.api.test_artifacts import RATED, put
 
 pytestmark = pytest.mark.anyio
 
@@ -19,9 +18,17 @@ def _document(recipe: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"objective": {"metric": "val_loss"}, "run": run, **more}
 
 
+async def _trained(node: Node, name: str) -> None:
+    """Submit a study of a task, and report a step of its first trial, with a checkpoint."""
+    await node.submit(**{**RATED, "name": name, "run": {"task": "digits-mlp"}})
+    (grant,) = (await node.acquire(await node.register(tasks=["digits-mlp"]))).leases
+    await node.report(grant, 1, 1.0)
+    assert (await put(node, grant, 1, b"weights")).status_code == 200
+
+
 async def test_the_best_is_settled_once(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
-        await trained(node, "old")
+        await _trained(node, "old")
         named = await node.post("/studies", _document({"teacher": ["old/0"], "start_from": "1/0"}))
         assert named.status_code == 201, named.text
         assert named.json()["spec"]["run"]["recipe"] == {"teacher": ["old/0"], "start_from": "1/0"}
@@ -32,12 +39,31 @@ async def test_the_best_is_settled_once(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+async def test_the_best_few_are_an_ensemble_that_teaches(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**{**RATED, "name": "old", "run": {"task": "digits-mlp"}})
+        grants = (await node.acquire(await node.register(tasks=["digits-mlp"]), n=3)).leases
+        for grant, value in zip(grants, (2.0, 1.0, 3.0), strict=True):
+            await node.report(grant, 1, value)
+            assert (await put(node, grant, 1, b"weights")).status_code == 200
+            await node.finish(grant, outcome="complete")
+        made = await node.post("/studies", _document({"teacher": ["old/top2", "old/2"]}))
+        assert made.json()["spec"]["run"]["recipe"]["teacher"] == ["old/1", "old/0", "old/2"]
+        alone = await node.post("/studies", _document({"teacher": "old/top3"}))
+        assert alone.json()["spec"]["run"]["recipe"]["teacher"] == ["old/1", "old/0", "old/2"]
+        many = await node.post("/studies", _document({"teacher": "old/top4"}))
+        (fault,) = many.json()["faults"]
+        assert fault["message"] == "study old has 3 configurations with a value"
+
+
 @pytest.mark.parametrize(
     ("recipe", "more", "where", "words"),
     [
         ({"teacher": "nope/1"}, {}, "run.recipe.teacher", "no study is named"),
         ({"teacher": ["old/0", "old/7"]}, {}, "run.recipe.teacher", "no trial 7"),
-        ({"start_from": "idle/0"}, {}, "run.recipe.start_from", "keeps no checkpoint"),
+        ({"start_from": "without/0"}, {}, "run.recipe.start_from", "keeps no checkpoint"),
+        ({"start_from": "old/0", "width": 32}, {}, "run.recipe.start_from", "its width is 64"),
+        ({"teacher": "idle/0"}, {}, "run.recipe.teacher", "no network of a built-in task"),
         (
             {"start_from": "old/0"},
             {"queue": {"project": "other"}},
@@ -50,9 +76,10 @@ async def test_what_can_not_be_handed_out_is_refused(
     tmp_path: Path, recipe: Any, more: Any, where: str, words: str
 ) -> None:
     async with serve(tmp_path) as node:
-        await trained(node, "old")
+        await _trained(node, "old")
         await node.submit(**{**RATED, "name": "idle"})
         await node.ask("idle")
+        await node.submit(**{**RATED, "name": "without", "run": {"task": "digits-mlp"}})
         reply = await node.post("/studies", _document(recipe, **more))
         assert reply.status_code == 422, reply.text
         (fault,) = reply.json()["faults"]

@@ -187,6 +187,13 @@ def test_show(url: str) -> None:
     assert json.loads(run("show", "digits", "--json").stdout)["id"] == 7
 
 
+def test_show_says_what_a_recipe_fixes(url: str, server: FakeServer) -> None:
+    run_of = {"task": "digits-mlp", "recipe": {"preset": "default", "width": 32}}
+    server.on("GET", STUDY, study_view(spec={"objective": {"metric": "val_loss"}, "run": run_of}))
+    shown = " ".join(run("show", "digits").stdout.split())
+    assert "task digits-mlp recipe preset=default width=32 created" in shown
+
+
 def test_show_says_why_a_trial_failed(url: str, server: FakeServer) -> None:
     server.on("GET", STUDY, study_view(counts={"complete": 1, "failed": 2}))
     failed = [

@@ -8,7 +8,15 @@ import pytest
 
 from tuner.defaults import normalise
 from tuner.errors import InvalidInput
-from tuner.spec import AshaPruner, HalveOnPlateau, MedianPruner, StudySpec, check
+from tuner.spec import (
+    AshaPruner,
+    Divergence,
+    EarlyStopping,
+    HalveOnPlateau,
+    MedianPruner,
+    StudySpec,
+    check,
+)
 
 TASK = {"objective": {"metric": "val_loss"}, "run": {"task": "digits-mlp"}}
 OWN = {"objective": {"metric": "val_loss"}, "run": "external"}
@@ -67,6 +75,51 @@ def test_default_policies(space: dict[str, Any] | None, min_lr: float | None) ->
 
 
 @pytest.mark.parametrize(
+    ("task", "metric", "mode", "train", "train_mode"),
+    [
+        ("digits-mlp", "val_loss", "min", "train_loss", "min"),
+        ("digits-mlp", "val_accuracy", "max", "train_loss", "min"),  # no train_accuracy is told
+        ("cartpole", "val_return", "max", "train_return", "max"),
+    ],
+)
+def test_the_preset_stops_early(
+    task: str, metric: str, mode: str, train: str, train_mode: str
+) -> None:
+    document = {
+        "objective": {"metric": metric, "mode": mode},
+        "run": {"task": task, "recipe": {"preset": "default"}},
+    }
+    spec, warnings = full(document)
+    assert warnings == []
+    stops = [p for p in spec.policies or () if isinstance(p, EarlyStopping)]
+    assert [(p.train, p.train_mode) for p in stops] == [(train, train_mode)]
+    assert stops[0].patience == 12  # twice the patience of halving, 5 for 27 steps, and 2
+    longer, _ = full(document, budget={"steps": 100})
+    assert [p.patience for p in longer.policies or () if isinstance(p, EarlyStopping)] == [22]
+    own, _ = full(document, policies=[{"name": "divergence"}])
+    assert own.policies == [Divergence(name="divergence")]
+    without, _ = full({**document, "run": {"task": task, "recipe": {"width": 16}}})
+    assert not any(isinstance(p, EarlyStopping) for p in without.policies or ())
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "mode", "threshold"),
+    [
+        ("digits-mlp", "val_loss", "min", "rel"),
+        ("digits-vae", "val_elbo", "max", "abs"),  # below 0: a share of it would mislead
+        ("cartpole", "val_return", "max", "abs"),
+    ],
+)
+def test_the_halving_of_a_task_suits_its_metric(
+    task: str, metric: str, mode: str, threshold: str
+) -> None:
+    spec, warnings = full({"objective": {"metric": metric, "mode": mode}, "run": {"task": task}})
+    assert warnings == []
+    modes = [p.threshold_mode for p in spec.policies or () if isinstance(p, HalveOnPlateau)]
+    assert modes == [threshold]
+
+
+@pytest.mark.parametrize(
     ("run", "halves"),
     [
         ({"report": {"line": "{value}"}}, False),  # nothing tells it of a rate
@@ -117,11 +170,11 @@ def test_normalising_twice_changes_nothing() -> None:
         (TASK, {"objective": {"metric": "loss"}}, "can be tuned on val_loss, val_accuracy"),
         (TASK, {"objective": {"metric": "test_accuracy"}}, "can be tuned on"),
         (TASK, {"objective": {"metric": "val_accuracy"}}, "the best val_accuracy is its max"),
-        (TASK, {"space": {"lrr": {"value": 1}}}, "no such parameter"),
+        (TASK, {"space": {"lrr": {"value": 1}}}, "unknown parameter; did you mean 'lr'"),
         (TASK, {"space": {"dropout": {"min": 0.0, "max": 1.0}}}, "below 1"),
-        (TASK, {"space": {"lr": {"values": [0.1, 0.0]}}}, "a number above 0"),
-        (TASK, {"space": {"batch_size": {"min": 8.0, "max": 512.0}}}, "a whole number"),
-        (TASK, {"space": {"optimizer": {"value": "lion"}}}, "must be one of sgd, momentum"),
+        (TASK, {"space": {"lr": {"values": [0.1, 0.0]}}}, "should be above 0"),
+        (TASK, {"space": {"batch_size": {"min": 8.0, "max": 512.0}}}, "should be a whole number"),
+        (TASK, {"space": {"optimizer": {"value": "lion"}}}, "should be one of 'sgd', 'momentum'"),
         (OWN, {"pruner": {"name": "asha"}}, "asha needs budget.steps, or max"),
         (
             TASK,

@@ -80,6 +80,34 @@ def test_which_optimizer_comes_first(values: tuple[str, ...], first: str) -> Non
     assert points[0]["lr"] == 0.1
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rates"),
+    [
+        ("adadelta", [1.0, 1.0, 1.0, 1.0, 0.1]),
+        ("adagrad", [0.01, 0.01, 0.01, 0.01, 0.001]),
+        ("rmsprop", [1e-3, 1e-3, 1e-3, 1e-3, 1e-4]),
+        ("nesterov", [0.1, 0.1, 0.1, 0.1, 0.01]),
+    ],
+)
+def test_each_optimizer_has_its_rate(optimizer: str, rates: list[float]) -> None:
+    chosen = extended(optimizer=Categorical(values=(optimizer,)))
+    assert [p["lr"] for p in rules_of_thumb(chosen, anything)] == pytest.approx(rates)
+    fixed = rules_of_thumb(default_space(), anything, optimizer=optimizer)
+    assert [p["lr"] for p in fixed] == pytest.approx(rates)
+
+
+def test_what_a_task_does_by_itself_is_the_first_unless_it_is_a_rule() -> None:
+    rules = rules_of_thumb(default_space(), anything)
+    known = {"lr": 0.1, "batch_size": 32, "init_scale": 1.0, "dropout": 0.2, "clip_norm": 5.0}
+    assert rules_of_thumb(default_space(), anything, own=known) == rules
+    found = rules_of_thumb(default_space(), anything, own={**known, "lr": 2.0, "width": 8})
+    assert found == [{**known, "lr": 1.0}, *rules]
+    assert (
+        rules_of_thumb(default_space(), lambda p: float(p["lr"]) < 1, own={**known, "lr": 2.0})
+        == rules
+    )
+
+
 def test_weight_decay_is_set_where_it_is_searched() -> None:
     points = rules_of_thumb(extended(weight_decay=DECAY), anything)
     assert {p["weight_decay"] for p in points} == {0.005}

@@ -53,14 +53,14 @@ def test_a_command_is_read() -> None:
 @pytest.mark.parametrize(
     ("run", "where", "said"),
     [
-        ({"command": []}, "run.command", "at least 1"),
+        ({"command": []}, "run.command", "should have 1 or more entries"),
         ({"command": "python t.py"}, "run.command", "should be a list"),
         ({"command": ["p", 3]}, "run.command.1", "should be a text"),
         ({"command": ["p"] * 201}, "run.command", "at most 200"),
         ({"command": ["{optimizer}"]}, "run.command", "without placeholders"),
         ({"command": [["p"]]}, "run.command", "without placeholders"),
         ({"command": [""]}, "run.command", "without placeholders"),
-        ({"command": ["p", []]}, "run.command.1", "at least 1"),
+        ({"command": ["p", []]}, "run.command.1", "should have 1 or more entries"),
         ({"command": ["p", "{lrr}"]}, "run.command.1", "did you mean 'lr'?"),
         ({"command": ["p", "{seed}"]}, "run.command.1", "did you mean 'trial.seed'?"),
         ({"command": ["p", ["-m", "{momentums}"]]}, "run.command.1.1", "'momentum'?"),
@@ -82,9 +82,9 @@ def test_a_command_is_read() -> None:
             "run.report.pattern",
             "no regular expression",
         ),
-        ({"command": ["p"], "on_stop": "SIGKILL"}, "run.on_stop", "give 'SIGTERM'"),
+        ({"command": ["p"], "on_stop": "SIGKILL"}, "run.on_stop", "should be one of 'SIGTERM'"),
         ({"command": ["p"], "on_stpo": "SIGINT"}, "run.on_stpo", "did you mean 'on_stop'?"),
-        ({"command": ["p"], "stop_grace": -1.0}, "run.stop_grace", "greater than or equal to 0"),
+        ({"command": ["p"], "stop_grace": -1.0}, "run.stop_grace", "should be 0 or more"),
     ],
 )
 def test_a_wrong_one_is_refused(run: Any, where: str, said: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from tuner.errors import InvalidInput
 from tuner.spec import RunTask
 from tuner.train import KNOWN_OPTIONS, KNOWN_PARAMS, TASKS, task_info
-from tuner.train.recipe import Options, Recipe
+from tuner.train.options import Options
+from tuner.train.recipe import Recipe
 
 DEFAULTS = TASKS["digits-mlp"].defaults
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from tuner.client import StudyHandle
-    from tuner.wire import BestView, FinalistView
+    from tuner.wire import BestView, FinalistView, StudyView
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
@@ -78,6 +78,15 @@ def count(number: int, one: str, many: str = "") -> str:
 def params_text(params: dict[str, Any]) -> str:
     """Return parameters as `name=value` words."""
     return " ".join(f"{name}={short(value)}" for name, value in params.items())
+
+
+def task_facts(view: StudyView) -> list[tuple[str, object]]:
+    """Return the built-in task, and what its recipe fixes; nothing of other studies."""
+    run = view.spec.get("run")
+    if not isinstance(run, dict) or "task" not in run:
+        return []
+    recipe = run.get("recipe")
+    return [("task", run["task"]), ("recipe", params_text(recipe) if recipe else None)]
 
 
 def fresh_seeds(found: BestView | FinalistView) -> str:

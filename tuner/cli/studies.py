@@ -26,6 +26,7 @@ from tuner.cli.output import (
     print_table,
     print_yaml,
     result_of,
+    task_facts,
 )
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ def _warn(ctx: typer.Context, warnings: Sequence[str]) -> None:
 def _facts(view: StudyView) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("id", view.id),
+        *task_facts(view),
         ("created", view.created_at),
         ("started", view.started_at),
         ("ended", view.ended_at),

@@ -88,6 +88,8 @@ class RunTask(Document):
     """Seconds of training between two checkpoints; 0 writes one after each epoch."""
     deterministic: bool = False
     """Whether CUDA may use only kernels that give the same bits each time; slower."""
+    measure_layers: bool = True
+    """Whether gradients and activations of layers are reported, for findings. Costs some 5 %."""
     progress_timeout: Annotated[float, Field(ge=1, le=604_800)] = 1800.0
     """Seconds without a report after which a trial is killed as failed."""
     memory: Size | None = None
@@ -223,7 +225,7 @@ class StudySpec(Document):
     pruner: Pruner | None = None
     """Ends trials early. ASHA with its first rung at a tenth of the longest training if absent."""
     policies: Annotated[list[Policy], Field(max_length=10)] | None = None
-    """Rules that steer a trial while it trains. `halve_on_plateau` and `divergence` if absent."""
+    """Rules that steer a trial. `halve_on_plateau` and `divergence` if absent; see `preset`."""
     budget: Budget = Field(default_factory=Budget)
     """What the study may spend."""
     repeats: Repeats | None = None

@@ -24,6 +24,7 @@ from tuner.spec.command import RunCommand
 from tuner.spec.command import faults as command_faults
 from tuner.spec.lifting import lifted, origins
 from tuner.spec.models import StudySpec
+from tuner.spec.words import words
 from tuner.text import unknown
 
 M = TypeVar("M", bound=BaseModel)
@@ -33,16 +34,6 @@ _MAX_DEPTH = 50
 _MOST_NODES = 200_000
 _UNTELLABLE = re.compile("[\0\ud800-\udfff]")
 _MOST_FAULTS = 50
-_PLAIN = {
-    "missing": "is missing",
-    "model_type": "should be a mapping of keys to values",
-    "dict_type": "should be a mapping of keys to values",
-    "list_type": "should be a list",
-    "int_type": "should be a whole number",
-    "float_type": "should be a number (without quotes)",
-    "bool_type": "should be true or false",
-    "string_type": "should be a text",
-}
 
 
 def load(source: str | Path | Mapping[str, Any]) -> StudySpec:
@@ -196,7 +187,7 @@ def _refuse(model: type[BaseModel], document: object, exc: ValidationError) -> N
     searched = origins(document)
     with suppress(ValueError):
         document = lifted(document)
-    for error in exc.errors(include_url=False, include_input=False)[:_MOST_FAULTS]:
+    for error in exc.errors(include_url=False)[:_MOST_FAULTS]:
         message = _words(model, error)
         where = _where(error["loc"], document, error["type"] in ("missing", "extra_forbidden"))
         section, _, rest = where.partition(".")
@@ -224,9 +215,7 @@ def _words(model: type[BaseModel], error: ErrorDetails) -> str:
         return unknown(context["discriminator"].strip("'"), context["tag"], tags)
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "entrypoint":
         return "should look like package.module:function"
-    if error["type"] == "literal_error":
-        return f"give {context['expected']}"
-    return _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return words(error)
 
 
 def _where(loc: tuple[int | str, ...], document: object, keep_last: bool) -> str:

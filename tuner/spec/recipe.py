@@ -8,64 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import Field
 
 from tuner.robust import Rule
 from tuner.spec.base import Document
-from tuner.spec.space import ParameterSpec
-
-T = TypeVar("T")
-
-OptimizerName = Literal[
-    "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"
-]
-ActivationName = Literal[
-    "relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid", "soft_threshold"
-]  # fmt: skip
-NormName = Literal["none", "batch", "group", "layer", "instance", "spectral"]
-InitName = Literal["lecun", "xavier", "he", "by_activation", "small"]
-ScheduleName = Literal["constant", "linear", "exponential", "milestones", "cosine", "cyclic"]
-LossName = Literal["cross_entropy", "focal", "squared", "absolute", "huber"]
-PresetName = Literal["default"]
-
-
-def _trial_name(text: str) -> str:
-    study, _, number = text.rpartition("/")
-    if not study or not (number == "best" or (number.isascii() and number.isdigit())):
-        raise ValueError("name a trial as STUDY/NUMBER or STUDY/best")
-    return text
-
-
-TrialName = Annotated[str, Field(max_length=300), AfterValidator(_trial_name)]
-
-
-def _kind(value: Any) -> str:
-    return "searched" if isinstance(value, dict | ParameterSpec) else "fixed"
-
-
-Searchable = Annotated[
-    Annotated[T, Tag("fixed")] | Annotated[ParameterSpec, Tag("searched")], Discriminator(_kind)
-]
-
-Above0 = Annotated[float, Field(gt=0)]
-From0 = Annotated[float, Field(ge=0)]
-Below1 = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Few = Annotated[int, Field(ge=0, le=1000)]
-Width = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
-
-
-def _milestones(text: str) -> str:
-    shares = [float(part) for part in text.split(",")]
-    if not all(0 < a < b for a, b in zip([1e-9, *shares], [*shares, 1.0], strict=True)):
-        raise ValueError("give rising shares of the training between 0 and 1, as '0.5, 0.75'")
-    return text
-
-
-Milestones = Annotated[str, Field(max_length=200), AfterValidator(_milestones)]
+from tuner.spec.recipe_values import (
+    Above0,
+    ActivationName,
+    Below1,
+    Count,
+    CriticName,
+    Few,
+    From0,
+    InitName,
+    LossName,
+    Milestones,
+    NormName,
+    OptimizerName,
+    PresetName,
+    ScheduleName,
+    Searchable,
+    Share,
+    Teachers,
+    TrialName,
+    Width,
+    fixed_type,
+)
 
 
 class StepFields(Document):
@@ -182,7 +152,7 @@ class LossFields(Document):
     flooding: Searchable[From0] | None = None
     """Level `b` the loss does not fall below: `abs(loss - b) + b`."""
     adversary: Searchable[From0] | None = None
-    """Length of the step that makes inputs (or embeddings) harder, as FGM does."""
+    """Length of the step that makes inputs, or a text's embedding, harder, as FGM does."""
     labelled: Searchable[Annotated[float, Field(gt=0, le=1)]] | None = None
     """Share of the training rows whose label is used; the rest count as unlabelled."""
     pseudo_labels: Searchable[Share] | None = None
@@ -194,8 +164,8 @@ class LossFields(Document):
 class ReuseFields(Document):
     """What is taken from other trainings."""
 
-    teacher: TrialName | list[TrialName] | None = None
-    """Trials to learn from, `STUDY/NUMBER` or `STUDY/best`: their mean prediction is a target."""
+    teacher: Teachers | None = None
+    """Trials whose mean prediction is a target: `STUDY/NUMBER`, `STUDY/best`, `STUDY/top5`."""
     teacher_weight: Searchable[Share] | None = None
     """Weight of the teachers' predictions against the labels. 0.5 if absent."""
     temperature: Searchable[Above0] | None = None
@@ -223,8 +193,14 @@ class OwnFields(Document):
     """Weight of the codes' divergence in what is minimised (digits-vae). 1 if absent."""
     critic_steps: Searchable[Annotated[int, Field(ge=1, le=100)]] | None = None
     """Steps of the critic for one of the generator (digits-critic). 5 if absent."""
+    critic: Searchable[CriticName] | None = None
+    """What the critic learns (digits-critic): a distance, or to tell made from real (`plain`)."""
     penalty: Searchable[From0] | None = None
-    """Weight of the penalty on the critic's slope (digits-critic). 10 if absent."""
+    """Weight of the penalty on a Wasserstein critic's slope (digits-critic). 10 if absent."""
+    soft_label: Searchable[Annotated[float, Field(gt=0.5, le=1)]] | None = None
+    """What a plain critic is told of real digits, in place of 1 (digits-critic). 0.9, say."""
+    flip_labels: Searchable[Annotated[float, Field(ge=0, lt=0.5)]] | None = None
+    """Share of digits of which a plain critic is told the contrary (digits-critic). 0.05, say."""
     discount: Searchable[Share] | None = None
     """What a reward is worth a step earlier (cartpole). 0.99 if absent."""
     reward_scale: Searchable[Above0] | None = None
@@ -271,7 +247,7 @@ class RecipeSpec(
     """How a built-in task's network is made, fed and trained; each field fixed or searched."""
 
     preset: PresetName | None = None
-    """Choices that go together. `default`: He, ELU, batch norm, dropout, Nesterov momentum."""
+    """Choices in one word. `default`: He, ELU, batch norm, dropout, Nesterov, early stopping."""
 
 
 def searchable_fields() -> frozenset[str]:
@@ -279,16 +255,6 @@ def searchable_fields() -> frozenset[str]:
     return frozenset(
         name for name, field in RecipeSpec.model_fields.items() if _searchable(field.annotation)
     )
-
-
-def fixed_type(annotation: Any) -> Any:
-    """Return the type of a searchable field's fixed values, None if it is no such type."""
-    args = get_args(annotation)
-    if get_origin(annotation) is Annotated and any(isinstance(a, Discriminator) for a in args):
-        tagged = [get_args(one) for one in get_args(args[0])]
-        fixed = [one for one in tagged if one[-1] == Tag("fixed")]
-        return Annotated[fixed[0][:-1]] if fixed and len(fixed[0]) > 2 else fixed and fixed[0][0]
-    return None
 
 
 def _searchable(annotation: Any) -> bool:

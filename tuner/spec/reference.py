@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tuner.spec import after, command, models, recipe, steering
+from tuner.spec.recipe_values import fixed_type
 from tuner.spec.space import ParameterSpec
 
 MARK = "<!-- rendered by tuner.spec.reference -->\n"
@@ -91,7 +92,7 @@ def _bounds(meta: object) -> Iterator[str]:
 
 def _type(annotation: Any) -> str:
     origin, args = get_origin(annotation), get_args(annotation)
-    if fixed := recipe.fixed_type(annotation):
+    if fixed := fixed_type(annotation):
         return _type(fixed)
     if origin is Annotated:
         fields = [m for m in args[1:] if isinstance(m, FieldInfo)]

@@ -13,7 +13,8 @@ from tuner.errors import InvalidInput
 from tuner.handle import TrialHandle
 from tuner.train import fits, presets
 from tuner.train.catalog import TASKS, TaskInfo
-from tuner.train.recipe import KNOWN_FIELDS, KNOWN_OPTIONS, KNOWN_PARAMS, Options, Recipe, refusal
+from tuner.train.options import KNOWN_OPTIONS, Options
+from tuner.train.recipe import KNOWN_FIELDS, KNOWN_PARAMS, Recipe, refusal
 
 __all__ = [
     "KNOWN_FIELDS",

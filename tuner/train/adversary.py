@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from tuner.train.models import Staged
 
 _TINY = 1e-12
 
@@ -35,17 +37,16 @@ def harder_embedding(weight: Tensor, gradient: Tensor, length: float) -> Iterato
 
 
 def train_on_both(
-    model: nn.Module, x: Tensor, length: float, backward: Callable[[Tensor], Tensor]
+    model: Staged, x: Tensor, length: float, backward: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Call `backward` on a batch and on the harder one; return what it gave for the plain one.
 
     `backward` adds half of a batch's gradient, so that both together weigh what one batch does.
     """
-    embedding = getattr(model, "embedding", None)
-    if isinstance(embedding, nn.Embedding):
+    if (embedding := model.embedding) is not None:
         record = backward(x)
-        assert embedding.weight.grad is not None
-        with harder_embedding(embedding.weight, embedding.weight.grad.clone(), length):
+        assert embedding.grad is not None
+        with harder_embedding(embedding, embedding.grad.clone(), length):
             backward(x)
         return record
     x = x.detach().requires_grad_()

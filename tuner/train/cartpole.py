@@ -20,7 +20,6 @@ from torch import Tensor
 from tuner.robust import aggregated
 from tuner.train import streams
 from tuner.train.engine import Setting
-from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
 
@@ -79,7 +78,7 @@ class PoleEngine(OwnEngine):
     """Trains a policy: a step is a batch of whole episodes and one update."""
 
     def __init__(self, setting: Setting) -> None:
-        self._policy = Mlp(Network.of(setting.recipe), 4, 2)
+        self._policy = Mlp(setting.recipe, 4, 2)
         super().__init__(setting, {"model": self._policy}, UPDATES)
         self._seen = torch.zeros(1, 4)
         known = np.random.RandomState(1)

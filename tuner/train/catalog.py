@@ -64,6 +64,7 @@ class TaskInfo:
         defaults: parameters used where a trial names none; the rules of thumb.
         metrics: reported each epoch; on a GPU also `GPU_REPORTED`.
         objectives: the metrics a study may be tuned on. Test metrics are none of them.
+        width, depth: of its network, if nothing is said.
         inputs, targets, network: what the task is made of, which says what a recipe may ask of it.
             Targets that are `symbols` are a class at each place of a sequence.
         needs: a package that is no part of the extra `torch`.
@@ -80,6 +81,8 @@ class TaskInfo:
     inputs: Literal["numbers", "images", "sequences"] = "numbers"
     targets: Literal["classes", "symbols", "numbers", "unknown"] = "classes"
     network: Literal["dense", "convolutional", "recurrent"] = "dense"
+    width: int = 64
+    depth: int = 1
     own: frozenset[str] | None = None
     needs: str | None = None
     file: bool = False
@@ -103,6 +106,8 @@ _ALL = (
         name="digits-cnn",
         inputs="images",
         network="convolutional",
+        width=16,
+        depth=2,
         description="The same digits; two convolutions of 16 and 32 channels with max-pooling",
         steps=27,
         defaults=MappingProxyType(
@@ -114,6 +119,7 @@ _ALL = (
         inputs="sequences",
         targets="numbers",
         network="recurrent",
+        width=32,
         description="Sum of two marked numbers in a sequence of 20; an LSTM of 32 units",
         steps=27,
         defaults=MappingProxyType(
@@ -166,7 +172,7 @@ _ALL = (
     ),
     TaskInfo(
         name="digits-critic",
-        description="Digits made by a generator that a Wasserstein critic teaches; 64 ReLU each",
+        description="Digits made by a generator that a (Wasserstein) critic teaches; 64 ReLU each",
         steps=27,
         defaults=MappingProxyType(
             {
@@ -182,7 +188,7 @@ _ALL = (
         ),
         metrics=(*_OF_STEPS, *_OF_CRITIC),
         objectives=MappingProxyType({"val_loss": "min"}),
-        own=_STEPPED | {"latent", "critic_steps", "penalty"},
+        own=_STEPPED | {"latent", "critic_steps", "critic", "penalty", "soft_label", "flip_labels"},
     ),
     TaskInfo(
         name="table",

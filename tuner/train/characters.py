@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train.data import Data, Split
-from tuner.train.layers import PLAIN, Network
 from tuner.train.losses import nats
 from tuner.train.models import Drop, Staged
+from tuner.train.recipe import PLAIN, Network
 
 LENGTH = 32
 STRIDE = 16
@@ -81,6 +81,11 @@ class CharacterLstm(Staged):
                 bias.requires_grad_(False)
         self.norm = nn.LayerNorm(width) if network.norm == "layer" else nn.Identity()
         self.out = nn.Linear(width, count)
+
+    @property
+    def embedding(self) -> nn.Parameter:
+        """The LSTM's input matrix, of which a one-hot character picks a column."""
+        return self.lstm.get_parameter("weight_ih_l0")
 
     def layers(self) -> Sequence[nn.Module]:
         """Return the recurrent part and the last layer."""

@@ -1,8 +1,11 @@
-"""A Wasserstein critic with gradient penalty, and the generator that it teaches (WGAN-GP).
+"""A critic of digits, and the generator that it teaches.
 
-Gulrajani et al. 2017, algorithm 1, on the digits. The critic maps 64 pixels to a number and is
-trained to tell real digits from generated ones by as much as a slope of 1 allows; the difference of
-its means is the distance that the generator lessens.
+The critic maps 64 pixels to a number. A Wasserstein critic is trained to tell real digits from
+generated ones by as much as a slope of 1 allows (Gulrajani et al. 2017, algorithm 1); the
+difference of its means is the distance that the generator lessens. To a plain one the number is a
+logit that a digit is real (Goodfellow et al. 2014, algorithm 1, with the generator's loss of
+section 3 that does not saturate); soft and noisy labels keep it from being sure (Salimans et al.
+2016, section 3.4).
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
-from tuner.train.layers import Network
 from tuner.train.models import Mlp, keep
 from tuner.train.own import OwnEngine
 
@@ -52,20 +55,53 @@ def sliced_distance(one: Tensor, other: Tensor, directions: Tensor) -> Tensor:
     return (a - b).abs().mean()
 
 
+def labels(rows: int, soft: float, flip: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return what a plain critic is told of real and of made digits, [rows] each.
+
+    Args:
+        rows: how many of each.
+        soft: the label of a real one; that of a made one is 0.
+        flip: the share that gets the other's label.
+        draw: decides which.
+    """
+    swapped = torch.rand(2, rows, generator=draw) < flip
+    real = torch.where(swapped[0], 0.0, soft)
+    made = torch.where(swapped[1], soft, 0.0)
+    return real, made
+
+
+def plain_loss(real: Tensor, made: Tensor, told: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the cross-entropy of logits, [rows] each, with what the critic is told of them, []."""
+    cross_entropy = F.binary_cross_entropy_with_logits
+    found: Tensor = cross_entropy(real, told[0]) + cross_entropy(made, told[1])
+    return found
+
+
+def generator_loss(judged: Tensor, *, plain: bool) -> Tensor:
+    """Return what a generator minimises, of the critic's numbers of made digits, [].
+
+    It is their mean with the other sign, or of a plain critic `-log(probability of real)`.
+    """
+    return (F.softplus(-judged) if plain else -judged).mean()
+
+
 class CriticEngine(OwnEngine):
     """Trains both: a step is a few batches for the critic, then one for the generator."""
 
     def __init__(self, setting: Setting) -> None:
         recipe = setting.recipe
         self._data = digit_pixels().resident(setting.device)
-        network = Network.of(recipe)
-        self._generator = Mlp(network, recipe.latent, PIXELS)
-        self._critic = Mlp(network, PIXELS, 1)
+        self._generator = Mlp(recipe, recipe.latent, PIXELS)
+        self._critic = Mlp(recipe, PIXELS, 1)
         steps = -(-len(self._data.train) // recipe.batch_size)
         super().__init__(setting, {"generator": self._generator, "critic": self._critic}, steps)
         draw = torch.Generator().manual_seed(streams.derive(0, "directions"))
         ways = torch.randn(PIXELS, _DIRECTIONS, generator=draw)
         self._directions = (ways / ways.norm(dim=0)).to(self.device)
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.recipe.critic == "plain"
 
     def _judge(self, x: Tensor) -> Tensor:
         judged: Tensor = self._critic(x, self.dropout if self._critic.training else keep)
@@ -83,7 +119,8 @@ class CriticEngine(OwnEngine):
             network.train()
         records = torch.stack([self._teach(draw, lr) for _ in range(self.recipe.critic_steps)])
         generator = self.updaters["generator"]
-        generator.backward(-self._judge(self._make(self.recipe.batch_size, draw)).mean())
+        judged = self._judge(self._make(self.recipe.batch_size, draw))
+        generator.backward(generator_loss(judged, plain=self._is_plain))
         generator.step(lr)
         self.updaters["critic"].weights.gradient.zero_()  # what the generator's loss left there
         return records.mean(0)
@@ -94,11 +131,19 @@ class CriticEngine(OwnEngine):
         real = train[torch.randint(len(train), (size,), generator=draw).to(self.device)]
         with torch.no_grad():
             fake = self._make(size, draw)
-        share = torch.rand(size, 1, generator=draw).to(self.device)
-        distance = self._judge(real).mean() - self._judge(fake).mean()
-        penalty = slope_penalty(self._judge, real, fake, share).mean()
+        judged, of_fake = self._judge(real), self._judge(fake)
+        distance = judged.mean() - of_fake.mean()
+        if self._is_plain:
+            soft, flip = self.recipe.soft_label, self.recipe.flip_labels
+            real_told, fake_told = labels(size, soft, flip, draw)
+            told = real_told.to(self.device), fake_told.to(self.device)
+            penalty, loss = torch.zeros_like(distance), plain_loss(judged, of_fake, told)
+        else:
+            share = torch.rand(size, 1, generator=draw).to(self.device)
+            penalty = slope_penalty(self._judge, real, fake, share).mean()
+            loss = self.recipe.penalty * penalty - distance
         updater = self.updaters["critic"]
-        updater.backward(self.recipe.penalty * penalty - distance)
+        updater.backward(loss)
         return torch.cat((torch.stack((distance, penalty)).detach(), updater.step(lr)))
 
     def summary(self, means: Sequence[float]) -> dict[str, float]:

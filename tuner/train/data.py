@@ -48,11 +48,16 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What is trained on, what decides, and what is only looked at."""
+    """What is trained on, what decides, and what is only looked at.
+
+    Args:
+        unlabelled: inputs of further rows whose target nobody knows, if there are any.
+    """
 
     train: Split
     val: Split
     test: Split
+    unlabelled: Tensor | None = None
 
     def resident(self, device: torch.device) -> Data:
         """Copy to the device if half of its free memory holds it; else stay in host memory."""

@@ -34,6 +34,7 @@ class Setting:
         sources: checkpoints of other trials by the recipe's field that names them.
         task: a supervised task that is not in the catalogue as it is, made of a study's file.
         resumed: whether `restore` follows, so that the first weights need no work.
+        measure_layers: whether layers are measured, where the engine can; of no influence.
     """
 
     info: TaskInfo
@@ -45,6 +46,7 @@ class Setting:
     sources: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     task: Task | None = None
     resumed: bool = False
+    measure_layers: bool = True
 
 
 class Engine(Protocol):

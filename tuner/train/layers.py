@@ -1,44 +1,15 @@
-"""Parts of networks by name: activations and normalisations, and a network's shape."""
+"""Parts of networks by name: activations and normalisations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from torch.nn.utils import parametrizations
 
-from tuner.train.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """Say how a network is made: see `tuner.spec.recipe.NetworkFields`. None: the task's own."""
-
-    width: int | None = None
-    depth: int | None = None
-    activation: str = "relu"
-    norm: str = "none"
-    norm_groups: int = 8
-    skip: bool = False
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> Self:
-        """Return the shape that a recipe asks for."""
-        return cls(
-            width=recipe.width,
-            depth=recipe.depth,
-            activation=recipe.activation,
-            norm=recipe.norm,
-            norm_groups=recipe.norm_groups,
-            skip=recipe.skip,
-        )
-
-
-PLAIN = Network()
+from tuner.train.recipe import Network
 
 
 class SoftThreshold(nn.Module):

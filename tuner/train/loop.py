@@ -12,7 +12,8 @@ from tuner.train import device as devices
 from tuner.train.best import Best
 from tuner.train.catalog import TaskInfo
 from tuner.train.engine import Engine, Setting
-from tuner.train.recipe import Options, Recipe
+from tuner.train.options import Options
+from tuner.train.recipe import Recipe
 from tuner.train.saver import Saver
 from tuner.train.several import begin
 from tuner.train.tasks import Task
@@ -41,7 +42,7 @@ def train(
     setting = Setting(
         info=info, recipe=recipe, seed=trial.seed, device=device, precision=options.precision,
         steps=info.steps if trial.steps is None else trial.steps, sources=sources,
-        task=task, resumed=trial.resume is not None,
+        task=task, resumed=trial.resume is not None, measure_layers=options.measure_layers,
     )  # fmt: skip
     with devices.arithmetic(device, deterministic=options.deterministic):
         engine = begin(setting)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.train.layers import PLAIN, Layer, Network
+from tuner.train.layers import Layer
+from tuner.train.recipe import PLAIN, Network
 
 Drop = Callable[[Tensor], Tensor]
 Stage = Callable[[Tensor, Drop], Tensor]
@@ -51,6 +52,11 @@ class Staged(nn.Module):
     def stage(self, number: int, x: Tensor, drop: Drop) -> Tensor:
         """Run one stage."""
         raise NotImplementedError
+
+    @property
+    def embedding(self) -> nn.Parameter | None:
+        """The weights that turn symbols into numbers, of a network whose inputs are symbols."""
+        return None
 
     def between(self, x: Tensor, first: int, last: int, drop: Drop) -> Tensor:
         """Run the stages from `first` to before `last`."""

@@ -53,17 +53,22 @@ class OwnEngine(ABC):
             name: Updater.start(network, recipe, setting.precision)
             for name, network in networks.items()
         }
-        several = len(networks) > 1
         self._layers: list[Layers] = []
-        for name, updater in self.updaters.items():
-            updater.layers = layers = Layers(networks[name], name if several else "")
-            self._layers.append(layers)
-        whole = nn.ModuleDict(dict(networks)) if several else next(iter(networks.values()))
-        self._probe = LayerProbe(whole)
+        self._probe: LayerProbe | None = None
+        if setting.measure_layers:
+            self._watch(networks)
         self.dropout = streams.Dropout(recipe.dropout, setting.seed, setting.device)
         self.epoch = 0
         self._records: list[Tensor] = []
         self._lr = self._seconds = self._since = 0.0
+
+    def _watch(self, networks: Mapping[str, nn.Module]) -> None:
+        several = len(networks) > 1
+        for name, updater in self.updaters.items():
+            self._layers.append(Layers(networks[name], name if several else ""))
+            updater.layers = self._layers[-1]
+        whole = nn.ModuleDict(dict(networks)) if several else next(iter(networks.values()))
+        self._probe = LayerProbe(whole)
 
     @abstractmethod
     def step(self, number: int, lr: float) -> Tensor:
@@ -106,16 +111,18 @@ class OwnEngine(ABC):
             network.eval()
         with torch.no_grad():
             metrics = self.summary(means)
-            with self._probe.on():
-                self.sample(SAMPLE)
-        metrics |= self._measured()
+            metrics |= self._measured()
         metrics["lr"] = self._rate(self.epoch - 1, self._steps - 1)
         metrics["epoch_seconds"] = self._seconds + time.monotonic() - self._since
         self._records, self._seconds = [], 0.0
         return metrics
 
     def _measured(self) -> dict[str, float]:
-        """Return what the epoch's last step and the sample showed of each layer."""
+        """Return what the epoch's last step and a sample show of each layer."""
+        if self._probe is None:
+            return {}
+        with self._probe.on():
+            self.sample(SAMPLE)
         found = {name: x for layers in self._layers for name, x in layers.read().items()}
         found |= self._probe.read()
         numbers = torch.stack([x.float() for x in found.values()]).tolist()

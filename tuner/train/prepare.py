@@ -72,4 +72,5 @@ def _mapped(data: Data, change: Callable[[Tensor], Tensor]) -> Data:
     def of(split: Split) -> Split:
         return replace(split, x=change(split.x))
 
-    return Data(train=of(data.train), val=of(data.val), test=of(data.test))
+    others = None if data.unlabelled is None else change(data.unlabelled)
+    return Data(train=of(data.train), val=of(data.val), test=of(data.test), unlabelled=others)

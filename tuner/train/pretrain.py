@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tuner.train import streams
 from tuner.train.data import Split
 from tuner.train.init import initialise
-from tuner.train.layers import Network
 from tuner.train.models import Staged, keep
 from tuner.train.training import Training
 from tuner.train.update import Updater
@@ -27,7 +26,7 @@ def pretrain(training: Training, rows: Split, leave: Callable[[], bool]) -> bool
         Whether it was finished; False, and the network untouched, if `leave` said so before.
     """
     model, recipe, device = training.model, training.recipe, training.device
-    encoder = training.task.model(Network.of(recipe)).to(device)
+    encoder = training.task.model(recipe).to(device)
     encoder.load_state_dict(model.state_dict())
     last = len(model.layers()) - 1
     encoder.layers()[last].requires_grad_(False)

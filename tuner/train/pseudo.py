@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
+from tuner.errors import InvalidInput
 from tuner.train.data import Data, Split
 from tuner.train.streams import derive
 
@@ -12,19 +15,23 @@ _SAME_FOR_ALL = 0  # trials of all seeds have the same labels, or they would not
 
 
 def split_labels(data: Data, share: float) -> tuple[Data, Tensor | None]:
-    """Return the data with a share of the training rows, and the others' inputs; None if none.
+    """Return the data with a share of the training rows, and the inputs of those without a label.
 
-    Validation and test rows stay where they are: they are never among the others.
+    These are the other training rows, and those whose target nobody knows; None if there are none.
+    Validation and test rows stay where they are: they are never among them.
     """
     rows = len(data.train)
     kept = max(1, round(rows * share))
     if kept == rows:
-        return data, None
+        return data, data.unlabelled
     draw = torch.Generator().manual_seed(derive(_SAME_FOR_ALL, "labelled"))
     order = torch.randperm(rows, generator=draw).to(data.train.x.device)
     known, others = order[:kept].sort().values, order[kept:].sort().values
     train = Split(x=data.train.x[known], y=data.train.y[known])
-    return Data(train=train, val=data.val, test=data.test), data.train.x[others]
+    hidden = data.train.x[others]
+    if data.unlabelled is not None:
+        hidden = torch.cat((hidden, data.unlabelled.to(hidden.device)))
+    return Data(train=train, val=data.val, test=data.test), hidden
 
 
 class Unlabelled:
@@ -35,6 +42,17 @@ class Unlabelled:
         self._seed = seed
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
+
+    @classmethod
+    def of(cls, x: Tensor | None, beside: Tensor, seed: int) -> Self:
+        """Take the rows to where others lie.
+
+        Raises:
+            InvalidInput: there are none.
+        """
+        if x is None:
+            raise InvalidInput("pseudo_labels: each row has its label; give labelled below 1")
+        return cls(x.to(beside.device), seed)
 
     def batch(self, epoch: int, number: int, size: int) -> Tensor:
         """Return the rows of a batch; within an epoch one after another, from the start again."""

@@ -14,7 +14,6 @@ from tuner.errors import InvalidInput
 from tuner.train import state
 from tuner.train.average import apply_saved
 from tuner.train.data import Data, Split
-from tuner.train.layers import Network
 from tuner.train.models import Staged, keep, renamed
 from tuner.train.recipe import Recipe
 from tuner.train.table.network import rebuilt
@@ -24,28 +23,28 @@ from tuner.train.weights import Flat
 _CHUNK = 8192
 
 
-def load(path: Path) -> Staged:
+def load(path: Path, task: str | None = None) -> Staged:
     """Return the network of a built-in task's checkpoint, with its averaged weights if it has any.
 
     Raises:
-        InvalidInput: the file can't be read, or is no such checkpoint.
+        InvalidInput: the file can't be read, is no such checkpoint, or not one of `task`.
     """
     tree = state.load(path)
     try:
-        return _network(tree)
+        return _network(tree, task)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
-        raise InvalidInput(
-            f"the checkpoint {path.name} is not one of a built-in task: {problem}"
-        ) from problem
+        raise InvalidInput(f"the checkpoint {path.name} can't be taken: {problem}") from problem
 
 
-def _network(tree: Mapping[str, Any]) -> Staged:
+def _network(tree: Mapping[str, Any], task: str | None) -> Staged:
     training = tree["training"]
+    if task is not None and training["task"] != task:
+        raise ValueError(f"its task is {training['task']!r}, not {task!r}")
     build = rebuilt(training) if "table" in training else None
     if build is None and training["task"] not in names():
         raise ValueError(f"its task is {training['task']!r}")
     recipe = Recipe.from_document(training["recipe"])
-    model = (build or get(training["task"]).model)(Network.of(recipe))
+    model = (build or get(training["task"]).model)(recipe)
     hold(model, recipe.freeze)
     model.load_state_dict(renamed(tree["model"]))
     apply_saved(model, Flat(model), tree)
@@ -110,7 +109,7 @@ class Teachers:
     def __init__(
         self, paths: Sequence[Path], task: Task, device: torch.device, temperature: float
     ) -> None:
-        self._networks = nn.ModuleList(load(path) for path in paths).to(device)
+        self._networks = nn.ModuleList(load(path, task.info.name) for path in paths).to(device)
         self._temperature = temperature
         self._classes = task.info.targets in ("classes", "symbols")
 

@@ -48,12 +48,11 @@ class Solo:
         self._inputs = Inputs.fit(whole.train.x, recipe)
         data, others = split_labels(prepared(whole, self._inputs), recipe.labelled)
         self._data = data.resident(setting.device)
-        if others is not None and recipe.pseudo_labels is not None:
-            self._training.unlabelled = Unlabelled(
-                others.to(self._data.train.x.device), setting.seed
-            )
+        if recipe.pseudo_labels is not None:
+            self._training.unlabelled = Unlabelled.of(others, self._data.train.x, setting.seed)
         self._lr = 0.0
         self._resumed = setting.resumed
+        self._measures_layers = setting.measure_layers
         self._cached = False
         self._health: Health | None = None
 
@@ -105,7 +104,7 @@ class Solo:
         if recipe.cache_frozen and not self._cached:
             self._data = cached(training.model, self._data, recipe.freeze, training.device)
             self._cached = True
-        if self._health is None:
+        if self._health is None and self._measures_layers:
             self._health = Health(training, self._data)
         return True
 
@@ -214,7 +213,10 @@ def _forward(training: Training, x: Tensor, first: int = 0) -> Tensor:
 
 
 def _pseudo_loss(training: Training, x: Tensor) -> Tensor:
-    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, []."""
+    """Return the loss of rows whose label is a sure prediction, over all rows of the batch, [].
+
+    So few sure rows weigh little (Sohn et al. 2020, equation 4).
+    """
     recipe = training.recipe
     assert recipe.pseudo_labels is not None
     training.model.eval()

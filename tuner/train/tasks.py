@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from tuner.train import characters, data, imbalance, models, scores
 from tuner.train.catalog import TASKS, TaskInfo
-from tuner.train.layers import PLAIN, Network
 from tuner.train.models import Staged
+from tuner.train.recipe import PLAIN, Network
 from tuner.train.scores import Scores
 
 PerRow = Callable[[Tensor, Tensor], Tensor]
@@ -43,7 +43,6 @@ class Task:
         labels: the classes' names, where they are not their numbers.
         rows: of each split, `train`, `val`, `test` and `unlabelled`, where its rows stand in the
             file that they come from: from 1, its header not counted. Empty of data that is no file.
-        unlabelled: rows of which the target is not known, [rows, ...], None or empty without any.
     """
 
     info: TaskInfo
@@ -55,7 +54,6 @@ class Task:
     identity: Mapping[str, Any] = field(default_factory=dict)
     labels: Sequence[str] = ()
     rows: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    unlabelled: Tensor | None = None
 
     def label(self, number: int) -> str:
         """Return a class's name."""

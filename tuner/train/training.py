@@ -19,7 +19,6 @@ from tuner.train import optim, state, streams
 from tuner.train.augment import Augment
 from tuner.train.average import Average
 from tuner.train.init import initialise, rule_of
-from tuner.train.layers import Network
 from tuner.train.losses import PerRow, row_loss
 from tuner.train.models import Staged, renamed
 from tuner.train.precision import LossScale
@@ -225,7 +224,7 @@ class Training:
 
 
 def _network(task: Task, recipe: Recipe, seed: int, sources: Sources, *, resumed: bool) -> Staged:
-    model = task.model(Network.of(recipe))
+    model = task.model(recipe)
     rule = rule_of(recipe.init, recipe.activation, recurrent=task.info.network == "recurrent")
     draw = streams.weights_generator(seed)
     initialise(model, rule, recipe.init_scale, draw, forget_bias=recipe.forget_bias)

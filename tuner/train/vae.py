@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from tuner.train import streams
 from tuner.train.data import digit_pixels
 from tuner.train.engine import Setting
-from tuner.train.layers import Network
 from tuner.train.models import Drop, Mlp, keep
 from tuner.train.own import OwnEngine
+from tuner.train.recipe import Network
 
 PIXELS = 64
 
@@ -66,7 +66,7 @@ class VaeEngine(OwnEngine):
         recipe = setting.recipe
         self._data = digit_pixels().resident(setting.device)
         rows = len(self._data.train)
-        self._vae = Vae(Network.of(recipe), recipe.latent)
+        self._vae = Vae(recipe, recipe.latent)
         super().__init__(setting, {"model": self._vae}, -(-rows // recipe.batch_size))
 
     def step(self, number: int, lr: float) -> Tensor:

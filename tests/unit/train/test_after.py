@@ -17,7 +17,7 @@ from tuner.spec import AfterRun
 from tuner.train import run, tasks
 from tuner.train.after import doctor, ensemble, members, neighbours
 from tuner.train.local import LocalTrial
-from tuner.train.recipe import Options
+from tuner.train.options import Options
 
 HALF = [{"step": 2, "lr_factor": 0.5}]
 

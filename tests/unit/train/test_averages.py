@@ -17,12 +17,6 @@ from tuner.train.models import keep
 from tuner.train.weights import Flat
 
 
-class _Embedded(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(3, 2)
-
-
 def test_the_average_is_torchs() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     weights = Flat(model)
@@ -92,6 +86,30 @@ def test_an_adversarial_step_is_half_the_plain_and_half_the_harder_gradient() ->
     losses, _, _ = solo.step(one, train.x[:32], y, 0.05).tolist()
     torch.testing.assert_close(one.weights.value, before - 0.05 * both)
     assert losses == pytest.approx(32 * mean.item(), rel=1e-5)  # of the plain batch
+
+
+def test_of_a_text_the_embedding_is_made_harder() -> None:
+    one, other = training("text-lstm", adversary=2.0), training("text-lstm")
+    train = tasks.get("text-lstm").data().train
+    x, y = train.x[:8], train.y[:8]
+    weights = [p for p in other.model.parameters() if p.requires_grad]
+    embedding = other.model.embedding
+    assert embedding is not None
+
+    def gradient() -> tuple[float, Tensor, Tensor]:
+        mean = other.task.loss(other.model(x, keep), y).mean()
+        found = torch.autograd.grad(mean, weights)
+        at = next(i for i, weight in enumerate(weights) if weight is embedding)
+        return mean.item(), found[at], torch.cat([g.flatten() for g in found])
+
+    plain, along, first = gradient()
+    with torch.no_grad():
+        embedding.add_(2.0 * along / along.norm())
+    harder, _, second = gradient()
+    assert harder > plain
+    before = one.weights.value.clone()
+    solo.step(one, x, y, 0.05)
+    torch.testing.assert_close(one.weights.value, before - 0.05 * (first + second) / 2)
 
 
 def test_the_gradient_is_clipped_by_value_before_its_norm() -> None:

@@ -82,3 +82,14 @@ def test_trainings_that_go_wrong_say_why(
 def test_a_training_that_goes_well_says_nothing(tmp_path: Path) -> None:
     fixed = {"dropout": 0.0, "clip_norm": 5.0, "batch_size": 128, "lr": 0.1, "optimizer": "sgd"}
     assert findings(trained(tmp_path, recipe=fixed, steps=8)) == []
+
+
+def test_measuring_is_of_no_influence_and_can_be_left_out(tmp_path: Path) -> None:
+    with_layers = trained(tmp_path / "with", steps=6)
+    without = trained(tmp_path / "without", steps=6, options={"measure_layers": False})
+    plain = [
+        {k: v for k, v in one.items() if not k.startswith(("layer/", "hessian", "escape"))}
+        for one in curve(with_layers.reports)
+    ]
+    assert curve(without.reports) == plain
+    assert plain != curve(with_layers.reports)

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.spec.recipe import ActivationName, NormName
+from tuner.spec.recipe_values import ActivationName, NormName
 from tuner.train import models
 from tuner.train.init import initialise, rule_of
-from tuner.train.layers import ACTIVATIONS, NORMS, Layer, Network, SoftThreshold
+from tuner.train.layers import ACTIVATIONS, NORMS, Layer, SoftThreshold
 from tuner.train.models import keep
+from tuner.train.recipe import Network
 
 ROWS = torch.randn(6, 8, 4, 4, generator=torch.Generator().manual_seed(0))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from tuner.spec.recipe import LossName
+from tuner.spec.recipe_values import LossName
 from tuner.train.losses import LOSSES, flooded, row_loss, taught
 from tuner.train.recipe import Recipe
 from tuner.train.tasks import cross_entropy, squared_error

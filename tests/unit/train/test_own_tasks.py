@@ -21,7 +21,9 @@ from tuner.findings import Reported, judged
 from tuner.spec import check
 from tuner.train import TASKS, cartpole, critic, loop, run, vae
 from tuner.train.data import digit_pixels, digits
+from tuner.train.engine import Setting
 from tuner.train.local import LocalTrial
+from tuner.train.recipe import Recipe
 
 OWN = [name for name, info in TASKS.items() if not info.supervised]
 QUICK: dict[str, dict[str, Any]] = {
@@ -71,6 +73,14 @@ def test_layers_are_measured(task: str, layers: set[str], tmp_path: Path) -> Non
     found = metrics.reports[0].metrics
     for what in ("grad", "update", "var"):
         assert all(found[f"layer/{layer}/{what}"] > 0 for layer in layers), what
+    without = LocalTrial(params={}, seed=3, steps=1)
+    quiet = {"device": "cpu", "measure_layers": False}
+    metric = next(iter(TASKS[task].objectives))
+    recipe = {"batch_size": 4 if task == "cartpole" else 300}
+    run(without, task, quiet, metric=metric, recipe=recipe)
+    told = curve(without.reports)[0]
+    assert told == {k: v for k, v in found.items() if k in told}
+    assert not any(name.startswith("layer/") for name in told)
     relus = {layer.replace("map", "activation") for layer in layers if layer.endswith("map")}
     assert all(0 <= found[f"layer/{relu}/dead"] < 1 for relu in relus)
     if task == "cartpole":  # one update of the epoch's five: of plain steps, the whole's norm
@@ -78,9 +88,14 @@ def test_layers_are_measured(task: str, layers: set[str], tmp_path: Path) -> Non
         assert 0.2 < math.hypot(*parts) / found["grad_norm"] < 5
 
 
-@pytest.mark.parametrize("task", OWN)
-def test_interrupted_in_the_middle_of_an_epoch(task: str, tmp_path: Path) -> None:
-    recipe = QUICK[task] | {"schedule": "cosine", "optimizer": "adam", "lr": 0.01}
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [*((task, {}) for task in OWN), ("digits-critic", {"critic": "plain", "flip_labels": 0.1})],
+)
+def test_interrupted_in_the_middle_of_an_epoch(
+    task: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = QUICK[task] | {"schedule": "cosine", "optimizer": "adam", "lr": 0.01} | more
     whole = _trained(task, tmp_path / "whole", recipe)
     asked = 0
     under_way = 5 if task == "cartpole" else 4  # steps of an epoch
@@ -198,6 +213,40 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope() -> None:
     torch.testing.assert_close(found, torch.full((5,), 16.0))
 
 
+@pytest.mark.parametrize(
+    ("soft", "flip", "real", "made", "alike"),
+    [
+        # the best critic says what it is told on average: of digits that are surely real, surely
+        # made, and as likely the one as the other
+        (1.0, 0.0, 1.0, 0.0, 0.5),
+        (0.9, 0.0, 0.9, 0.0, 0.45),
+        (0.9, 0.2, 0.72, 0.18, 0.45),
+        (1.0, 0.25, 0.75, 0.25, 0.5),
+    ],
+)
+def test_the_best_plain_critic_says_what_its_labels_say(
+    soft: float, flip: float, real: float, made: float, alike: float
+) -> None:
+    told = critic.labels(400_000, soft, flip, torch.Generator().manual_seed(1))
+
+    def slope(of_real: float, of_made: float) -> list[float]:
+        said = torch.tensor([of_real, of_made]).logit(eps=1e-6).requires_grad_()
+        rows = said[:, None].expand(2, 400_000)
+        critic.plain_loss(rows[0], rows[1], told).backward()  # type: ignore[no-untyped-call]
+        assert said.grad is not None
+        return said.grad.tolist()
+
+    assert slope(real, made) == pytest.approx([0, 0], abs=0.003)
+    assert sum(slope(alike, alike)) == pytest.approx(0, abs=0.003)
+
+
+def test_a_plain_critic_that_knows_nothing_has_a_loss_of_two_bits() -> None:
+    told = critic.labels(3, 1.0, 0.0, torch.Generator())
+    assert critic.plain_loss(torch.zeros(3), torch.zeros(3), told).item() == pytest.approx(
+        2 * math.log(2)
+    )
+
+
 def test_the_sliced_distance_of_a_shift_is_its_length_along_each_direction() -> None:
     rows = torch.randn(50, 2)
     moved = (rows + torch.tensor([3.0, 0.0]))[torch.randperm(50)]
@@ -206,11 +255,22 @@ def test_the_sliced_distance_of_a_shift_is_its_length_along_each_direction() -> 
     assert critic.sliced_distance(rows, rows.flip(0), ways).item() == 0
 
 
-def test_the_generator_comes_nearer_to_the_digits(tmp_path: Path) -> None:
-    reports = _trained("digits-critic", tmp_path, {"batch_size": 64}, steps=4).reports
+@pytest.mark.parametrize("kind", ["wasserstein", "plain"])
+def test_the_generator_comes_nearer_to_the_digits(kind: str, tmp_path: Path) -> None:
+    recipe = {"batch_size": 64, "critic": kind}
+    reports = _trained("digits-critic", tmp_path, recipe, steps=4).reports
     first, last = reports[0].metrics, reports[-1].metrics
     assert last["val_loss"] < 0.7 * first["val_loss"]
-    assert last["penalty"] < 0.1  # the slope is near 1
+    assert last["penalty"] < 0.1  # the slope is near 1; a plain critic has none
+
+
+def test_soft_and_flipped_labels_make_a_plain_critic_less_sure(tmp_path: Path) -> None:
+    apart = []
+    for n, labels in enumerate(({}, {"soft_label": 0.8}, {"soft_label": 0.8, "flip_labels": 0.2})):
+        recipe = {"critic": "plain", **labels}
+        report = _trained("digits-critic", tmp_path / str(n), recipe, steps=3).reports[-1]
+        apart.append(report.metrics["train_distance"])
+    assert apart[0] > 1.1 * apart[1] > 1.2 * apart[2]
 
 
 # The policy
@@ -241,6 +301,39 @@ def test_the_score_function_s_gradient_is_that_of_the_mean_reward() -> None:
     expected = 2 * chance * (1 - chance)
     assert -logits.grad[1].item() == pytest.approx(expected, abs=0.005)
     assert -logits.grad[0].item() == pytest.approx(-expected, abs=0.005)
+
+
+def test_steps_after_an_episodes_end_do_not_count() -> None:
+    draw = torch.Generator().manual_seed(1)
+    said, returns = torch.randn(3, 2, generator=draw), torch.rand(3, 2, generator=draw)
+    alive = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    returns *= alive
+    found = cartpole.score_loss(said, returns, alive)
+    # four steps were lived: the baseline of each is what the other episode still gets
+    by_hand = -(said[0, 0] * (returns[0, 0] - returns[0, 1])
+                + said[0, 1] * (returns[0, 1] - returns[0, 0])
+                + said[1, 0] * returns[1, 0] + said[2, 0] * returns[2, 0]) / 4  # fmt: skip
+    torch.testing.assert_close(found, by_hand)
+    more = [torch.cat((x, y)) for x, y in ((said, torch.randn(2, 2)), (returns, torch.zeros(2, 2)))]
+    longer = cartpole.score_loss(more[0], more[1], torch.cat((alive, torch.zeros(2, 2))))
+    torch.testing.assert_close(longer, found)
+
+
+def test_the_reward_scale_is_a_factor_of_the_gradient() -> None:
+    info, moved = TASKS["cartpole"], []
+    plain = {"optimizer": "sgd", "clip_norm": 1e9, "batch_size": 4, "discount": 0.9}
+    for scale in (0.05, 0.15):
+        recipe = Recipe.from_params({"reward_scale": scale}, info.defaults, plain)
+        device = torch.device("cpu")
+        engine = cartpole.start(
+            Setting(info=info, recipe=recipe, seed=1, device=device, precision="fp32", steps=1)
+        )
+        weights = engine.updaters["model"].weights.value
+        before = weights.clone()
+        engine.step(0, 0.1)
+        moved.append(weights - before)
+    assert moved[0].norm() > 0
+    torch.testing.assert_close(moved[1], 3 * moved[0], rtol=1e-3, atol=1e-6)
 
 
 def test_environments_differ_within_reach_and_unseen_ones_beyond() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.train.trainings import curve, saved, trained
+from tests.unit.train.trainings import curve, saved, trained, training
+from tuner.train import solo, tasks
 from tuner.train.local import LocalTrial
+from tuner.train.models import keep
 from tuner.train.recipe import OPTIMIZERS
 
 SEEN: dict[str, Any] = {"batch_size": 360, "dropout": 0.3}  # three batches an epoch
@@ -24,6 +26,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"shift": 1.0, "rotate": 10.0, "flip": 0.1, "noise": 0.1, "test_augment": 2},
     ),
     "mixed noise": ("adding-lstm", {"mix_noise": 0.1, "adversary": 0.1, "batch_size": 1334}),
+    "adversary of a text": ("text-lstm", {"adversary": 1.0, "batch_size": 118}),
     "adversary": ("digits-mlp", {"adversary": 0.5, "activation": "soft_threshold"}),
     "pseudo": ("digits-mlp", {"labelled": 0.7, "pseudo_labels": 0.5, "batch_size": 252}),
     "pretrain and hold": (
@@ -73,7 +76,25 @@ def test_cuts_multiply_the_schedule(tmp_path: Path) -> None:
     assert [r.metrics["lr"] for r in trial.reports] == pytest.approx([0.05, 0.05, 0.025])
 
 
-def test_copies_in_evaluation_are_averaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["digits-cnn", "adding-lstm"])
+def test_copies_in_evaluation_are_averaged(task: str) -> None:
+    one = training(task, noise=0.5, test_augment=3)
+    rows = tasks.get(task).data().val
+    copies = [rows.x]
+    for copy in (1, 2, 3):
+        one.augment.at("test", 0, copy)
+        copies.append(one.augment(rows.x))
+    predicted = torch.stack([one.model(x, keep) for x in copies])
+    # of classes the mean probability is what is judged, of numbers the mean
+    mean = predicted.softmax(2).mean(0).log() if one.classes else predicted.mean(0)
+    loss, right = solo.evaluate(one, rows).tolist()
+    assert one.task.accuracy is not None
+    assert loss == pytest.approx(one.task.loss(mean, rows.y).mean().item(), rel=1e-5)
+    assert right == pytest.approx(one.task.accuracy(mean, rows.y).mean().item())
+    assert loss != pytest.approx(one.task.loss(predicted[0], rows.y).mean().item(), rel=1e-3)
+
+
+def test_copies_change_evaluation_alone(tmp_path: Path) -> None:
     recipe = {"shift": 1.0}
     plain = trained(tmp_path / "plain", "digits-cnn", recipe, steps=1)
     more = trained(tmp_path / "more", "digits-cnn", recipe | {"test_augment": 4}, steps=1)

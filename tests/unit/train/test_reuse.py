@@ -110,6 +110,20 @@ def test_teachers_say_their_mean_probability(source: Path, tmp_path: Path) -> No
     torch.testing.assert_close(found.exp(), each.mean(0))
 
 
+def test_a_teacher_of_another_task_is_refused(tmp_path: Path) -> None:
+    other = trained(tmp_path, "digits-cnn", steps=1).checkpoints[-1].path
+    with pytest.raises(InvalidInput, match="its task is 'digits-cnn', not 'digits-mlp'"):
+        training(teacher=["a/1"], sources={"teacher": (other,)})
+
+
+def test_layers_of_another_task_are_taken_over(source: Path) -> None:
+    recipe = _from(source, fresh_layers=1)
+    model, given = training("digits-rare", **recipe).model, load(source)
+    for number, layer in enumerate(model.layers()[:-1]):
+        theirs = given.layers()[number].state_dict()
+        assert all(torch.equal(t, theirs[name]) for name, t in layer.state_dict().items())
+
+
 def test_a_pupil_comes_closer_to_its_teacher(source: Path, tmp_path: Path) -> None:
     x = tasks.get("digits-mlp").data().val.x
     teacher = load(source)(x, keep).log_softmax(1)

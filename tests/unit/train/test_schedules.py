@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from tuner.spec.recipe import ScheduleName
+from tuner.spec.recipe_values import ScheduleName
 from tuner.train.recipe import Recipe
 from tuner.train.schedules import COURSES, factor
 

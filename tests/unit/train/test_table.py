@@ -20,6 +20,7 @@ from tests.unit.train.trainings import curve, saved
 from tuner.errors import InvalidInput
 from tuner.train import TASKS
 from tuner.train.catalog import told
+from tuner.train.data import Data, Split
 from tuner.train.table import columns, prepare, read, target
 from tuner.train.table.read import Table
 
@@ -85,6 +86,35 @@ def test_nothing_leaks_from_the_rows_held_out(goal: str) -> None:
     # The same spoiling of training rows is seen: the test can fail.
     spoilt["income"][int(_parts(table[goal])[0][0])] = "9e30"
     assert not torch.equal(_prepared(spoilt, goal).data.train.x, before.data.train.x)
+
+
+def test_rows_without_a_target_are_for_pseudo_labels_alone(tmp_path: Path) -> None:
+    table, whole = people(), _prepared(people(), "buys")
+    assert whole.data.unlabelled is None
+    more = {name: [*cells, *cells[:50]] for name, cells in table.items()}
+    more["buys"][ROWS:] = [""] * 50
+    found = _prepared(more, "buys")
+    assert found.data.unlabelled is not None
+    assert found.data.unlabelled.shape == (50, whole.inputs)
+    assert torch.equal(found.data.val.x, whole.data.val.x)
+    assert found.document() == whole.document()
+    rows = {tuple(row) for part in ("train", "val", "test") for row in _rows(whole.data, part)}
+    assert {tuple(row) for row in found.data.unlabelled.tolist()} <= rows  # prepared as the others
+    assert "50 rows lack the target: pseudo_labels may use them, nothing else" in found.notes
+    path = write(tmp_path / "more.csv", more)
+    runs = [
+        learned(path, "buys", recipe={"pseudo_labels": sure, "standardise": True}, steps=3)
+        for sure in (0.0, 1.0)
+    ]
+    losses = [[report.metrics["val_loss"] for report in trial.reports] for trial in runs]
+    assert losses[0] != losses[1]
+    with pytest.raises(InvalidInput, match="each row has its label; give labelled below 1"):
+        learned(write(tmp_path / "t.csv", table), "buys", recipe={"pseudo_labels": 0.9})
+
+
+def _rows(data: Data, part: str) -> list[list[float]]:
+    split: Split = getattr(data, part)
+    return split.x.tolist()
 
 
 def test_a_number_s_scale_is_that_of_the_training_rows() -> None:

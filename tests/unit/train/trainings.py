@@ -30,7 +30,7 @@ def trained(
 ) -> LocalTrial:
     """Run a trial of a few steps with a checkpoint after each; `recipe` is what its study fixes."""
     sources = more.pop("sources", None)
-    options = {"device": "cpu", "checkpoint_every": more.pop("every", 0)}
+    options = {"device": "cpu", "checkpoint_every": more.pop("every", 0), **more.pop("options", {})}
     trial = LocalTrial(params=more.pop("params", {}), **({"steps": 2, "seed": 3} | more))
     folder.mkdir(exist_ok=True, parents=True)
     run(trial, task, options, folder=folder, recipe=recipe, sources=sources)

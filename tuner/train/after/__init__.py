@@ -13,7 +13,7 @@ from typing import Any
 from tuner.handle import TrialHandle
 from tuner.spec import AfterRun
 from tuner.spec.read import validate
-from tuner.train.recipe import Options
+from tuner.train.options import Options
 from tuner.train.tasks import Task
 from tuner.train.training import Sources
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def judged(trainer: Trainer, data: Data) -> Iterator[tuple[Tensor, Tensor]]:
     for number, part in enumerate(parts):
         others = torch.cat([p for i, p in enumerate(parts) if i != number])
         held = _of(data.train, part)
-        fold = Data(train=_of(data.train, others), val=held, test=data.test)
+        fold = replace(data, train=_of(data.train, others), val=held)
         opinions = []
         for network in range(run.networks):
             seed = streams.derive(member.seed, "doctor", number, network) % 2**31
@@ -126,7 +127,7 @@ def planted(data: Data, share: float, classes: int, seed: int) -> tuple[Data, se
     rows = torch.randperm(len(y), generator=generator)[: round(share * len(y))]
     away = torch.randint(1, classes, (len(rows),), generator=generator)
     y[rows] = (y[rows] + away) % classes
-    changed = Data(train=Split(x=data.train.x, y=y), val=data.val, test=data.test)
+    changed = replace(data, train=Split(x=data.train.x, y=y))
     return changed, set(rows.tolist())
 
 

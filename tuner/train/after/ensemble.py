@@ -57,10 +57,10 @@ def _with_unlabelled(trainer: Trainer) -> Data | None:
 
     So they are prepared as all others are. None if there are none, or no classes to dispute.
     """
-    more = trainer.task.unlabelled
-    if more is None or not len(more) or not trainer.classes:
-        return None
     data = trainer.task.data()
+    more = data.unlabelled
+    if more is None or not trainer.classes:
+        return None
     y = torch.cat((data.test.y, data.test.y.new_zeros((len(more), *data.test.y.shape[1:]))))
     return replace(data, test=Split(x=torch.cat((data.test.x, more)), y=y))
 

@@ -17,7 +17,8 @@ from tuner.train import presets
 from tuner.train.catalog import TaskInfo
 from tuner.train.data import Data, Split
 from tuner.train.engine import Leave, Setting
-from tuner.train.recipe import Options, Recipe
+from tuner.train.options import Options
+from tuner.train.recipe import Recipe
 from tuner.train.solo import Solo
 from tuner.train.tasks import Task
 from tuner.train.training import Sources
@@ -140,6 +141,7 @@ class Trainer:
             precision=self.options.precision,
             steps=self.run.steps,
             sources=self.sources,
+            measure_layers=False,
             task=self.task,
         )
         return Solo(setting, data)

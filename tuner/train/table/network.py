@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tuner.train.layers import PLAIN, Network
 from tuner.train.models import Drop, Mlp
+from tuner.train.recipe import PLAIN, Network
 
 
 class TableMlp(Mlp):

@@ -34,7 +34,7 @@ class Prepared:
     Args:
         notes: sentences for the table's owner.
         rows: of each split, where its rows stand in the table, from 0.
-        unlabelled: rows without a target, [rows, inputs]; `unlabelled_rows` is where they stand.
+        unlabelled_rows: where those of `data.unlabelled` stand.
     """
 
     data: Data
@@ -42,7 +42,6 @@ class Prepared:
     target: Target
     notes: tuple[str, ...]
     rows: tuple[Rows, Rows, Rows]
-    unlabelled: Tensor
     unlabelled_rows: Rows
 
     @property
@@ -85,20 +84,20 @@ def prepare(
     columns, notes = _fitted(table, training, (target, *ignore))
     notes += targets.remarks(target, cells, found)
     goal = targets.fit(target, cells, _of(table.columns[target], training), found)
-    if len(known) < len(table):
-        notes.append(f"{len(table) - len(known)} rows lack the target and are left out")
+    if lacking := len(table) - len(known):
+        notes.append(f"{lacking} rows lack the target: pseudo_labels may use them, nothing else")
     if sum(column.width for column in columns) * len(known) > MAX_NUMBERS:
         raise InvalidInput(f"the prepared table has over {MAX_NUMBERS:,} numbers; sample its rows")
     rows = known[parts[0]], known[parts[1]], known[parts[2]]
     train, val, test = (_split(table, part, columns, target, goal) for part in rows)
-    data = Data(train=train, val=val, test=test)
+    unlabelled = _inputs(table, unknown, columns) if len(unknown) else None
+    data = Data(train=train, val=val, test=test, unlabelled=unlabelled)
     return Prepared(
         data=data,
         columns=tuple(columns),
         target=goal,
         notes=tuple(notes),
         rows=rows,
-        unlabelled=_inputs(table, unknown, columns),
         unlabelled_rows=unknown,
     )
 

@@ -70,7 +70,6 @@ def _task(ready: Prepared, origin: Mapping[str, Any]) -> Task:
         identity={"table": about},
         labels=goal.names if isinstance(goal, Classes) else (),
         rows={name: (rows + 1).tolist() for name, rows in places.items()},
-        unlabelled=ready.unlabelled,
     )
 
 
