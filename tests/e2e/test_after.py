@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.e2e.worker_process import WorkerProcess
 from tests.serving import ROOT, ServerProcess
 from tuner.spec import StudySpec, check, parse_yaml
 
 GUIDE = ROOT / "docs" / "guides" / "after.md"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with ServerProcess(folder) as process:
-        yield process
 
 
 def guided() -> StudySpec:

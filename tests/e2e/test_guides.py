@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,14 +31,6 @@ ELSEWHERE = {
 }  # fmt: skip
 """Run by tests of their own."""
 END_S = 120.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with ServerProcess(folder) as process:
-        yield process
 
 
 class Workers:

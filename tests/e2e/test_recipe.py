@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +40,6 @@ run:
     lr: {min: 0.02, max: 0.2, log: true}
     batch_size: 64
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with ServerProcess(folder) as process:
-        yield process
 
 
 def test_options_of_a_recipe_are_searched_and_fixed(server: ServerProcess, tmp_path: Path) -> None:

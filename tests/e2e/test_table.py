@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,6 @@ run:
   ignore: [paid]
   recipe: {loss: focal}
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with ServerProcess(folder) as process:
-        yield process
 
 
 def test_a_table_is_learned_below_an_allowed_folder_only(

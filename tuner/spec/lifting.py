@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tuner.space import default_space
+from tuner.spec.recipe import RecipeSpec
 from tuner.spec.space import ParameterSpec, space_document
 
 RATE = "lr"
@@ -18,7 +19,8 @@ def lifted(document: object) -> object:
     """Return a document whose recipe holds values alone, and whose space has its entries.
 
     Where there is no `space`, the recipe's entries join the default space, less what it fixes.
-    Documents of another shape are returned as they are, for the models to refuse.
+    Documents of another shape are returned as they are, and fields that no recipe has are left in
+    it, for the models to refuse.
 
     Raises:
         ValueError: a field stands both in the recipe and in the space.
@@ -29,7 +31,8 @@ def lifted(document: object) -> object:
     given = document.get("space")
     if given is not None and not isinstance(given, Mapping):
         return document
-    entries = {name: value for name, value in recipe.items() if _is_entry(value)}
+    known = RecipeSpec.model_fields
+    entries = {name: value for name, value in recipe.items() if _is_entry(value) and name in known}
     if RATE in recipe and RATE not in entries:
         entries[RATE] = {"value": recipe[RATE]}
     fixed = {name: value for name, value in recipe.items() if name not in entries}

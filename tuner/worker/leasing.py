@@ -154,7 +154,7 @@ class Leasing:
         self._registered.set_result(registered)
         self.busy()
         config = self._tools.config
-        _LOG.info("%s works for %s with %d slots", config.name, config.url, config.slots)
+        _LOG.info("%s works for %s, slots: %d", config.name, config.url, config.slots)
 
     async def _acquire(self, n: int) -> Leases:
         worker_id = (await self.known()).worker_id

@@ -95,6 +95,7 @@ def test_reading_what_was_normalised_changes_nothing() -> None:
     [
         ("digits-mlp", {"optimizer": "adamm"}, {}, "run.recipe.optimizer", "did you mean 'adam'"),
         ("digits-mlp", {"flipp": 1}, {}, "run.recipe.flipp", "did you mean 'flip'"),
+        ("digits-mlp", {"widht": {"values": [8]}}, {}, "run.recipe.widht", "did you mean 'width'"),
         ("digits-mlp", {"width": {"min": 8}}, {}, "run.recipe.width", "min and max go together"),
         ("digits-mlp", {"width": 12}, {}, "run.recipe.width", "multiple of 8"),
         ("digits-mlp", {"width": {"min": 8, "max": 64}}, {}, "space.width", "a multiple of 8"),
