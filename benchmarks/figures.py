@@ -41,6 +41,13 @@ TASK = "digits-mlp"
 EPOCHS = 27
 FRESH = 5
 REPEATS = {"finalists": 5, "seeds": 3}
+METHODS = TUNER, RANDOM, FINALISTS, AS_MANY, RULE = (
+    "tuner",
+    "random search, same epochs",
+    "tuner, finalists",
+    "random search, as many epochs",
+    "best rule of thumb",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +170,8 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 def digits(client: Client, seeds: Sequence[int]) -> None:
     """Print the table for digits-mlp."""
-    names = ("tuner", "random, same epochs", "finished", "random, as many", "rule of thumb")
-    rows: dict[str, list[Found]] = {name: [] for name in names}
-    epochs: dict[str, list[int]] = {name: [] for name in names}
+    rows: dict[str, list[Found]] = {name: [] for name in METHODS}
+    epochs: dict[str, list[int]] = {name: [] for name in METHODS}
 
     def note(name: str, found: Found, spent: int) -> None:
         rows[name].append(found)
@@ -174,20 +180,20 @@ def digits(client: Client, seeds: Sequence[int]) -> None:
     for seed in seeds:
         study = tune(client, f"{TASK}.yaml", seed)
         spent = study.view.steps_done
-        note("tuner", found_by_study(study.best), spent)
-        note("random, same epochs", random_search(spent, seed), spent)
+        note(TUNER, found_by_study(study.best), spent)
+        note(RANDOM, random_search(spent, seed), spent)
         folk = [t for t in study.trials() if t.origin == "folk"]
-        note("rule of thumb", found_by_study(study.view.best_folk), sum(t.last_step for t in folk))
+        note(RULE, found_by_study(study.view.best_folk), sum(t.last_step for t in folk))
         study.finish(repeats=REPEATS).wait(progress=True)
         spent = study.view.steps_done
-        note("finished", found_by_study(study.best), spent)
-        note("random, as many", random_search(spent, seed), spent)
+        note(FINALISTS, found_by_study(study.best), spent)
+        note(AS_MANY, random_search(spent, seed), spent)
     print(f"\ndigits-mlp, 60 trials a study, {len(seeds)} studies (mean ± standard deviation)\n")
     print("| method | chosen for a validation loss of | on fresh seeds | test accuracy | epochs |")
     print("|---|---|---|---|---|")
-    for name in names:
+    for name in METHODS:
         print(line(name, rows[name], epochs[name]))
-    for ours, other in (names[:2], names[2:4], (names[2], names[4])):
+    for ours, other in ((TUNER, RANDOM), (FINALISTS, AS_MANY), (FINALISTS, RULE)):
         pairs = zip(rows[ours], rows[other], strict=True)
         ratio = statistics.fmean(a.again / b.again for a, b in pairs)
         print(f"\n{ours} / {other}, loss on fresh seeds: {ratio:.2f} on average over the studies")
