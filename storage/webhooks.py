@@ -13,8 +13,13 @@ from tuner.webhook import Delivery, Webhook
 
 
 async def events_for(ledger: Ledger, webhook: Webhook, after: int, limit: int) -> list[Event]:
-    """Return events after `after` among which a webhook's own are, in order, up to `limit`."""
-    query = select(events).where(events.c.seq > after, events.c.kind.in_(sorted(webhook.kinds)))
+    """Return events after `after` among which a webhook's own are, in order, up to `limit`.
+
+    Those of a commit that memory does not show yet are left for the next time.
+    """
+    upto = ledger.memory.tables.counters.seq - 1
+    between = events.c.seq > after, events.c.seq <= upto
+    query = select(events).where(*between, events.c.kind.in_(sorted(webhook.kinds)))
     if webhook.study_id is not None:
         query = query.where(events.c.study_id == webhook.study_id)
     return await queries.events_of(ledger, query.order_by(events.c.seq).limit(limit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,6 +12,8 @@ from operator import methodcaller
 import pytest
 
 from storage import Ledger, Transaction
+from storage.changes import Changes
+from storage.sql_store import SqlStore
 from storage.webhook_rows import KEPT
 from storage.webhooks import deliveries_of, events_for
 from tests.contract.ledger_database import NOW, count, execute, new_study, with_ledger
@@ -149,5 +152,36 @@ def test_events_after_the_cursor_in_order(url: str) -> None:
         assert [e.seq for e in found] == [3, 4, 5, 6]
         assert [e.seq for e in await events_for(ledger, every, 3, 2)] == [4, 5]
         assert [e.seq for e in await events_for(ledger, HOOK.evolve(study_id=2), 0, 10)] == [4, 6]
+
+    with_ledger(url, body)
+
+
+def test_events_of_a_commit_under_way_are_left_for_later(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory shows of their trials is old until then: a best one would be passed over."""
+    stored, go_on = threading.Event(), threading.Event()
+    commit = SqlStore.commit
+
+    def slowly(store: SqlStore, changes: Changes) -> None:
+        commit(store, changes)
+        if changes.events:
+            stored.set()
+            assert go_on.wait(60)
+
+    monkeypatch.setattr(SqlStore, "commit", slowly)
+
+    async def body(ledger: Ledger) -> None:
+        await ledger.write(partial(new_study, name="a"))
+        ended = Event(study_id=1, kind=EventKind.ENDED, at=NOW)
+        every = HOOK.evolve(study_id=None)
+        writing = asyncio.create_task(ledger.write(methodcaller("add_event", ended)))
+        try:
+            assert await asyncio.to_thread(stored.wait, 60)
+            assert await events_for(ledger, every, 0, 10) == []
+        finally:
+            go_on.set()
+        await writing
+        assert [e.seq for e in await events_for(ledger, every, 0, 10)] == [1]
 
     with_ledger(url, body)
