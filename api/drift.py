@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from statistics import fmean, variance
 
 from api import finalists
@@ -12,32 +11,10 @@ from tuner.decision import Outcome
 from tuner.interval import student
 from tuner.study import Study
 from tuner.trial import Trial
+from tuner.wire import DriftView
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drift:
-    """How another study's best configuration does here.
-
-    `trial` is its number there, `then` what it had there, `now` what it has here, None without a
-    value. `rival` is the trial of this study that is ahead of it, `gain` by how much, `low` and
-    `high` the ends of the 95 % interval of that. `pays` says whether a new search does; None if
-    that can't be told (yet).
-    """
-
-    study: int
-    of: str
-    trial: int
-    then: float | None
-    now: float | None = None
-    rival: int | None = None
-    gain: float | None = None
-    low: float | None = None
-    high: float | None = None
-    pays: bool | None = None
-    text: str = ""
-
-
-def verdict(study: Study, trials: Sequence[Trial]) -> Drift | None:
+def verdict(study: Study, trials: Sequence[Trial]) -> DriftView | None:
     """Say how the old best does here, and whether a new search pays; None without `again`.
 
     It pays where another configuration is better beyond chance: by more than half of the 95 %
@@ -47,43 +24,51 @@ def verdict(study: Study, trials: Sequence[Trial]) -> Drift | None:
     again = study.spec.again
     if again is None or again.study is None or not again.trials or not trials:
         return None
-    found = Drift(study=again.study, of=again.of, trial=again.trials[0], then=again.then)
+    found = DriftView(
+        study=again.study, of=again.of, trial=again.trials[0], then=again.then, text=""
+    )
     name, old = f"trial {found.trial} of {found.of}, the best there,", trials[0]
     if not study.is_over:
-        return replace(found, text=f"{name} runs here again")
+        return found.model_copy(update={"text": f"{name} runs here again"})
     known = _values(study, trials)
     if old.number in known:
         sign = 1.0 if study.spec.objective.mode == "min" else -1.0
         return _compared(found, name, known, old.number, sign)
     if finalists.measured(old) or old.outcome is Outcome.DIVERGED:
         how = "diverged on a fresh seed" if finalists.measured(old) else "diverged"
-        return replace(found, pays=True, text=f"{name} {how} here: a new search pays")
+        return found.model_copy(
+            update={"pays": True, "text": f"{name} {how} here: a new search pays"}
+        )
     how = old.state.value if old.outcome is None else old.outcome.value
-    return replace(found, text=f"{name} was not trained to its end here ({how})")
+    return found.model_copy(update={"text": f"{name} was not trained to its end here ({how})"})
 
 
 def _compared(
-    found: Drift, name: str, known: Mapping[int, Sequence[float]], old: int, sign: float
-) -> Drift:
+    found: DriftView, name: str, known: Mapping[int, Sequence[float]], old: int, sign: float
+) -> DriftView:
     """Compare the old best with whichever configuration is best here."""
     repeated = {number: values for number, values in known.items() if len(values) > 1} or known
     first = min({old, *repeated}, key=lambda n: (sign * fmean(known[n]), n != old))
     now = fmean(known[old])
     was = "" if found.then is None else f" ({found.then:.4g} there)"
     said = f"{name} has {now:.4g} here{was}"
-    found = replace(found, now=now)
+    found = found.model_copy(update={"now": now})
     if first == old:
         text = f"{said} and is the best of {len(known)}: no new search is needed"
-        return replace(found, pays=False, text=text)
+        return found.model_copy(update={"pays": False, "text": text})
     gain, half = sign * (now - fmean(known[first])), _half(known[old], known[first])
     said = f"{said}; trial {first} is better by {gain:.3g}"
-    found = replace(found, rival=first, gain=gain)
+    found = found.model_copy(update={"rival": first, "gain": gain})
     if half is None:
-        return replace(found, text=f"{said} in one run each: give repeats to tell it from chance")
+        return found.model_copy(
+            update={"text": f"{said} in one run each: give repeats to tell it from chance"}
+        )
     pays = gain > half
     so = "a new search pays" if pays else "that may be chance, so no new search is needed yet"
     text = f"{said} (95 %: {gain - half:.3g} to {gain + half:.3g}): {so}"
-    return replace(found, low=gain - half, high=gain + half, pays=pays, text=text)
+    return found.model_copy(
+        update={"low": gain - half, "high": gain + half, "pays": pays, "text": text}
+    )
 
 
 def _half(one: Sequence[float], two: Sequence[float]) -> float | None:

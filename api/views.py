@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +17,6 @@ from tuner.study import Study
 from tuner.trial import Event, Origin, Report, Trial, TrialState
 from tuner.wire import (
     BestView,
-    DriftView,
     EventView,
     FinalistView,
     HalvingWorth,
@@ -68,7 +66,7 @@ def study_view(
         best=best(study, trials, rows),
         best_folk=best_folk(study, trials),
         finalists=[finalist_view(study, row) for row in rows],
-        drift=drift_view(study, trials),
+        drift=drift.verdict(study, trials),
         remark=remark.text,
         tags=list(remark.tags),
         pinned=remark.pinned,
@@ -89,12 +87,6 @@ def halving_worth(study: Study, trials: Sequence[Trial]) -> HalvingWorth | None:
         high=mean.high if mean else None,
         text=control.sentence(found, study.spec.objective.metric),
     )
-
-
-def drift_view(study: Study, trials: Sequence[Trial]) -> DriftView | None:
-    """Show how another study's best does here, None if this one runs none again."""
-    found = drift.verdict(study, trials)
-    return None if found is None else DriftView(**asdict(found))
 
 
 def counts(trials: Sequence[Trial]) -> dict[str, int]:
