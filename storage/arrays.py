@@ -65,6 +65,7 @@ class Bulk:
         self.insert = f"INSERT INTO {here} ({listed}) SELECT * FROM {given}"  # noqa: S608
         self.upsert = f"{self.insert} ON CONFLICT {conflict} DO UPDATE SET {assigned('excluded')}"
         self.update = f"UPDATE {here} SET {assigned('given')} FROM {given} WHERE {matching}"  # noqa: S608
+        self.delete = f"DELETE FROM {here} USING {given} WHERE {matching}"  # noqa: S608
 
     def run(self, connection: Connection, statement: str, found: Sequence[dict[str, Any]]) -> None:
         """Execute one of the statements within the connection's transaction."""

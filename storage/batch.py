@@ -6,11 +6,11 @@ event loop waits for the interpreter's lock each time; a commit lost a milliseco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Generator, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from select import POLLIN, POLLOUT, poll
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors, pq
@@ -19,6 +19,13 @@ from sqlalchemy import Connection, Engine, event
 _WAITING, _PREPARED, _NAMES = "tuner_batch", "tuner_prepared", "tuner_names"
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 Values = Sequence[bytes]
+
+
+class Wait(NamedTuple):
+    """What the database's answer is waited for on; with `sending`, also until more can be sent."""
+
+    socket: int
+    sending: bool
 
 
 class Batch:
@@ -45,6 +52,17 @@ class Batch:
 
     def run(self) -> None:
         """Execute what waits. Raises psycopg.Error, the first failure."""
+        for wait in self.exchange():
+            socket = poll()
+            socket.register(wait.socket, POLLIN | (POLLOUT if wait.sending else 0))
+            socket.poll()
+
+    def exchange(self) -> Generator[Wait]:
+        """Execute what waits, and yield each time that the database must be waited for.
+
+        Raises:
+            psycopg.Error: the first failure.
+        """
         if not self._queue:
             return
         queue, self._queue = self._queue, []
@@ -60,17 +78,19 @@ class Batch:
                 self._pgconn.send_prepare(name, statement)
             self._pgconn.send_query_prepared(name, values)
         self._pgconn.pipeline_sync()
-        failure = self._outcome()
+        failure = yield from self._outcome()
         self._pgconn.exit_pipeline_mode()
         if failure is not None:
             raise errors.error_from_result(failure)
         self._prepared.update(fresh)
 
-    def _outcome(self) -> pq.abc.PGresult | None:
+    def _outcome(self) -> Generator[Wait, None, pq.abc.PGresult | None]:
         """Read all answers; return the first failure."""
         failure: pq.abc.PGresult | None = None
         while True:
-            self._exchange()
+            unsent = self._pgconn.flush()
+            yield Wait(self._pgconn.socket, sending=bool(unsent))
+            self._pgconn.consume_input()
             while not self._pgconn.is_busy():
                 result = self._pgconn.get_result()
                 if result is None:
@@ -81,14 +101,6 @@ class Batch:
                     failure = result
                 if self._pgconn.status == pq.ConnStatus.BAD:
                     raise psycopg.OperationalError(self._pgconn.get_error_message())
-
-    def _exchange(self) -> None:
-        """Wait until the database has answered, sending what is left to send meanwhile."""
-        unsent = self._pgconn.flush()
-        socket = poll()
-        socket.register(self._pgconn.socket, POLLIN | (POLLOUT if unsent else 0))
-        if any(happened & ~POLLOUT for _, happened in socket.poll()):
-            self._pgconn.consume_input()
 
 
 def waiting(connection: Connection) -> Batch | None:

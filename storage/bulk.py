@@ -60,7 +60,12 @@ def update_rows(connection: Connection, table: Table, found: list[Row], *key: st
 
 def delete_rows(connection: Connection, key: Column[Any], values: Sequence[Any]) -> None:
     """Delete the rows that have one of some values in a column."""
-    if values:
+    if not values:
+        return
+    if connection.dialect.name == "postgresql":
+        statements = bulk(key.table, (key.name,), (key.name,))
+        statements.run(connection, statements.delete, [{key.name: value} for value in values])
+    else:
         connection.execute(delete(key.table).where(key.in_(values)))
 
 

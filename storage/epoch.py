@@ -8,7 +8,7 @@ was before an update of other columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from storage.batch import Batch, gathering
 from storage.engine import translate
@@ -96,20 +96,44 @@ def committed(connection: Connection, epoch: int) -> Iterator[None]:
         return
     sent, batch = False, Batch(driver, connection.info)
     try:
-        batch.add(b"BEGIN")
-        batch.add(LOCKED, [b"%d" % epoch])
-        with gathering(connection, batch):
+        with laid(connection, batch, epoch):
             yield
-        batch.add(b"COMMIT")
         sent = True
         batch.run()
     except (psycopg.DatabaseError, DBAPIError) as exc:
-        if sent and driver.closed:
+        explain(connection, epoch, exc, sent=sent)
+        raise
+    connection.commit()
+
+
+@contextmanager
+def laid(connection: Connection, batch: Batch, epoch: int) -> Iterator[None]:
+    """Lay the lock of the owner's row, a block's statements and the commit into a batch."""
+    batch.add(b"BEGIN")
+    batch.add(LOCKED, [b"%d" % epoch])
+    with gathering(connection, batch):
+        yield
+    batch.add(b"COMMIT")
+
+
+def explain(connection: Connection, epoch: int, exc: Exception, *, sent: bool) -> None:
+    """Undo what a batch of `laid` left when it failed; return if it was not for the epoch.
+
+    Raises OutcomeUnknown, OwnerLost.
+    """
+    try:
+        if sent and connection.connection.driver_connection.closed:  # type: ignore[union-attr]
             raise translate(exc, committing=True) from exc
         connection.rollback()
         check(connection, epoch)
-        raise
-    connection.commit()
+    finally:
+        roll_back(connection)
+
+
+def roll_back(connection: Connection) -> None:
+    """Leave a transaction that failed, if there still is a connection."""
+    with suppress(SQLAlchemyError):
+        connection.rollback()
 
 
 def _commit(connection: Connection) -> None:

@@ -21,7 +21,7 @@ from storage.calls import (
     decide,
     unavailable,
 )
-from storage.changes import Committed
+from storage.changes import Changes, Committed
 from storage.memory import Memory
 from storage.merge import apply, seal
 from storage.store import OutcomeUnknown, RowRefused, Store
@@ -66,6 +66,7 @@ class Ledger:
         self._closing = False
         self._lost: TunerError | None = None
         self._stale = False
+        self._turn = asyncio.Lock()
         self._failing: type[TunerError] | None = None
         self._subscribers: list[Subscriber] = []
         self._ping: asyncio.Task[None] | None = None
@@ -144,9 +145,10 @@ class Ledger:
         self._closing = True
         self._work.set()
         run, *others = self._tasks
+        await asyncio.wait([run])
         for task in others:
             task.cancel()
-        await asyncio.gather(run, *others, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         self._refuse(
             self._pending, Unavailable("the server has stopped", retry_after=RETRY_AFTER_S)
         )
@@ -154,7 +156,16 @@ class Ledger:
         self._executor.shutdown(wait=False)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        """Call a method of the store that blocks, once no other one is under way."""
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, function, *args)
+
+    async def _store_durably(self, changes: Changes) -> None:
+        async with self._turn:
+            if not await self._store.try_commit(changes):
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._executor, self._store.commit, changes)
 
     async def _run(self) -> None:
         while not (self._closing and not self._pending):
@@ -189,7 +200,7 @@ class Ledger:
         changes = seal(self.memory, tx)
         began = time.perf_counter()
         if not changes.empty:
-            await self._in_thread(self._store.commit, changes)
+            await self._store_durably(changes)
             if self._failing is not None:
                 self._failing = None
                 _log.warning("commits go through again")

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from storage import epoch as epochs
-from storage import owner
+from storage import on_loop, owner
 from storage.changes import Changes
 from storage.engine import (
     database_url,
@@ -28,6 +27,9 @@ from storage.write import write
 from tuner.errors import TunerError
 
 T = TypeVar("T")
+
+MOST_ON_LOOP = 64
+"""Trials and reports of a change set that the event loop may commit: some milliseconds' work."""
 
 
 class SqlStore:
@@ -49,6 +51,7 @@ class SqlStore:
         self._name = owner.describe_process()
         self._lock = owner.owner_lock(self._url, self._name)
         self._writer = writing_engine(self._url)
+        self._connected = False
         self._reader = reading_engine(self._url)
         try:
             with translated():
@@ -82,12 +85,27 @@ class SqlStore:
     def commit(self, changes: Changes) -> None:
         """Store a change set durably, if this process still owns the database."""
         with translated(), self._writer.connect() as connection:
+            self._connected = False
             try:
                 with epochs.committed(connection, self._epoch):
                     write(connection, changes)
             except Exception:
-                _roll_back(connection)
+                epochs.roll_back(connection)
                 raise
+            self._connected = connection.dialect.name == "postgresql"
+
+    async def try_commit(self, changes: Changes) -> bool:
+        """Commit on the event loop where that can't block it: see `storage.store.Store`.
+
+        A connection is known to be there after a commit that went through.
+        """
+        if not self._connected or len(changes.trials) + len(changes.reports) > MOST_ON_LOOP:
+            return False
+        with translated(), self._writer.connect() as connection:
+            self._connected = False
+            done = await on_loop.committed(connection, self._epoch, lambda c: write(c, changes))
+        self._connected = True
+        return done
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query beside the writer; callable from any thread."""
@@ -139,8 +157,3 @@ def translated() -> Iterator[None]:
         raise
     except Exception as exc:
         raise translate(exc) from exc
-
-
-def _roll_back(connection: Connection) -> None:
-    with contextlib.suppress(SQLAlchemyError):
-        connection.rollback()

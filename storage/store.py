@@ -27,8 +27,8 @@ class Store(Protocol):
     """Keeps what the ledger commits.
 
     Guarantees: a change set is stored whole or not at all; it is stored durably when `commit`
-    returns; only one store at a time can commit to a database. All methods block; all but `read`
-    are called from one thread at a time.
+    returns; only one store at a time can commit to a database. All methods but `try_commit`
+    block; all but `read` are called one at a time, from any thread.
     """
 
     def load(self) -> Memory:
@@ -43,6 +43,12 @@ class Store(Protocol):
             StorageFull: the disk is full; nothing was stored.
             OwnerLost: another process owns the database now; nothing was stored.
             Unavailable: anything else; nothing was stored.
+        """
+
+    async def try_commit(self, changes: Changes) -> bool:
+        """Commit without blocking the event loop, where that is possible; else return False.
+
+        Raises as `commit` does; when False is returned, nothing was stored.
         """
 
     def counters(self) -> Counters:
@@ -73,6 +79,10 @@ class NullStore:
 
     def commit(self, changes: Changes) -> None:
         """Forget the change set."""
+
+    async def try_commit(self, changes: Changes) -> bool:
+        """Leave it to `commit`."""
+        return False
 
     def counters(self) -> Counters:
         """Return the first ids: there is no other writer."""

@@ -169,7 +169,11 @@ def test_events_of_a_commit_under_way_are_left_for_later(
             stored.set()
             assert go_on.wait(60)
 
+    async def not_on_the_loop(store: SqlStore, changes: Changes) -> bool:
+        return False
+
     monkeypatch.setattr(SqlStore, "commit", slowly)
+    monkeypatch.setattr(SqlStore, "try_commit", not_on_the_loop)
 
     async def body(ledger: Ledger) -> None:
         await ledger.write(partial(new_study, name="a"))

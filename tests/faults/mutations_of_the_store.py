@@ -9,14 +9,14 @@ from __future__ import annotations
 
 _STORED = """\
         if not changes.empty:
-            await self._in_thread(self._store.commit, changes)
+            await self._store_durably(changes)
 """
 _TOLD_BEFORE = """\
         if not changes.empty:
             for item in decided:
                 answer(item)
             await asyncio.sleep(0.05)
-            await self._in_thread(self._store.commit, changes)
+            await self._store_durably(changes)
 """
 _ENDS_ONCE = """\
     if trial.lease is not None:
@@ -150,6 +150,8 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "        if False:\n",
         "../contract/test_storage_crash.py",
     ),
+    # A commit that breaks off on its way is said to be not stored.
+    (AWAY, "storage/on_loop.py", "        sent = True\n", "", "../contract/test_storage_crash.py"),
     # Clients are not told when to come back.
     (
         AWAY,
@@ -171,9 +173,9 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         FULL,
         "storage/ledger.py",
-        "            await self._in_thread(self._store.commit, changes)\n",
+        "            await self._store_durably(changes)\n",
         "            self._announce(apply(self.memory, changes))\n"
-        "            await self._in_thread(self._store.commit, changes)\n"
+        "            await self._store_durably(changes)\n"
         "            changes = seal(self.memory, Transaction(self.memory))\n",
         "test_disk_full.py::test_full[limited]",
     ),
