@@ -111,7 +111,7 @@ class _Server:
 
 
 class _InPlace(Executor):
-    """Runs at once what it is given: commands gather while the loop's thread is at a commit."""
+    """Runs at once what it is given: commands gather while the loop's thread is at it."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()

@@ -8,7 +8,7 @@ was before an update of other columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from storage.batch import Batch, gathering
 from storage.engine import translate
@@ -101,7 +101,10 @@ def committed(connection: Connection, epoch: int) -> Iterator[None]:
         sent = True
         batch.run()
     except (psycopg.DatabaseError, DBAPIError) as exc:
-        explain(connection, epoch, exc, sent=sent)
+        if sent and driver.closed:
+            raise translate(exc, committing=True) from exc
+        connection.rollback()
+        check(connection, epoch)
         raise
     connection.commit()
 
@@ -114,26 +117,6 @@ def laid(connection: Connection, batch: Batch, epoch: int) -> Iterator[None]:
     with gathering(connection, batch):
         yield
     batch.add(b"COMMIT")
-
-
-def explain(connection: Connection, epoch: int, exc: Exception, *, sent: bool) -> None:
-    """Undo what a batch of `laid` left when it failed; return if it was not for the epoch.
-
-    Raises OutcomeUnknown, OwnerLost.
-    """
-    try:
-        if sent and connection.connection.driver_connection.closed:  # type: ignore[union-attr]
-            raise translate(exc, committing=True) from exc
-        connection.rollback()
-        check(connection, epoch)
-    finally:
-        roll_back(connection)
-
-
-def roll_back(connection: Connection) -> None:
-    """Leave a transaction that failed, if there still is a connection."""
-    with suppress(SQLAlchemyError):
-        connection.rollback()
 
 
 def _commit(connection: Connection) -> None:

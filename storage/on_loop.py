@@ -11,10 +11,25 @@ from collections.abc import Callable
 
 import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from storage import epoch as epochs
 from storage.batch import Batch, Wait
+from storage.changes import Changes
+from storage.store import OutcomeUnknown
+
+MOST_VALUES = 100
+"""What a change set may hold to be small: some milliseconds' work."""
+_USUAL = frozenset({
+    "studies", "trials", "attempts_opened", "attempts_closed", "reports", "checkpoints",
+    "held_bytes", "events", "workers", "replies",
+})  # fmt: skip
+"""What training brings; of the rest there may be much, or the database is asked amid it."""
+
+
+def is_small(changes: Changes) -> bool:
+    """Tell whether the event loop should commit a change set itself."""
+    found = {name: value for name, value in vars(changes).items() if value}
+    return found.keys() <= _USUAL and sum(map(len, found.values())) <= MOST_VALUES
 
 
 class _Waits(Exception):
@@ -32,30 +47,31 @@ async def committed(connection: Connection, epoch: int, fill: Callable[[Connecti
     """Store what `fill` writes as `storage.epoch.committed` does, without blocking the loop.
 
     Returns:
-        Whether it was stored: False, and nothing was sent, if `fill` needs answers amid its writes.
+        Whether it was stored; if not, nothing was: commit it by `storage.epoch.committed`, which
+        asks the database why not. The connection may be gone.
 
     Raises:
-        OutcomeUnknown: the connection broke after the commit was sent.
-        OwnerLost: the epoch is not the database's.
+        OutcomeUnknown: all was sent, and the database has not said what became of it.
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    sent, message = False, _Message(driver, connection.info)
+    message = _Message(driver, connection.info)
     connection.begin()
     try:
         with epochs.laid(connection, message, epoch):
             fill(connection)
-        sent = True
-        for wait in message.exchange():
-            await _ready(wait)
-    except _Waits:
+    except Exception:
         connection.rollback()
         return False
-    except (psycopg.DatabaseError, DBAPIError) as exc:
-        await asyncio.to_thread(epochs.explain, connection, epoch, exc, sent=sent)
-        raise
-    except BaseException:
+    try:
+        for wait in message.exchange():
+            await _ready(wait)
+    except BaseException as exc:
         connection.invalidate()
+        if isinstance(exc, psycopg.Error) and exc.sqlstate is not None:
+            return False
+        if isinstance(exc, Exception):
+            raise OutcomeUnknown("the connection broke during the commit", retry_after=1) from exc
         raise
     connection.commit()
     return True
@@ -64,12 +80,11 @@ async def committed(connection: Connection, epoch: int, fill: Callable[[Connecti
 async def _ready(wait: Wait) -> None:
     """Return when the socket can be read, or written if that is waited for."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(wait.socket, ready.set)
-    if wait.sending:
-        loop.add_writer(wait.socket, ready.set)
     try:
+        loop.add_reader(wait.socket, ready.set)
+        if wait.sending:
+            loop.add_writer(wait.socket, ready.set)
         await ready.wait()
     finally:
         loop.remove_reader(wait.socket)
-        if wait.sending:
-            loop.remove_writer(wait.socket)
+        loop.remove_writer(wait.socket)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage import epoch as epochs
 from storage import on_loop, owner
@@ -27,9 +28,6 @@ from storage.write import write
 from tuner.errors import TunerError
 
 T = TypeVar("T")
-
-MOST_ON_LOOP = 64
-"""Trials and reports of a change set that the event loop may commit: some milliseconds' work."""
 
 
 class SqlStore:
@@ -70,7 +68,7 @@ class SqlStore:
 
         What was left of dropped studies goes before.
         """
-        with translated(), self._writer.begin() as connection:
+        with self._writing() as connection, connection.begin():
             epochs.check(connection, self._epoch, alone=True)
             while purge_some(connection):
                 pass
@@ -79,33 +77,27 @@ class SqlStore:
 
     def counters(self) -> Counters:
         """Read the next free ids, counting what other programs wrote."""
-        with translated(), self._writer.begin() as connection:
+        with self._writing() as connection, connection.begin():
             return read_counters(connection)
 
     def commit(self, changes: Changes) -> None:
         """Store a change set durably, if this process still owns the database."""
-        with translated(), self._writer.connect() as connection:
-            self._connected = False
+        with self._writing() as connection:
             try:
                 with epochs.committed(connection, self._epoch):
                     write(connection, changes)
             except Exception:
-                epochs.roll_back(connection)
+                _roll_back(connection)
                 raise
-            self._connected = connection.dialect.name == "postgresql"
 
     async def try_commit(self, changes: Changes) -> bool:
-        """Commit on the event loop where that can't block it: see `storage.store.Store`.
-
-        A connection is known to be there after a commit that went through.
-        """
-        if not self._connected or len(changes.trials) + len(changes.reports) > MOST_ON_LOOP:
+        """Commit a small change set to PostgreSQL on the event loop; see `storage.store.Store`."""
+        if self._writer.dialect.name != "postgresql":
             return False
-        with translated(), self._writer.connect() as connection:
-            self._connected = False
-            done = await on_loop.committed(connection, self._epoch, lambda c: write(c, changes))
-        self._connected = True
-        return done
+        if not (self._connected and on_loop.is_small(changes)):
+            return False
+        with self._writing() as connection:
+            return await on_loop.committed(connection, self._epoch, lambda c: write(c, changes))
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query beside the writer; callable from any thread."""
@@ -114,7 +106,7 @@ class SqlStore:
 
     def purge(self) -> bool:
         """Delete some rows of dropped studies; tell whether there are more."""
-        with translated(), self._writer.begin() as connection:
+        with self._writing() as connection, connection.begin():
             epochs.check(connection, self._epoch)
             return purge_some(connection)
 
@@ -125,6 +117,15 @@ class SqlStore:
             if self._writer.dialect.name == "sqlite":
                 with self._writer.begin() as connection:
                     epochs.check(connection, self._epoch)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give the writer's connection, and note whether it is there for the next one at once."""
+        self._connected = False
+        with translated(), self._writer.connect() as connection:
+            yield connection
+            usable = not connection.invalidated
+        self._connected = usable
 
     def close(self) -> None:
         """Give the ownership back and close all connections."""
@@ -146,6 +147,11 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _roll_back(connection: Connection) -> None:
+    with contextlib.suppress(SQLAlchemyError):
+        connection.rollback()
 
 
 @contextlib.contextmanager
