@@ -1,7 +1,7 @@
 """One terminal state per trial: random lives against a small model; see `tests/api/test_lifecycle`.
 
 A sequence is up to 25 moves: of workers that ask, report, finish, release, fall silent and speak
-again late, and of the person who cancels.
+again late, and of the person who cancels. In full there are 10,000, half of them on each database.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ def _sequences(folder: Path, examples: int, **chosen: Any) -> Counter[int]:
     clock, numbers, moves = Clock(), count(), Counter[int]()
     with asyncio.Runner() as runner:
         serving = serve(folder, clock, lease_s=LEASE_S, heartbeat_s=10.0, **chosen)
-        node = runner.run(serving.__aenter__())
+        run = runner.get_loop().run_until_complete
+        node = run(serving.__aenter__())
         try:
 
             class Here(Lives):
                 def __init__(self) -> None:
                     self.number = next(numbers)
-                    super().__init__(node, clock, runner.run, f"lives-{self.number}")
+                    super().__init__(node, clock, run, f"lives-{self.number}")
 
                 @invariant()
                 def a_move_was_made(self) -> None:
@@ -56,7 +57,7 @@ def _sequences(folder: Path, examples: int, **chosen: Any) -> Counter[int]:
                 ),
             )
         finally:
-            runner.run(serving.__aexit__(None, None, None))
+            run(serving.__aexit__(None, None, None))
     return moves
 
 
@@ -72,7 +73,7 @@ def _case(folder: Path, examples: int, tally: Tally, **chosen: Any) -> None:
 @pytest.mark.parts(4)
 def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds, part: int) -> None:
     del part
-    _case(tmp_path, rounds(2800, 40), tally)
+    _case(tmp_path, rounds(1400, 40), tally)
 
 
 @pytest.mark.parts(4)
@@ -80,4 +81,4 @@ def test_postgresql(
     tmp_path: Path, tally: Tally, rounds: Rounds, postgres_url: str, part: int
 ) -> None:
     del part
-    _case(tmp_path, rounds(2800, 40), tally, db_url=postgres_url)
+    _case(tmp_path, rounds(1400, 40), tally, db_url=postgres_url)
