@@ -216,6 +216,7 @@ class Lives(RuleBasedStateMachine):
             reply = self.run(self.node.http.get(f"{API}/studies/{self.name}/trials/{number}"))
             ends = [e for e in reply.json()["events"] if e["kind"] == "ended"]
             assert [e["data"]["outcome"] for e in ends] == ([trial.outcome] * bool(trial.outcome))
+        self.run(self.node.http.patch(f"{API}/studies/{self.name}", json={"state": "cancelled"}))
 
 
 def study(name: str) -> Mapping[str, Any]:
