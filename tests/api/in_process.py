@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.limits.settings import Limits
@@ -45,18 +46,25 @@ def mounted() -> list[tuple[str, str]]:
     ]
 
 
+def http_client(app: ASGIApp, token: str) -> httpx.AsyncClient:
+    """Return a client of the application that sends a token."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),
+        base_url=URL,
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+
 @asynccontextmanager
 async def in_process(
-    settings: Settings, change: Callable[[Services], Services] | None = None
+    settings: Settings,
+    change: Callable[[Services], Services] | None = None,
+    client: Callable[[ASGIApp, str], httpx.AsyncClient] = http_client,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
     """Run the application from start to stop; yield a client with its token, and its parts."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         if change is not None:
             app.state.services = change(app.state.services)
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app),
-            base_url=URL,
-            headers={"Authorization": f"Bearer {settings.admin_token}"},
-        ) as http:
+        async with client(app, settings.admin_token) as http:
             yield http, app.state.services

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from api.daytime import DayTime
 from api.deadlines import Deadlines
 from api.services import Services
-from tests.api.in_process import API, in_process, settings_in
+from tests.api.in_process import API, http_client, in_process, settings_in
 from tuner.trial import Trial
 from tuner.wire import (
     DecisionView,
@@ -168,10 +169,23 @@ def slug(kind: str) -> str:
 @asynccontextmanager
 async def serve(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Node]:
     """Serve a database in `folder`; with `clock`, time stands still and nothing is swept."""
+    async with serve_to(http_client, folder, clock, **settings) as node:
+        yield node
+
+
+@asynccontextmanager
+async def serve_to(
+    client: Callable[[ASGIApp, str], httpx.AsyncClient],
+    folder: Path,
+    clock: Clock | None,
+    /,
+    **settings: Any,
+) -> AsyncIterator[Node]:
+    """Serve as `serve` does, to a client of one's own."""
     if clock is not None:
         settings = {"sweep_s": 1e6, **settings}
     change = None if clock is None else partial(_with_clock, clock=clock)
-    async with in_process(settings_in(folder, **settings), change) as (http, services):
+    async with in_process(settings_in(folder, **settings), change, client) as (http, services):
         yield Node(http=http, services=services)
 
 
