@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.e2e.browser import log_in, opened
 from tests.serving import ServerProcess
@@ -42,12 +44,31 @@ RECKON = """async () => {
   };
 }"""
 
+DRAW = """async ([distr, log, low, high]) => {
+  const root = document.querySelector("script[src]").src.replace(/main\\.js$/, "");
+  const { default: uPlot } = await import("uplot");
+  const { axis } = await import(root + "ui/chart.js");
+  const plot = new uPlot({
+    width: 600, height: 300, series: [{}, {}], axes: [axis("step"), axis("loss")],
+    scales: { x: { time: false }, y: { distr, log, range: [low, high] } },
+  }, [[1, 2], [low, high]], document.createElement("div"));
+  await new Promise(requestAnimationFrame);
+  return plot.axes[1]._splits;
+}"""
+LINEAR, LOG = 1, 3
+
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with ServerProcess(tmp_path_factory.mktemp("server")) as server, opened() as page:
         log_in(page, server)
-        yield page.evaluate(RECKON)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def found(page: Page) -> dict[str, Any]:
+    reckoned: dict[str, Any] = page.evaluate(RECKON)
+    return reckoned
 
 
 def test_a_brush_quotes_what_a_search_would_part(found: dict[str, Any]) -> None:
@@ -80,3 +101,30 @@ def test_lines_of_one_colour_are_dashed_apart(found: dict[str, Any]) -> None:
 
 def test_counts_and_short_times_read_well(found: dict[str, Any]) -> None:
     assert found["words"] == ["1 trial", "2 trials", "1 study", "0.3 s", "2 min"]
+
+
+@pytest.mark.parametrize(
+    ("distr", "log", "low", "high", "ticks"),
+    [
+        (LOG, 10, 0.0965, 0.45, [0.1, 0.2, 0.3, 0.4]),
+        (LOG, 10, 0.955, 0.99, [0.96, 0.97, 0.98, 0.99]),
+        (LOG, 10, 99.0, 101.0, [99, 99.5, 100, 100.5, 101]),
+        (LOG, 2, 0.25, 1.0, [0.25, 0.5, 1]),
+        (LINEAR, 10, -0.5, 0.5, [-0.4, -0.2, 0, 0.2, 0.4]),
+    ],
+)
+def test_ticks_are_round(
+    page: Page, distr: int, log: int, low: float, high: float, ticks: list[float]
+) -> None:
+    assert page.evaluate(DRAW, [distr, log, low, high]) == ticks
+
+
+@pytest.mark.parametrize("low", [-1830.4202969990076, 3.4285592661560607, 1e-300, 1e300])
+def test_a_range_of_a_few_roundings_is_drawn(page: Page, low: float) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for roundings in range(1, 12):
+        high = low + roundings * math.ulp(low)
+        for distr in (LINEAR, LOG) if low > 0 else (LINEAR,):
+            assert len(page.evaluate(DRAW, [distr, 10, low, high]) or []) < 20
+    assert errors == []

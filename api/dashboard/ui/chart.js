@@ -6,6 +6,7 @@ import { themed } from "../lib/colors.js";
 import { num } from "../lib/format.js";
 import { savePng } from "../lib/save.js";
 import { theme } from "../lib/theme.js";
+import { magnitudes, multiples } from "../lib/ticks.js";
 
 /** @typedef {{head: string[], rows: () => (string | number)[][]}} Behind a table with a chart's numbers */
 
@@ -95,6 +96,11 @@ export function axis(label, more = {}) {
   const line = { stroke: themed("grid"), width: 1 };
   return {
     label, labelSize: 20, labelFont: "12px system-ui", font: "11px system-ui", stroke: themed("dim"),
-    grid: line, ticks: line, values: (_, ticks) => ticks.map((t) => (t === null ? "" : num(t))), ...more,
+    grid: line, ticks: line, splits, values: (_, ticks) => ticks.map((t) => (t === null ? "" : num(t))), ...more,
   };
+}
+
+function splits(plot, index, low, high, step) {
+  const scale = plot.scales[plot.axes[index].scale];
+  return scale.distr === 3 ? magnitudes(low, high, scale.log) : multiples(low, high, step);
 }
