@@ -158,14 +158,15 @@ class Ledger:
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Call a method of the store that blocks, once no other one is under way."""
         async with self._turn:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, function, *args)
+            return await self._called(function, *args)
+
+    def _called(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
     async def _store_durably(self, changes: Changes) -> None:
         async with self._turn:
             if not await self._store.try_commit(changes):
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._executor, self._store.commit, changes)
+                await self._called(self._store.commit, changes)
 
     async def _run(self) -> None:
         while not (self._closing and not self._pending):

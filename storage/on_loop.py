@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from storage import epoch as epochs
 from storage.batch import Batch, Wait
 from storage.changes import Changes
+from storage.engine import RETRY_AFTER_S
 from storage.store import OutcomeUnknown
 
 MOST_VALUES = 100
@@ -71,7 +72,9 @@ async def committed(connection: Connection, epoch: int, fill: Callable[[Connecti
         if isinstance(exc, psycopg.Error) and exc.sqlstate is not None:
             return False
         if isinstance(exc, Exception):
-            raise OutcomeUnknown("the connection broke during the commit", retry_after=1) from exc
+            raise OutcomeUnknown(
+                "the connection broke during the commit", retry_after=RETRY_AFTER_S
+            ) from exc
         raise
     connection.commit()
     return True

@@ -64,6 +64,15 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(text(statement))
 
 
+def end_connections(url: str, program: str = "tuner") -> None:
+    """End a program's connections to a PostgreSQL database, by default the ledger's."""
+    execute(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE application_name = '{program}' AND datname = current_database()",
+    )
+
+
 def count(url: str, table: str) -> int:
     with sql(url) as engine, engine.connect() as connection:
         found: int = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()

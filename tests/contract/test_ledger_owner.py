@@ -14,6 +14,7 @@ from storage.sql_store import SqlStore
 from storage.upgrade import upgrade
 from tests.contract.ledger_database import (
     count,
+    end_connections,
     execute,
     loaded,
     new_study,
@@ -75,9 +76,8 @@ def test_the_ownership_is_renewed_and_its_lock_taken_again(postgres_url: str) ->
         execute(
             postgres_url,
             "UPDATE tuner_owner SET expires_at = now() - interval '1 second'",
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE application_name = '{OWNING}' AND datname = current_database()",
         )
+        end_connections(postgres_url, OWNING)
         with lock_engine(database_url(postgres_url), "test").connect() as session:
             wait_until(lambda: locked_by(session) == OWNING, "the lock is taken again")
             owner = current(session)
@@ -107,11 +107,7 @@ def test_an_upgrade_needs_the_database_for_itself(url: str) -> None:
 def test_lost_connections_refuse_one_batch_and_come_back(postgres_url: str) -> None:
     async def body(ledger: Ledger) -> None:
         await ledger.write(new_study)
-        execute(
-            postgres_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'tuner' AND datname = current_database()",
-        )
+        end_connections(postgres_url)
         with pytest.raises(Unavailable):
             await ledger.write(new_trial)
         assert ledger.memory.trials(1) == ()

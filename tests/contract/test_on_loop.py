@@ -23,7 +23,7 @@ from tests.contract.ledger_database import (
     NOW,
     Body,
     count,
-    execute,
+    end_connections,
     loaded,
     new_study,
     new_trial,
@@ -225,11 +225,7 @@ def test_a_database_that_restarts_is_found_again(
 ) -> None:
     async def body(ledger: Ledger) -> None:
         await ledger.write(new_study)
-        execute(
-            postgres_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'tuner' AND datname = current_database()",
-        )
+        end_connections(postgres_url)
         told = await asyncio.gather(ledger.write(new_trial), return_exceptions=True)
         assert [type(x).__name__ for x in told] == ["OutcomeUnknown"]
         assert await ledger.write(new_trial) == 0
