@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +40,13 @@ def collect(path: Path, name: str | None = None) -> list[tuple[str, Path]]:
         return [(artifact_name(one), file) for one, file in found]
     except ValueError as exc:
         raise InvalidInput(f"{path} can't be kept: {exc}") from exc
+
+
+def scratch(owner: object, prefix: str) -> Path:
+    """Return a new folder for temporary files that goes when its owner does."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:

@@ -8,7 +8,6 @@ attempt they are written again for the Trainer.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +17,7 @@ from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 
 from tuner.errors import InvalidInput
+from tuner.files import scratch
 from tuner.handle import TrialHandle
 from tuner.steering import Steering
 from tuner.torch import LRController
@@ -58,7 +58,7 @@ class TunerCallback(TrainerCallback):
         if self._trial.resume is None:
             return None
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tuner-resume-"))
+            self._folder = scratch(self, "tuner-resume-")
             _unpack(self._trial.restore().state["transformers"], self._folder)
         return str(self._folder)
 

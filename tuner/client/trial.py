@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import threading
 import traceback
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
@@ -22,7 +19,7 @@ from tuner.client.transport import Transport
 from tuner.client.upload import Files
 from tuner.decision import Decision
 from tuner.errors import ServerUnreachable, StaleAttempt, TunerError, Unavailable
-from tuner.files import collect
+from tuner.files import collect, scratch
 from tuner.handle import Checkpointing, ParamValue, Resume, existing
 from tuner.trial import INHERITED
 from tuner.wire import (
@@ -244,8 +241,7 @@ class LeasedTrial(Checkpointing):
     @property
     def _folder(self) -> Path:
         if self._scratch is None:
-            self._scratch = Path(mkdtemp(prefix="tuner-trial-"))
-            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+            self._scratch = scratch(self, "tuner-trial-")
         return self._scratch
 
     def _leave(self, exc: BaseException | None) -> None:

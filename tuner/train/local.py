@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuner.decision import Decision
-from tuner.files import collect
+from tuner.files import collect, scratch
 from tuner.handle import Checkpointing, ParamValue, Resume, existing
 
 
@@ -32,6 +32,9 @@ def _stay() -> bool:
 class LocalTrial(Checkpointing):
     """A `TrialHandle` that keeps in memory what it is told, and on disk its checkpoints.
 
+    Checkpoints of a state lie in a temporary folder that goes with the trial; files it was given
+    stay where they are.
+
     Args:
         decide: maps the reports so far to the decision on the last; by default always to go on.
         leave: tells whether the trial is asked to leave; by default never.
@@ -52,6 +55,7 @@ class LocalTrial(Checkpointing):
     lines: list[str] = field(default_factory=list)
     artifacts: dict[str, Path] = field(default_factory=dict)
     _stopped: bool = field(default=False, init=False, repr=False)
+    _scratch: Path | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def should_stop(self) -> bool:
@@ -67,6 +71,12 @@ class LocalTrial(Checkpointing):
         self.lr_factor = decision.lr_factor
         self._stopped = decision.stop
         return decision
+
+    @property
+    def _folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = scratch(self, "tuner-local-")
+        return self._scratch
 
     def _hand_over(self, step: int, path: Path) -> None:
         self.checkpoints.append(Resume(step=step, path=existing(path)))

@@ -7,13 +7,10 @@ import contextlib
 import logging
 import os
 import platform
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Coroutine
-from pathlib import Path
 
 from tuner.errors import InvalidInput, TunerError
 from tuner.packing import homes
@@ -45,6 +42,7 @@ from tuner.worker.recording import Recording
 from tuner.worker.slots import Slot
 from tuner.worker.spool import Spool
 from tuner.worker.tools import Tools
+from tuner.worker.work_folder import work_folder
 
 _LOG = logging.getLogger("tuner.worker")
 _LAST_LOGS_S = 3.0
@@ -91,7 +89,6 @@ class Agent:
     async def run(self) -> int:
         """Work; return the exit code."""
         config = self._config
-        work = Path(tempfile.mkdtemp(prefix="tuner-work-"))
         self._ended = asyncio.get_running_loop().create_future()
         spool = Spool(config.spool, config.url, limit=config.spool_limit)
         api = WorkerApi(
@@ -101,29 +98,29 @@ class Agent:
             request_timeout=config.request_timeout,
             ca=config.ca,
         )
-        async with api:
-            batcher = Batcher(api, spool, self._link, self._refused)
-            tools = Tools(
-                config=config,
-                api=api,
-                batcher=batcher,
-                conduct=self._conduct,
-                link=self._link,
-                logs=LogSender(api, self._link),
-                masker=Masker.of(os.environ, config.token),
-                orphans=self._orphans,
-                recording=Recording(api, config.name),
-                work=work,
-                threads=_threads(config.slots),
-            )
-            try:
-                return await self._work(tools)
-            finally:
-                await self._close_slots()
-                await tools.recording.close(0.0 if self._link.away else _RECORD_S)
-                spool.persist()
-                spool.close()
-                shutil.rmtree(work, ignore_errors=True)
+        with work_folder() as work:
+            async with api:
+                batcher = Batcher(api, spool, self._link, self._refused)
+                tools = Tools(
+                    config=config,
+                    api=api,
+                    batcher=batcher,
+                    conduct=self._conduct,
+                    link=self._link,
+                    logs=LogSender(api, self._link),
+                    masker=Masker.of(os.environ, config.token),
+                    orphans=self._orphans,
+                    recording=Recording(api, config.name),
+                    work=work,
+                    threads=_threads(config.slots),
+                )
+                try:
+                    return await self._work(tools)
+                finally:
+                    await self._close_slots()
+                    await tools.recording.close(0.0 if self._link.away else _RECORD_S)
+                    spool.persist()
+                    spool.close()
 
     async def _work(self, tools: Tools) -> int:
         assert self._ended is not None
