@@ -166,7 +166,8 @@ def refusal(name: str, value: ParamValue) -> str | None:
 
 KNOWN_FIELDS = tuple(field.name for field in fields(Recipe))
 """All that a recipe fixes or searches."""
-KNOWN_PARAMS = tuple(name for name in KNOWN_FIELDS if name in searchable_fields())
+_SEARCHABLE = searchable_fields()
+KNOWN_PARAMS = tuple(name for name in KNOWN_FIELDS if name in _SEARCHABLE)
 """What a trial's parameters may name."""
 _COUNTS = frozenset(field.name for field in fields(Recipe) if str(field.type).startswith("int"))
 
