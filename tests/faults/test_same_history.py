@@ -177,7 +177,7 @@ def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
     def url(home: str) -> str:
         return lay_database(Path(home) / "tuner.db")
 
-    _case(tmp_path, range(rounds(20, 1)), url, tally, "sqlite")
+    _case(tmp_path, range(rounds(10, 1)), url, tally, "sqlite")
     assert check(url(str(tmp_path / "restarted-0"))) == []
 
 
@@ -190,7 +190,7 @@ def test_postgresql(tmp_path: Path, tally: Tally, rounds: Rounds, postgres: Post
         return postgres.url(made[-1])
 
     try:
-        _case(tmp_path, range(6, 6 + rounds(8, 1)), url, tally, "postgresql")
+        _case(tmp_path, range(6, 6 + rounds(5, 1)), url, tally, "postgresql")
     finally:
         for name in made:
             postgres.drop_database(name)

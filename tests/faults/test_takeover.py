@@ -95,7 +95,7 @@ def _case(
 
 def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
     """A process that is stopped keeps its lock there: only dead owners are replaced."""
-    kills, within = [signal.SIGKILL] * rounds(30, 1), rounds(WITHIN_S, 120)
+    kills, within = [signal.SIGKILL] * rounds(20, 1), rounds(WITHIN_S, 120)
     _case(tmp_path, f"sqlite:///{tmp_path / 'tuner.db'}", kills, 1, tally, within)
 
 
@@ -103,5 +103,5 @@ def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
 def test_postgresql(
     tmp_path: Path, tally: Tally, rounds: Rounds, postgres_url: str, part: int
 ) -> None:
-    ways = [signal.SIGKILL, signal.SIGSTOP] * rounds(15, 1)
+    ways = [signal.SIGKILL, signal.SIGSTOP] * rounds(10, 1)
     _case(tmp_path, postgres_url, ways, 10 + part, tally, rounds(WITHIN_S, 120))

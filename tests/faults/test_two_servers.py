@@ -45,7 +45,7 @@ def _case(folder: Path, url: str, times: int, tally: Tally, name: str) -> None:
 
 def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds) -> None:
     url = f"sqlite:///{tmp_path / 'tuner.db'}"
-    _case(tmp_path, url, rounds(20, 1), tally, "one SQLite file")
+    _case(tmp_path, url, rounds(10, 1), tally, "one SQLite file")
 
 
 def test_postgresql(tmp_path: Path, tally: Tally, rounds: Rounds, postgres_url: str) -> None:

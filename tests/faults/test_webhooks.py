@@ -151,8 +151,8 @@ def _wait_for(temper: Temper, study: str) -> None:
 
 @pytest.mark.parts(3)
 def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds, part: int) -> None:
-    _case(tmp_path, f"sqlite:///{tmp_path / 'tuner.db'}", rounds(34, 4), part, tally)
+    _case(tmp_path, f"sqlite:///{tmp_path / 'tuner.db'}", rounds(20, 4), part, tally)
 
 
 def test_postgresql(tmp_path: Path, tally: Tally, rounds: Rounds, postgres_url: str) -> None:
-    _case(tmp_path, postgres_url, rounds(34, 2), 9, tally)
+    _case(tmp_path, postgres_url, rounds(20, 2), 9, tally)
