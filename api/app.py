@@ -87,6 +87,7 @@ async def open_services(
         _observe(services, tracing)
         try:
             await asyncio.to_thread(services.store.check)
+            await orphans.claim(services)
             await _restore_sessions(services)
             await missing.fall_back(services)
             await draining.restore(services)

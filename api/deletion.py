@@ -54,6 +54,9 @@ async def delete(
 
 
 def _remove_files(services: Services, study_id: int) -> None:
+    if services.foreign_store.is_set():
+        _log.warning("files of the deleted study %d stay: the store is not ours", study_id)
+        return
     try:
         services.store.delete_all(str(study_id))
     except TunerError as exc:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -88,6 +89,9 @@ def serve(
         store = str(artifacts) if artifacts is not None and is_url(str(artifacts)) else None
         folder = artifact_folder(url) if store or artifacts is None else folder_at(artifacts)
         folder = folder.absolute()
+        home.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        if artifacts is None and not folder.parent.is_dir():
+            raise InvalidInput(f"the folder {folder.parent} does not exist")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
             token, fresh = home.make_token()
@@ -123,12 +127,16 @@ def serve(
 def artifact_folder(db_url: str) -> Path:
     """Return the folder for artifacts: beside an SQLite file, else in the user's data folder.
 
+    There each database has one of its own, but where an earlier version made one for all.
+
     Raises:
         InvalidInput: the URL names no database we know.
     """
     url = database_url(db_url)
     if url.database is None or url.get_backend_name() != "sqlite":
-        return home.folder() / "artifacts"
+        shared = home.folder() / "artifacts"
+        own = shared.with_name(f"{quote(url.database or '', safe='')}-artifacts")
+        return shared if shared.is_dir() and not own.is_dir() else own
     file = Path(url.database)
     return file.with_name(f"{file.stem}-artifacts")
 

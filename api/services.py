@@ -46,6 +46,7 @@ class Services:
         throttle: slows wrong tokens down.
         hub: tells event streams what is committed.
         store: where files of trials lie.
+        foreign_store: set where it is another database's; nothing is deleted there then.
         locks: one at a time counts files of a trial.
         streams: places for event streams.
         polls: places for long polls.
@@ -74,6 +75,7 @@ class Services:
     streams: Places
     polls: Places
     network: Network
+    foreign_store: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)
     logs: Open = field(default_factory=Open)
     troubles: Troubles = field(default_factory=Troubles)

@@ -88,25 +88,40 @@ def _is_ours(found: Stat) -> bool:
 async def is_ours(services: Services) -> bool:
     """Tell whether the store belongs to this database; a store without a mark is marked.
 
+    Nothing is deleted in one that does not: `services.foreign_store` is set.
+
     Raises:
         StorageFull, Unavailable: the store or the database does not answer.
     """
     store = services.store
     there = await asyncio.to_thread(_read, store)
     if there is None:
+        services.foreign_store.clear()
         mark = secrets.token_hex(16)
         await services.ledger.write(lambda tx: tx.put_mark(mark, store.name))
         await asyncio.to_thread(_mark, store, mark)
         return True
     if there in await services.ledger.read(read_marks):
+        services.foreign_store.clear()
         return True
+    services.foreign_store.set()
     _log.warning(
-        "%s is marked by another database: files in it that no trial names stay. Remove %s there "
-        "if this database alone uses it",
+        "%s belongs to another database: nothing is deleted there, and what is kept there for "
+        "this one may be deleted by the other's server. Give this one a store of its own by "
+        "--artifacts; if it alone uses the store, remove %s there",
         store.name,
         MARK,
     )
     return False
+
+
+async def claim(services: Services) -> None:
+    """Mark the store before anything is deleted there; one that does not answer is asked later."""
+    services.foreign_store.set()
+    try:
+        await is_ours(services)
+    except TunerError as exc:
+        _log.warning("the artifact store could not be marked: %s", exc.detail)
 
 
 def _read(store: Store) -> str | None:

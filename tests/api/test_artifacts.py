@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.files import orphans
 from tests.api.node import Node, serve, slug
 from tuner.trial import EventKind
 from tuner.wire import LeaseGrant
@@ -39,8 +40,10 @@ async def put(
 
 
 def files(node: Node) -> list[str]:
+    """Return what lies in the store, but for its mark."""
     root = node.services.settings.artifact_dir
-    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+    found = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    return sorted(found - {orphans.MARK})
 
 
 async def test_the_next_attempt_goes_on_from_the_checkpoint(tmp_path: Path) -> None:

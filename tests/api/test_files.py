@@ -351,7 +351,7 @@ async def test_what_no_row_names_is_swept_when_it_is_old(tmp_path: Path) -> None
         assert await orphans.sweep(node.services) == []
         gone = await orphans.sweep(node.services, old=ALL)
         assert sorted(gone) == ["1/0/1-9-0123456789abcdef.safetensors", "7/0/.x.part"]
-        assert set(files(node)) == {*kept, "theirs/readme.txt", orphans.MARK}
+        assert set(files(node)) == {*kept, "theirs/readme.txt"}
 
 
 async def test_a_store_of_another_database_is_not_swept(tmp_path: Path) -> None:
@@ -366,3 +366,31 @@ async def test_a_store_of_another_database_is_not_swept(tmp_path: Path) -> None:
         assert (root / "1" / "x").exists()
         (root / orphans.MARK).unlink()
         assert await orphans.sweep(node.services, old=ALL) == ["1/x"]
+
+
+async def test_nothing_is_deleted_in_a_store_of_another_database(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "artifacts"
+    root.mkdir()
+    (root / orphans.MARK).write_text("another\n")
+    (root / "1").mkdir()
+    (root / "1" / "x").write_bytes(b"theirs")
+    async with serve(tmp_path) as node:
+        assert "belongs to another database" in caplog.text
+        study = await node.submit(**RATED)
+        grant = await node.ask()
+        for step in range(1, 5):
+            await put(node, grant, step, b"weights")
+        before = files(node)
+        await node.http.patch(f"/api/v1/studies/{study.id}", json={"state": "cancelled"})
+        assert (await node.http.delete(f"/api/v1/studies/{study.id}")).status_code == 200
+        assert files(node) == before
+        assert len(before) == 5
+
+
+async def test_a_new_store_is_marked_before_the_first_request(tmp_path: Path) -> None:
+    async with serve(tmp_path):
+        assert (tmp_path / "artifacts" / orphans.MARK).exists()
+    async with serve(tmp_path) as node:
+        assert not node.services.foreign_store.is_set()
