@@ -179,6 +179,7 @@ class Ledger:
                 await self._write_batch(batch)
             except Exception as exc:
                 _log.exception("a batch of %d commands failed", len(batch))
+                self._stale = True  # it may be stored, and not or half merged
                 self._refuse(batch, unavailable(exc))
 
     async def _write_batch(self, batch: list[Call[Any]]) -> None:

@@ -71,6 +71,24 @@ def test_concurrent_writes_share_a_transaction(url: str) -> None:
     assert count(url, "tuner_trials") == count(url, "trials") == 100
 
 
+def test_memory_that_may_be_behind_is_read_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is not decided anew, whatever went wrong between its commit and memory."""
+
+    def fails(*_: object) -> None:
+        monkeypatch.undo()
+        raise MemoryError
+
+    async def body(ledger: Ledger) -> None:
+        await ledger.write(new_study)
+        monkeypatch.setattr("storage.ledger.apply", fails)
+        with pytest.raises(Unavailable):
+            await ledger.write(new_trial)
+        assert await ledger.write(new_trial) == 1
+        assert [trial.number for trial in ledger.memory.trials(1)] == [0, 1]
+
+    with_ledger(url, body)
+
+
 def test_a_single_write_is_in_the_database_when_it_returns(url: str) -> None:
     async def body(ledger: Ledger) -> None:
         for i in range(3):
