@@ -37,8 +37,9 @@ def database_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as exc:
-        raise InvalidInput("the database URL can't be read") from exc
+    except (ArgumentError, ValueError):
+        # Without the cause: what it takes for a port may be of the password.
+        raise InvalidInput("the database URL can't be read") from None
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -123,7 +124,7 @@ def translate(exc: Exception, *, committing: bool = False) -> TunerError:
         return exc
     origin = exc.orig if isinstance(exc, StatementError) else exc
     state = origin.sqlstate if isinstance(origin, psycopg.Error) else None
-    if _is_full(origin, state):
+    if is_full(origin):
         return StorageFull("the disk is full; nothing was stored", retry_after=RETRY_AFTER_S)
     if committing and _is_unknown(exc, origin, state):
         return OutcomeUnknown("the connection broke during the commit", retry_after=RETRY_AFTER_S)
@@ -140,11 +141,14 @@ def _why(origin: BaseException | None) -> str:
     return "the database does not answer"
 
 
-def _is_full(origin: BaseException | None, state: str | None) -> bool:
-    if isinstance(origin, OSError) and origin.errno == errno.ENOSPC:
-        return True
-    code = getattr(origin, "sqlite_errorcode", None)
-    return code == sqlite3.SQLITE_FULL or state == _FULL_STATE
+def is_full(error: BaseException | None) -> bool:
+    """Tell whether a foreign error means that a disk is full."""
+    origin = error.orig if isinstance(error, StatementError) else error
+    if isinstance(origin, OSError):
+        return origin.errno == errno.ENOSPC
+    if isinstance(origin, psycopg.Error):
+        return origin.sqlstate == _FULL_STATE
+    return getattr(origin, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _is_unknown(exc: Exception, origin: BaseException | None, state: str | None) -> bool:

@@ -71,6 +71,7 @@ class FileLock:
     """A lock on the file beside an SQLite database; the kernel frees it with its process."""
 
     def __init__(self, database: Path, name: str) -> None:
+        self._database = database
         self._path = database.with_name(f"{database.name}.lock")
         self._name = name
         self._file: IO[str] | None = None
@@ -79,18 +80,29 @@ class FileLock:
         """Take the lock. Raises OwnerLost, InvalidInput if the folder does not exist."""
         if not self._path.parent.is_dir():
             raise InvalidInput(f"the folder {self._path.parent} does not exist")
-        file = self._path.open("a+")
+        while self._file is None:
+            file = self._path.open("a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                file.close()
+                raise OwnerLost(f"{holder} owns this database already", holder=holder) from None
+            if self._is_there(file):
+                self._file = file
+            else:
+                file.close()
+        self._file.truncate(0)
+        self._file.write(self._name + "\n")
+        self._file.flush()
+
+    def _is_there(self, file: IO[str]) -> bool:
+        """Tell whether an open file is still the one beside the database."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise OwnerLost(f"{holder} owns this database already", holder=holder) from exc
-        file.truncate(0)
-        file.write(self._name + "\n")
-        file.flush()
-        self._file = file
+            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def hold(self, epoch: int) -> None:
         """Do nothing: a file lock lives as long as its process."""
@@ -99,9 +111,13 @@ class FileLock:
         """Do nothing."""
 
     def release(self) -> None:
-        """Give the lock back. The file stays: removing it would let two servers lock two files."""
+        """Give the lock back. Its file goes where no database came to be, and stays beside one."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                if not self._database.exists():
+                    self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
 
 

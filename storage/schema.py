@@ -49,13 +49,24 @@ class Version:
         return self.found in self.known[1:]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upgraded:
+    """What was done to a database: `older` names its schema before, `kept` a copy of it then."""
+
+    before: Version
+    older: str | None = None
+    kept: Path | None = None
+
+
 def prepare(engine: Engine, url: str) -> None:
     """Create what is missing; bring SQLite up to date, keeping a copy. Raises SchemaMismatch.
 
     PostgreSQL with older tables waits for an explicit `upgrade`: a backup comes first.
     """
     require_fit(engine)
-    _bring_up(engine, url, upgrade_optuna=_optunas(engine).older)
+    done = _bring_up(engine, url, upgrade_optuna=_optunas(engine).older)
+    if done.older is not None:
+        _log.warning("the database was upgraded from %s, kept as %s", done.older, done.kept)
 
 
 def require_fit(engine: Engine) -> None:
@@ -80,16 +91,14 @@ def require_fit(engine: Engine) -> None:
         )
 
 
-def upgrade_schema(engine: Engine, url: str) -> Version:
-    """Bring Optuna's tables and ours up to date; return what was found of ours before.
+def upgrade_schema(engine: Engine, url: str) -> Upgraded:
+    """Bring Optuna's tables and ours up to date.
 
     Raises:
         SchemaMismatch: a newer program wrote the database.
     """
     _refuse_newer(engine)
-    before = _ours(engine)
-    _bring_up(engine, url, upgrade_optuna=True)
-    return before
+    return _bring_up(engine, url, upgrade_optuna=True)
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -111,11 +120,11 @@ def _refuse_newer(engine: Engine) -> None:
         )
 
 
-def _bring_up(engine: Engine, url: str, *, upgrade_optuna: bool) -> None:
+def _bring_up(engine: Engine, url: str, *, upgrade_optuna: bool) -> Upgraded:
     ours, optunas = _ours(engine), _optunas(engine)
     if not (ours.older or optunas.older):
         _migrate(engine, url, ours, upgrade_optuna=upgrade_optuna)
-        return
+        return Upgraded(before=ours)
     old = f"schema-{ours.found}" if ours.older else f"optuna-{optunas.found}"
     kept = keep_copy(engine, old)
     try:
@@ -125,7 +134,7 @@ def _bring_up(engine: Engine, url: str, *, upgrade_optuna: bool) -> None:
             raise
         where = f"; the database as it was is {kept}" if kept else ""
         raise TunerError(f"the upgrade from {old} failed: {exc.orig}{where}") from exc
-    _log.warning("the database was upgraded from %s%s", old, f", kept as {kept}" if kept else "")
+    return Upgraded(before=ours, older=old, kept=kept)
 
 
 def _migrate(engine: Engine, url: str, ours: Version, *, upgrade_optuna: bool) -> None:

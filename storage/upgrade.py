@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from storage.engine import database_url, writing_engine
 from storage.owner import describe_process, owner_lock
-from storage.schema import Version, upgrade_schema
+from storage.schema import Upgraded, upgrade_schema
 from storage.sql_store import translated
+from tuner.errors import NotFound
 
 
-def upgrade(url: str) -> Version:
-    """Create or upgrade Optuna's tables and ours; return what was found of ours before.
+def upgrade(url: str) -> Upgraded:
+    """Create or upgrade Optuna's tables and ours in a database, which may be empty.
 
     Raises:
         InvalidInput: the URL names no database we can use.
+        NotFound: there is no such file.
         OwnerLost: a server owns it; stop it first.
         SchemaMismatch: it was written by a newer version of the program.
         Unavailable: it does not answer.
     """
     address = database_url(url)
+    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).is_file():
+        raise NotFound(f"there is no database at {address.database}")
     lock = owner_lock(address, describe_process())
     engine = writing_engine(address)
     try:

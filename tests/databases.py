@@ -21,5 +21,6 @@ def lay_database(file: Path) -> str:
 def _template() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tuner.db"
+        file.touch()
         upgrade(f"sqlite:///{file}")
         return file.read_bytes()

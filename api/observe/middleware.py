@@ -19,6 +19,8 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _SHOWN = ("study", "number", "worker")
 _CLIENT_LEFT = 499
 _OF_WHO = frozenset({401, 403, 421, 429})
+_READY = "/readyz"
+"""Its 503 is an answer, which a load balancer asks for each second."""
 _OF_STRANGERS = frozenset({401, 429})
 """Refusals of which anybody can cause any number."""
 _LINES, _LINE_S = 20, 1.0
@@ -75,7 +77,7 @@ class Observed:
             self._tell(scope, route, status, seconds)
 
     def _tell(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        level = _level(route, status)
+        level = logging.DEBUG if scope["path"] == _READY else _level(route, status)
         if not _log.isEnabledFor(level):
             return
         left_out = self._sparing.take() if status in _OF_STRANGERS else 0

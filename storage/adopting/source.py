@@ -93,7 +93,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def shown(url: str) -> str:
-    """Return a URL as people may see it: without its password."""
+    """Return a URL as people may see it: without its password. Raises InvalidInput."""
     parsed = _parsed(url)
     return url if parsed is None else parsed.render_as_string(hide_password=True)
 
@@ -101,7 +101,9 @@ def shown(url: str) -> str:
 def _parsed(url: str) -> URL | None:
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        if "://" in url:
+            raise InvalidInput("the database URL can't be read") from None
         return None
 
 

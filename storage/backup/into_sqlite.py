@@ -11,6 +11,7 @@ from sqlalchemy import URL, NullPool, create_engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from storage.check.engines import broken_constraints
+from storage.engine import is_full
 from storage.place import placed
 from storage.restored import Former, former, settle
 from storage.snapshot import looking_engine, require_known, revision_of
@@ -83,6 +84,8 @@ def _prepare(part: Path, file: Path, before: Former) -> tuple[str, int]:
             settle(connection, before)
             studies = connection.execute(select(func.count(optuna_studies.c.study_id))).scalar_one()
     except DatabaseError as exc:
+        if is_full(exc):
+            raise
         raise InvalidInput(f"{file} is damaged: {exc.orig}") from exc
     finally:
         engine.dispose()

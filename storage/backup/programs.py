@@ -56,7 +56,7 @@ def run(program: str, *args: str, url: URL | None = None) -> str:
     Raises:
         Unavailable: it failed; the message holds its last words.
     """
-    command, env = [program, *args], dict(os.environ)
+    command, env = [program, *args], {**os.environ, "LC_MESSAGES": "C"}
     if url is not None:
         command += ["--no-password", f"--dbname={_conninfo(url)}"]
         env |= _secrets(url)

@@ -9,6 +9,7 @@ from storage.backup import into_postgresql, into_sqlite
 from storage.engine import database_url
 from storage.migrations import known_revisions
 from storage.owner import describe_process, owner_lock
+from storage.place import named_when_full
 from storage.sql_store import translated
 from tuner.errors import InvalidInput, NotFound
 
@@ -48,11 +49,13 @@ def restore(url: str, file: Path, *, force: bool = False) -> Restored:
         into_sqlite.require_folder(Path(str(address.database)))
     lock = owner_lock(address, describe_process())
     with translated():
-        lock.acquire()
         try:
             if backend == "sqlite":
-                revision, studies = into_sqlite.restore(address, file, force=force)
+                with named_when_full(Path(str(address.database))):
+                    lock.acquire()
+                    revision, studies = into_sqlite.restore(address, file, force=force)
             else:
+                lock.acquire()
                 revision, studies = into_postgresql.restore(address, file, force=force)
         finally:
             lock.release()

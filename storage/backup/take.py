@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -9,10 +11,12 @@ from sqlalchemy import URL
 
 from storage.backup import programs
 from storage.engine import database_url
-from storage.place import copy_database, placed
+from storage.place import copy_database, disk_full, placed
 from storage.snapshot import snapshot
 from storage.sql_store import translated
-from tuner.errors import InvalidInput
+from tuner.errors import InvalidInput, Unavailable
+
+_OF_SERVER = "Error message from server"
 
 
 def backup(url: str, file: Path, *, force: bool = False) -> int:
@@ -43,7 +47,7 @@ def backup(url: str, file: Path, *, force: bool = False) -> int:
         else:
             programs.require("pg_dump", connection)
             with placed(target, replace=force) as part:
-                _dump(address, part)
+                _dump(address, part, target)
     return target.stat().st_size
 
 
@@ -54,8 +58,13 @@ def _refuse_itself(address: URL, target: Path) -> None:
         raise InvalidInput(f"{target} is the database itself")
 
 
-def _dump(address: URL, part: Path) -> None:
-    programs.run(
-        "pg_dump", "--format=custom", "--no-owner", "--no-privileges",
-        "--exclude-table-data=tuner_owner", f"--file={part}", url=address,
-    )  # fmt: skip
+def _dump(address: URL, part: Path, target: Path) -> None:
+    try:
+        programs.run(
+            "pg_dump", "--format=custom", "--no-owner", "--no-privileges",
+            "--exclude-table-data=tuner_owner", f"--file={part}", url=address,
+        )  # fmt: skip
+    except Unavailable as exc:
+        if os.strerror(errno.ENOSPC) in exc.detail and _OF_SERVER not in exc.detail:
+            raise disk_full(target) from None
+        raise

@@ -7,11 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, text
 
 from storage import Ledger, Transaction, open_ledger
 from storage.engine import database_url
+from storage.upgrade import upgrade
 from tests.contract.ledger_history import History, canonical, random_params, spec
 from tuner.trial import Origin
 
@@ -27,6 +29,14 @@ def with_ledger(url: str, body: Body) -> None:
             await body(ledger)
 
     asyncio.run(run())
+
+
+def lay_tables(url: str) -> None:
+    """Make all tables in an empty database."""
+    address = database_url(url)
+    if address.get_backend_name() == "sqlite":
+        Path(str(address.database)).touch()
+    upgrade(url)
 
 
 def loaded(url: str) -> str:

@@ -275,6 +275,8 @@ def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path: Path) 
         ("nonsense", NotFound, "neither a database's URL nor a file"),
         ("foo://x/y", InvalidInput, "no URL that Optuna opens"),
         ("oracle+nothing://x/y", InvalidInput, "no URL that Optuna opens"),
+        ("postgresql://me:secret@127.0.0.1:bad/x", InvalidInput, "URL can't be read"),
+        ("post-gres://me:secret@127.0.0.1/x", InvalidInput, "URL can't be read"),
         ("postgresql://me:secret@127.0.0.1:1/x", Unavailable, r"me:\*\*\*@127.0.0.1:1/x does not"),
     ],
 )

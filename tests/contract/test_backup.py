@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from storage.check import check
 from storage.engine import database_url
 from tests.contract.ledger_database import NOW, new_study, with_ledger
 from tests.contract.sample import lay_sample
-from tuner.errors import Conflict, InvalidInput
+from tuner.cli.exits import with_cause
+from tuner.errors import Conflict, InvalidInput, StorageFull
 from tuner.trial import Event, EventKind
 
 
@@ -62,6 +65,30 @@ def test_an_existing_file_is_kept_unless_forced(sample: str, tmp_path: Path) -> 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(InvalidInput, match="does not exist"):
         backup(sample, tmp_path / "absent/b")
+
+
+def test_what_is_no_regular_file_is_refused(sample: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for name in ("pipe", "link", "artifacts"):
+        for force in (False, True):
+            with pytest.raises(InvalidInput, match=f"{name} is no regular file"):
+                backup(sample, tmp_path / name, force=force)
+    assert pipe.is_fifo()
+    with pytest.raises(InvalidInput, match="/proc can't be written"):
+        backup(sample, Path("/proc/x"), force=True)
+
+
+def test_a_link_is_followed(sample: str, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    for name in ("old", "new"):
+        link = tmp_path / f"link to {name}"
+        link.symlink_to(tmp_path / name)
+        size = backup(sample, link, force=name == "old")
+        assert link.is_symlink()
+        assert not (tmp_path / name).is_symlink()
+        assert (tmp_path / name).stat().st_size == size > 1000
 
 
 def test_the_database_itself_is_no_target(tmp_path: Path) -> None:
@@ -119,6 +146,46 @@ def test_the_password_is_on_no_command_line(
     seen = (tmp_path / "seen").read_text()
     assert "--format=custom" in seen
     assert password not in seen
+
+
+def _full(*_: object) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise full
+
+
+def test_a_full_disk_is_said_with_the_file(
+    sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        'case "$1" in --version) echo "pg_dump (PostgreSQL) 99.1";;'
+        ' *) echo "could not write to output file: No space left on device" >&2; exit 1; esac'
+    )
+    _stand_in(tmp_path / "bin", monkeypatch, script)
+    monkeypatch.setattr("storage.backup.take.copy_database", _full)
+    with pytest.raises(StorageFull) as caught:
+        backup(sample, tmp_path / "b")
+    assert with_cause(caught.value) == f"the disk is full: {tmp_path}/b was not written"
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_restore_to_a_full_disk_is_said_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/tuner.db"
+    lay_sample(url, tmp_path / "artifacts")
+    backup(url, tmp_path / "b")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", ".part")
+
+    for failing, what in (("shutil.copyfile", full), ("storage.backup.into_sqlite.settle", _full)):
+        with monkeypatch.context() as patched:
+            patched.setattr(failing, what)
+            with pytest.raises(StorageFull) as caught:
+                restore(f"sqlite:///{tmp_path}/x.db", tmp_path / "b")
+        assert with_cause(caught.value) == f"the disk is full: {tmp_path}/x.db was not written"
+    assert not list(tmp_path.glob("*x.db*"))
 
 
 def test_a_dump_that_fails_leaves_nothing(

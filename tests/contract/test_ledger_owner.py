@@ -16,6 +16,7 @@ from tests.contract.ledger_database import (
     count,
     end_connections,
     execute,
+    lay_tables,
     loaded,
     new_study,
     new_trial,
@@ -92,7 +93,7 @@ def test_the_ownership_is_renewed_and_its_lock_taken_again(postgres_url: str) ->
 
 
 def test_an_upgrade_needs_the_database_for_itself(url: str) -> None:
-    upgrade(url)
+    lay_tables(url)
 
     async def body(ledger: Ledger) -> None:
         with pytest.raises(OwnerLost):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +20,11 @@ from storage import Ledger, Transaction, open_ledger
 from storage.backup import backup, programs, restore
 from storage.check import check
 from storage.engine import database_url
+from storage.owner import FileLock
 from tests.contract.ledger_database import NOW, count, execute, loaded, new_study, with_ledger
 from tests.contract.ledger_history import History
 from tests.contract.sample import lay_sample
-from tuner.errors import Conflict, InvalidInput, NotFound, SchemaMismatch
+from tuner.errors import Conflict, InvalidInput, NotFound, OwnerLost, SchemaMismatch
 from tuner.trial import Event, EventKind
 
 
@@ -151,6 +154,43 @@ def test_a_damaged_database_is_replaced_when_forced(tmp_path: Path) -> None:
         restore(url, tmp_path / "b")
     restore(url, tmp_path / "b", force=True)
     assert check(url) == []
+
+
+def test_a_refused_restore_leaves_no_lock_behind(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/tuner.db"
+    lay_sample(url, tmp_path / "artifacts")
+    backup(url, tmp_path / "b")
+    os.truncate(tmp_path / "b", 5000)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(InvalidInput, match="damaged"):
+        restore(f"sqlite:///{tmp_path}/other.db", tmp_path / "b")
+    with pytest.raises(InvalidInput, match="damaged"):
+        restore(url, tmp_path / "b", force=True)
+    assert set(tmp_path.iterdir()) == before
+    assert (tmp_path / "tuner.db.lock").exists()
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opened it before it went gets it too late, and takes the new one."""
+    first, second = (FileLock(tmp_path / "x.db", name) for name in "ab")
+    first.acquire()
+    real, calls = fcntl.flock, []
+
+    def late(*args: Any) -> None:
+        calls.append(args)
+        first.release()
+        real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", late)
+        second.acquire()
+    assert len(calls) == 2
+    with pytest.raises(OwnerLost, match="b owns"):
+        first.acquire()
+    second.release()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_live_database_is_no_backup(tmp_path: Path) -> None:

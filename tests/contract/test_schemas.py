@@ -13,7 +13,7 @@ from storage import migrations
 from storage.backup import backup, restore
 from storage.migrations import known_revisions
 from storage.upgrade import upgrade
-from tests.contract.ledger_database import execute, loaded, sql
+from tests.contract.ledger_database import execute, lay_tables, loaded, sql
 from tests.fixtures.past import SCHEMAS, expected, facts, lay_past
 from tuner.errors import Conflict, SchemaMismatch, TunerError
 
@@ -91,7 +91,7 @@ def test_the_newest_kept_database_has_the_tables_made_now(url: str, other: str) 
             }
 
     lay_past(RELEASED[0], url)
-    upgrade(other)
+    lay_tables(other)
     assert described(url) == described(other)
 
 
@@ -124,14 +124,14 @@ def test_a_backup_goes_before_an_upgrade_and_undoes_it(
     """The program that knows more backs the older database up; the older program restores it."""
     lay_past(RELEASED[0], url)
     backup(url, tmp_path / "before")
-    assert upgrade(url).found == RELEASED[0]
+    assert upgrade(url).before.found == RELEASED[0]
     with pytest.raises(Conflict):
         restore(url, tmp_path / "before")
     monkeypatch.setattr(migrations, "FOLDER", RELEASED_FOLDER)
     assert not restore(url, tmp_path / "before", force=True).outdated
     assert _without_leases(facts(url)) == _without_leases(expected(RELEASED[0]))
     monkeypatch.setattr(migrations, "FOLDER", following.parents[1])
-    assert upgrade(url).older
+    assert upgrade(url).older == f"schema-{RELEASED[0]}"
     assert "color" in columns(url)
 
 

@@ -15,7 +15,7 @@ from storage.sql_store import SqlStore
 from storage.standby import watch
 from storage.tables import optuna_studies
 from storage.upgrade import upgrade
-from tests.contract.ledger_database import sql, wait_until
+from tests.contract.ledger_database import lay_tables, sql, wait_until
 from tuner.errors import OwnerLost
 
 SLOW = "id = 1 AND pg_sleep(1) IS NOT NULL"
@@ -73,7 +73,7 @@ def test_a_claim_waits_for_the_commit_under_way(postgres_url: str) -> None:
 
 def test_rows_that_collide_with_a_new_owners_are_refused_for_the_epoch(url: str) -> None:
     """They carry ids that the new owner gave, too; the ledger must stop and not try again."""
-    upgrade(url)
+    lay_tables(url)
     study = {"study_id": 1, "study_name": "s"}
     with sql(url) as engine:
         with engine.begin() as connection:

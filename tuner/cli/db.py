@@ -31,13 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(ctx: typer.Context, db: DbOption = None) -> None:
     """Bring a database to this version's schema."""
-    before = server_module("storage.upgrade").upgrade(_url(db))
-    if before.found is None:
-        said = f"tables of schema {before.head} were created"
-    elif before.older:
-        said = f"the database was upgraded from schema {before.found} to {before.head}"
+    done = server_module("storage.upgrade").upgrade(_url(db))
+    schema = f"schema-{done.before.head}"
+    if done.older is not None:
+        kept = f", kept as {done.kept}" if done.kept else ""
+        said = f"the database was upgraded from {done.older} to {schema}{kept}"
+    elif done.before.found is None:
+        said = f"tables of {schema} were created"
     else:
-        said = f"the database is up to date (schema {before.head})"
+        said = f"the database is up to date ({schema})"
     session(ctx).say(said)
 
 
