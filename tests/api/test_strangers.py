@@ -18,6 +18,7 @@ from tests.api.conftest import problem
 from tests.api.in_process import API, TOKEN, URL, settings_in
 from tests.api.node import Node, document, serve
 from tests.api.people import as_who, bearer, send, token
+from tests.api.test_artifacts import files
 from tuner.access import BUILT_IN_ADMIN, Role
 
 pytestmark = pytest.mark.anyio
@@ -261,8 +262,7 @@ async def test_a_checkpoint_beyond_the_quota_is_refused_while_it_comes(tmp_path:
         )
         problem(reply, 409, "quota-reached")
         assert sent < 100
-        folder = node.services.settings.artifact_dir
-        assert [p for p in folder.rglob("*") if p.is_file()] == []
+        assert files(node) == []
 
 
 async def test_nul_in_a_query_is_refused(tmp_path: Path) -> None:

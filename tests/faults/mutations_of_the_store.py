@@ -170,7 +170,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
     (
         FULL,
         "storage/engine.py",
-        "    return code == sqlite3.SQLITE_FULL or state == _FULL_STATE\n",
+        "    origin = error.orig if isinstance(error, StatementError) else error\n",
         "    return False\n",
         "test_disk_full.py",
     ),
