@@ -156,7 +156,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "storage/on_loop.py",
         "        if isinstance(exc, psycopg.Error) and exc.sqlstate is not None:\n",
         "        if isinstance(exc, psycopg.Error):\n",
-        "../contract/test_storage_crash.py",
+        "../contract/test_on_loop.py",
     ),
     # Clients are not told when to come back.
     (
