@@ -147,7 +147,9 @@ def _register(
 
 async def forget(services: Services, paths: Sequence[str]) -> None:
     """Delete files that no row names; those that can't be are swept later."""
-    for path in () if services.foreign_store.is_set() else paths:
+    if services.foreign_store.is_set():
+        return
+    for path in paths:
         try:
             await asyncio.to_thread(services.store.delete, path)
         except TunerError as exc:

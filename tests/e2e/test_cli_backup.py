@@ -23,14 +23,6 @@ from tests.serving import ServerProcess, completed
 SHORT = ("--lease", "8", "--heartbeat", "0.5", "--sweep", "0.2")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/own.db"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
 @pytest.fixture
 def server(url: str, tmp_path: Path) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path, "--db", url, "--artifacts", str(tmp_path / "files"), *SHORT) as s:

@@ -15,14 +15,6 @@ from tests.fixtures.past import lay_past
 from tests.serving import ServerProcess
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/own.db"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
 def upgrade(url: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tuner", "db", "upgrade", "--db", url],
