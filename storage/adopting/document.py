@@ -50,7 +50,7 @@ def plan(source: Source, name: str, given: Mapping[str, Any] | None = None) -> P
     names = new_names(trials)
     found = infer(trials, names)
     if not names and "space" not in given:
-        message = "no trial has a parameter yet: give the space in a document"
+        message = "no trial has a parameter yet: give the space by --document FILE"
         found.faults.append(Fault(where="space", message=message))
     if found.faults:
         first = found.faults[0]

@@ -89,7 +89,7 @@ def _case(folder: Path, examples: int, tally: Tally, **chosen: Any) -> None:
 @pytest.mark.parts(4)
 def test_sqlite(tmp_path: Path, tally: Tally, rounds: Rounds, part: int) -> None:
     del part
-    _case(tmp_path, rounds(1400, 40), tally)
+    _case(tmp_path, rounds(1250, 40), tally)
 
 
 @pytest.mark.parts(4)
@@ -97,4 +97,4 @@ def test_postgresql(
     tmp_path: Path, tally: Tally, rounds: Rounds, postgres_url: str, part: int
 ) -> None:
     del part
-    _case(tmp_path, rounds(1400, 40), tally, db_url=postgres_url)
+    _case(tmp_path, rounds(1250, 40), tally, db_url=postgres_url)

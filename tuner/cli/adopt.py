@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +65,8 @@ def import_study(
     say = session(ctx).say
     source = adopting.read(url, name)
     plan = adopting.plan(source, new_name or name, given)
-    batches = adopting.batches(plan, datetime.now(UTC))
+    with _another_name():
+        batches = adopting.batches(plan, datetime.now(UTC))
     told = _counted(plan.counts)
     with client(ctx) as found:
         if dry_run:
@@ -92,6 +95,18 @@ def import_study(
     print_json(handle.view) if as_json else typer.echo(handle.id)
     say(f"adopted {told}")
     _next_step(session(ctx), handle.view)
+
+
+@contextmanager
+def _another_name() -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as exc:
+        hint = "; choose another by --as"
+        faults = [
+            replace(f, message=f.message + hint) if f.where == "name" else f for f in exc.faults
+        ]
+        raise InvalidInput(exc.detail, faults) from exc
 
 
 def _sections(file: Path) -> Mapping[str, Any]:
