@@ -129,10 +129,15 @@ def translate(exc: Exception, *, committing: bool = False) -> TunerError:
     if committing and _is_unknown(exc, origin, state):
         return OutcomeUnknown("the connection broke during the commit", retry_after=RETRY_AFTER_S)
     if not committing and _is_row(exc, origin, state):
-        return RowRefused("the database refuses what would be stored")
+        return RowRefused(f"the database refuses what would be stored{_too_long(origin)}")
     if isinstance(exc, SQLAlchemyError | OSError | psycopg.Error | sqlite3.Error):
         return Unavailable(_why(origin), retry_after=RETRY_AFTER_S)
     return Unavailable("the write failed", retry_after=RETRY_AFTER_S)
+
+
+def _too_long(origin: BaseException | None) -> str:
+    is_text = isinstance(origin, psycopg.errors.StringDataRightTruncation)
+    return ": a name or a key is longer than 512 characters" if is_text else ""
 
 
 def _why(origin: BaseException | None) -> str:

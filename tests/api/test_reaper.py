@@ -180,6 +180,25 @@ async def test_a_study_may_start_just_when_the_time_of_day_jumps(
             assert (await node.study("s")).state is state
 
 
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_a_start_may_be_stored_after_the_last_look_before_the_jump(
+    tmp_path: Path, jump: float
+) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(budget={"trials": 9, "hours": 0.5})
+        clock.seconds = 5
+        await reaper.sweep(node.services)
+        clock.seconds = 4  # when the request began that is stored now
+        await node.finish(await node.ask(), value=1.0)
+        clock.jump, clock.seconds = jump, 6
+        for seconds, state in ((1803, StudyState.RUNNING), (1804, StudyState.FINISHED)):
+            await reaper.sweep(node.services)
+            clock.seconds = seconds
+            await reaper.sweep(node.services)
+            assert (await node.study("s")).state is state
+
+
 async def test_a_jump_that_can_not_be_stored_is_made_up_for(tmp_path: Path) -> None:
     clock = Clock()
     async with serve(tmp_path, clock, **LEASE) as node:

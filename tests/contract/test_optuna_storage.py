@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import optuna
@@ -118,6 +119,13 @@ def test_what_no_database_holds_is_refused(
     with pytest.raises(TypeError):
         storage.set_trial_user_attr(trial, "key", object())
     assert seen(storage) == told
+
+
+def test_a_name_that_postgresql_has_no_room_for_is_told(postgres_url: str) -> None:
+    with closing(open_storage(postgres_url)) as storage:
+        with pytest.raises(ValueError, match="longer than 512 characters"):
+            storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "x" * 513)
+        storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "x" * 512)
 
 
 # Threads
