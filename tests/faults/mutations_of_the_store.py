@@ -92,14 +92,6 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "",
         "test_killed_server.py::test_sqlite",
     ),
-    # The level that was decided is not read back.
-    (
-        ACKNOWLEDGED,
-        "storage/load.py",
-        'lr_factor=row["lr_factor"],',
-        "lr_factor=1.0,",
-        "test_killed_server.py::test_sqlite",
-    ),
     # An end voids no lease, and is written over by the next one.
     (ONE_END, "api/lifecycle.py", _ENDS_ONCE, _ENDS_AGAIN, "test_one_end.py::test_sqlite"),
     # A late finish with another outcome is said to be fine.
@@ -175,7 +167,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "test_disk_full.py",
     ),
     (FULL, "api/files/receive.py", _CLOSED, "        file.close()\n", "test_disk_full.py"),
-    # What is stored although SQLite reported an I/O error is not looked for.
+    # Memory holds what is refused, so that it is acknowledged when it is sent again.
     (
         FULL,
         "storage/ledger.py",
@@ -183,7 +175,7 @@ MUTATIONS: list[tuple[str, str, str, str, str]] = [
         "            self._announce(apply(self.memory, changes))\n"
         "            await self._store_durably(changes)\n"
         "            changes = seal(self.memory, Transaction(self.memory))\n",
-        "test_disk_full.py::test_full[limited]",
+        "test_disk_full.py",
     ),
     # What is too much is acknowledged and forgotten; clients are not told when to come back.
     (
