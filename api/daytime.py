@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
-from api import lifecycle
 from storage.ledger import Ledger
 from storage.transaction import Transaction
 
@@ -27,7 +26,7 @@ class DayTime:
 
     def __init__(self) -> None:
         self._last: tuple[datetime, float] | None = None
-        self._running: frozenset[int] = frozenset()
+        self._running: Mapping[int, datetime] = {}
 
     async def follow(self, ledger: Ledger, now: datetime, monotonic: float) -> None:
         """Look at both clocks: the time of day, and seconds that never jump.
@@ -44,20 +43,26 @@ class DayTime:
                 before = then - abs(moved) / 2, then + passed
                 await ledger.write(partial(_move, known=self._running, began=before, by=moved))
         self._last = (now, monotonic)
-        studies = ledger.memory.studies()
-        self._running = frozenset(
-            s.study_id for s in studies if s.started_at is not None and not s.is_over
-        )
+        self._running = {
+            s.study_id: s.started_at
+            for s in ledger.memory.studies()
+            if s.started_at is not None and not s.is_over
+        }
 
 
 def _move(
     tx: Transaction,
-    known: Collection[int],
+    known: Mapping[int, datetime],
     began: tuple[datetime, datetime],
     by: timedelta,
 ) -> None:
-    """Move the starts of studies that ran when the clock was set: those known, and those since."""
+    """Move the starts of studies that ran when the clock was set: those known, and those since.
+
+    A second time it changes nothing: the first one's outcome may be unknown.
+    """
     for study in tx.studies():
-        since = study.started_at is not None and began[0] <= study.started_at <= began[1]
-        if since or study.study_id in known:
-            lifecycle.move_start(tx, study.study_id, by)
+        start = known.get(study.study_id, study.started_at)
+        if start is None or study.is_over:
+            continue
+        if study.study_id in known or began[0] <= start <= began[1]:
+            tx.put_study(study.evolve(started_at=start + by))

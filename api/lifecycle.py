@@ -64,13 +64,6 @@ def end_by_hours(tx: Transaction, study_id: int, now: datetime) -> Study:
     return settle(tx, study_id, now)
 
 
-def move_start(tx: Transaction, study_id: int, by: timedelta) -> None:
-    """Move a running study's start, since the time of day was set by so much."""
-    study = tx.study(study_id)
-    if study.started_at is not None and not study.is_over:
-        tx.put_study(study.evolve(started_at=study.started_at + by))
-
-
 def end_trial(
     tx: Transaction,
     study: Study,

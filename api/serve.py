@@ -89,8 +89,10 @@ def serve(
         store = str(artifacts) if artifacts is not None and is_url(str(artifacts)) else None
         folder = artifact_folder(url) if store or artifacts is None else folder_at(artifacts)
         folder = folder.absolute()
-        home.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        if artifacts is None and not folder.parent.is_dir():
+        if db is None:
+            home.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        by_database = store is not None or artifacts is None
+        if by_database and folder.parent != home.folder() and not folder.parent.is_dir():
             raise InvalidInput(f"the folder {folder.parent} does not exist")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
@@ -127,7 +129,8 @@ def serve(
 def artifact_folder(db_url: str) -> Path:
     """Return the folder for artifacts: beside an SQLite file, else in the user's data folder.
 
-    There each database has one of its own, but where an earlier version made one for all.
+    There each database has one of its own, whose name is that of no SQLite file's, but where an
+    earlier version made one for all.
 
     Raises:
         InvalidInput: the URL names no database we know.
@@ -135,7 +138,7 @@ def artifact_folder(db_url: str) -> Path:
     url = database_url(db_url)
     if url.database is None or url.get_backend_name() != "sqlite":
         shared = home.folder() / "artifacts"
-        own = shared.with_name(f"{quote(url.database or '', safe='')}-artifacts")
+        own = shared.with_name(f"{quote(url.database or '', safe='')}.artifacts")
         return shared if shared.is_dir() and not own.is_dir() else own
     file = Path(url.database)
     return file.with_name(f"{file.stem}-artifacts")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import select
@@ -180,6 +181,8 @@ class Ledger:
             except Exception as exc:
                 _log.exception("a batch of %d commands failed", len(batch))
                 self._stale = True  # it may be stored, and not or half merged
+                with suppress(Exception):
+                    await self._try_reload()
                 self._refuse(batch, unavailable(exc))
 
     async def _write_batch(self, batch: list[Call[Any]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -120,19 +121,26 @@ async def claim(services: Services) -> None:
     services.foreign_store.set()
     try:
         await is_ours(services)
-    except TunerError as exc:
-        _log.warning("the artifact store could not be marked: %s", exc.detail)
+    except (TunerError, OSError) as exc:
+        services.foreign_store.set()
+        _log.warning("the artifact store could not be marked: %s", exc)
 
 
 def _read(store: Store) -> str | None:
     try:
         with store.open(MARK) as file:
-            return file.read(100).decode("ascii", "replace").strip()
+            return file.read(100).decode("ascii", "replace").strip() or None
     except NotFound:
         return None
 
 
 def _mark(store: Store, mark: str) -> None:
     part = store.part(MARK)
-    part.write_text(f"{mark}\n")
-    store.take(part, MARK)
+    try:
+        with part.open("w", encoding="ascii") as file:
+            file.write(f"{mark}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        store.take(part, MARK)
+    finally:
+        part.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def run(program: str, *args: str, url: URL | None = None) -> str:
     Raises:
         Unavailable: it failed; the message holds its last words.
     """
-    command, env = [program, *args], {**os.environ, "LC_MESSAGES": "C"}
+    command, env = [program, *args], _english(os.environ)
     if url is not None:
         command += ["--no-password", f"--dbname={_conninfo(url)}"]
         env |= _secrets(url)
@@ -65,6 +65,13 @@ def run(program: str, *args: str, url: URL | None = None) -> str:
         words = "; ".join(done.stderr.strip().splitlines()[-_LINES:])
         raise Unavailable(f"{program} failed: {words or f'exit code {done.returncode}'}")
     return done.stdout
+
+
+def _english(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose programs say what is wrong in English, in the same encoding."""
+    kept = {name: value for name, value in env.items() if name not in ("LC_ALL", "LANGUAGE")}
+    encoding = {"LC_CTYPE": env["LC_ALL"]} if env.get("LC_ALL") else {}
+    return kept | encoding | {"LC_MESSAGES": "C"}
 
 
 def _completed(command: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

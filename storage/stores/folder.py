@@ -58,11 +58,13 @@ class FolderStore(Store):
             return None
 
     def open(self, key: str) -> BinaryIO:
-        """Open a file. Raises NotFound."""
+        """Open a file. Raises NotFound, Unavailable."""
         try:
             return self._path(key).open("rb")
-        except OSError as exc:
+        except (FileNotFoundError, NotADirectoryError) as exc:
             raise NotFound("the file is gone") from exc
+        except OSError as exc:
+            raise Unavailable("the file can't be read", retry_after=RETRY_AFTER_S) from exc
 
     def delete(self, key: str) -> None:
         """Delete a file."""

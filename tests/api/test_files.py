@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -387,6 +388,21 @@ async def test_nothing_is_deleted_in_a_store_of_another_database(
         assert (await node.http.delete(f"/api/v1/studies/{study.id}")).status_code == 200
         assert files(node) == before
         assert len(before) == 5
+
+
+async def test_a_store_that_can_not_be_marked_is_left_alone_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        async with serve(tmp_path) as node:
+            assert node.services.foreign_store.is_set()
+    assert not list((tmp_path / "artifacts").iterdir())
+    async with serve(tmp_path) as node:
+        assert not node.services.foreign_store.is_set()
 
 
 async def test_a_new_store_is_marked_before_the_first_request(tmp_path: Path) -> None:

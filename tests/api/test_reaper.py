@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api import reaper
+from storage.store import OutcomeUnknown
+from storage.transaction import Transaction
 from tests.api.node import Clock, serve
 from tuner.decision import Outcome
 from tuner.errors import Unavailable
@@ -210,6 +214,30 @@ async def test_a_jump_that_can_not_be_stored_is_made_up_for(tmp_path: Path) -> N
         with pytest.raises(Unavailable):
             await reaper.sweep(node.services)
         node.services.ledger.most_waiting = 100
+        for seconds, state in ((1799, StudyState.RUNNING), (1800, StudyState.FINISHED)):
+            clock.seconds = seconds
+            await reaper.sweep(node.services)
+            assert (await node.study("s")).state is state
+
+
+async def test_a_jump_that_may_be_stored_is_not_stored_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    async with serve(tmp_path, clock, **LEASE) as node:
+        await node.submit(budget={"trials": 9, "hours": 0.5})
+        await node.finish(await node.ask(), value=1.0)
+        await reaper.sweep(node.services)
+        clock.jump, write = -3600.0, node.services.ledger.write
+
+        async def stored_and_unknown(decide: Callable[[Transaction], Any]) -> None:
+            await write(decide)
+            raise OutcomeUnknown("the connection broke during the commit")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(node.services.ledger, "write", stored_and_unknown)
+            with pytest.raises(OutcomeUnknown):
+                await reaper.sweep(node.services)
         for seconds, state in ((1799, StudyState.RUNNING), (1800, StudyState.FINISHED)):
             clock.seconds = seconds
             await reaper.sweep(node.services)

@@ -59,6 +59,12 @@ def test_what_was_put_is_there(store: Store) -> None:
         assert file.read(2) == b"gh"
 
 
+def test_a_file_that_can_not_be_read_is_not_said_to_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "x").symlink_to("x")
+    with pytest.raises(Unavailable):
+        FolderStore(tmp_path).open("x")
+
+
 def test_what_is_not_there(store: Store) -> None:
     assert store.size("1/0/x") is None
     with pytest.raises(NotFound):

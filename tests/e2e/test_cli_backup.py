@@ -112,7 +112,9 @@ def test_a_server_goes_back_to_its_backup(server: ServerProcess, url: str) -> No
     assert "hint: stop it, restore, and start it again" in said
     server.stop()
     assert "--force" in db(server, "restore", "b", url=url, code=1)
-    assert "restored 1 study" in db(server, "restore", "b", "--force", url=url)
+    said = db(server, "restore", "b", "--force", url=url)
+    assert "restored 1 study" in said
+    assert "remove tuner-store.txt there" in said
     assert "sound" in db(server, "check", url=url)
     server.start()
 

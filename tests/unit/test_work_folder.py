@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner.worker.work_folder import work_folder
+from tuner.worker.work_folder import _prefix, work_folder
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_a_workers_folder_goes_with_it(place: Path) -> None:
 
 
 def test_a_killed_workers_folder_goes_with_the_next_worker(place: Path) -> None:
-    dead = left(place, "tuner-work-dead")
+    dead = left(place, f"{_prefix()}dead")
     with work_folder() as folder:
         assert not dead.exists()
         assert folder.exists()
@@ -53,9 +53,10 @@ def test_a_living_workers_folder_stays() -> None:
 
 
 def test_a_folder_just_made_and_other_folders_stay(place: Path) -> None:
-    kept = [left(place, "tuner-work-new", age=1.0), left(place, "tuner-demo-old")]
+    names = ("tuner-demo-old", "tuner-work-old", "tuner-work-00000000-on-another-machine")
+    kept = [left(place, f"{_prefix()}new", age=1.0), *(left(place, name) for name in names)]
     elsewhere = left(place, "elsewhere")
-    link = place / "tuner-work-link"
+    link = place / f"{_prefix()}link"
     link.symlink_to(elsewhere)
     os.utime(link, (0, 0), follow_symlinks=False)
     with work_folder():

@@ -78,6 +78,8 @@ def restore(
         typer.echo("hint: stop it, restore, and start it again; a backup needs no stop", err=True)
         raise typer.Exit(FAILURE) from exc
     say(f"restored {count(done.studies, 'study', 'studies')}")
+    say("if no other server uses its artifact store, remove tuner-store.txt there; until then the")
+    say("server deletes nothing in it")
     if done.outdated:
         say("the backup is an older version's: run `tuner db upgrade` before you start the server")
 
