@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +15,7 @@ from datetime import datetime, timedelta
 
 from api.services import Services
 from storage.artifact_rows import all_paths, read_marks
+from storage.place import flush
 from storage.stores import Stat, Store
 from tuner.errors import NotFound, TunerError
 
@@ -97,10 +97,10 @@ async def is_ours(services: Services) -> bool:
     store = services.store
     there = await asyncio.to_thread(_read, store)
     if there is None:
-        services.foreign_store.clear()
         mark = secrets.token_hex(16)
         await services.ledger.write(lambda tx: tx.put_mark(mark, store.name))
         await asyncio.to_thread(_mark, store, mark)
+        services.foreign_store.clear()
         return True
     if there in await services.ledger.read(read_marks):
         services.foreign_store.clear()
@@ -122,7 +122,6 @@ async def claim(services: Services) -> None:
     try:
         await is_ours(services)
     except (TunerError, OSError) as exc:
-        services.foreign_store.set()
         _log.warning("the artifact store could not be marked: %s", exc)
 
 
@@ -137,10 +136,8 @@ def _read(store: Store) -> str | None:
 def _mark(store: Store, mark: str) -> None:
     part = store.part(MARK)
     try:
-        with part.open("w", encoding="ascii") as file:
-            file.write(f"{mark}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        part.write_text(f"{mark}\n")
+        flush(part)
         store.take(part, MARK)
     finally:
         part.unlink(missing_ok=True)

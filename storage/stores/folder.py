@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from storage.place import flush
 from storage.stores.base import Stat, Store, inside
 from tuner.errors import InvalidInput, NotFound, StorageFull, Unavailable
 
@@ -44,7 +45,7 @@ class FolderStore(Store):
             part.replace(target)
             folder = target.parent
             while True:
-                _flush(folder)
+                flush(folder)
                 if folder == self.root:
                     return
                 folder = folder.parent
@@ -113,11 +114,3 @@ def _full() -> Iterator[None]:
         yield
     except OSError as exc:
         raise StorageFull("the file could not be written", retry_after=RETRY_AFTER_S) from exc
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

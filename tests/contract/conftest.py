@@ -14,15 +14,6 @@ from tests.contract.sample import lay_sample
 from tests.postgres import Postgres
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/tuner.db"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
 @pytest.fixture
 def storage(url: str) -> Iterator[LedgerStorage]:
     """Give the ledger of an empty database as an Optuna storage."""

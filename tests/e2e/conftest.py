@@ -17,12 +17,3 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     folder.mkdir()
     with ServerProcess(folder) as process:
         yield process
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/own.db"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
