@@ -170,12 +170,11 @@ class Stream {
     this.poll ??= setInterval(() => this.ask(), POLL_MS);
   }
 
+  /** Read everything anew; a reply that comes once the stream is back, or the page left, says nothing of freshness. */
   async ask() {
-    try {
-      await this.refresh();
-      freshness.value = { state: "polling", since: Date.now() };
-    } catch {
-      if (freshness.value.state !== "stale") freshness.value = { state: "stale", since: freshness.value.since };
-    }
+    const reached = await this.refresh().then(() => true, () => false);
+    if (this.poll === undefined) return;
+    if (reached) freshness.value = { state: "polling", since: Date.now() };
+    else if (freshness.value.state !== "stale") freshness.value = { state: "stale", since: freshness.value.since };
   }
 }
