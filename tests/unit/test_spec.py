@@ -117,6 +117,11 @@ def test_load_reads_files(tmp_path: Any, suffix: str) -> None:
         ({"policies": [{"name": "halve"}]}, "known are divergence, early_stopping"),
         ({"sampler": {"name": "bayes"}}, "sampler.name: should be one of 'tpe', 'random'"),
         ({"run": "extern"}, "run: give {task: NAME}"),
+        (
+            {"space": {"my lr": {"min": 1, "max": 2}}},
+            "my lr: should be a letter or _, then up to 63 letters, digits and _, not 'my lr'",
+        ),
+        ({"objective": {"metric": "a b", "mode": "min"}}, "digits and _./-, not 'a b'"),
         ({"run": {"entrypoint": "no colon"}}, "should look like package.module:function"),
         (
             {"run": {"task": "table", "data": "a.xlsx", "target": "y"}},

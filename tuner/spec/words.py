@@ -29,6 +29,7 @@ _RANGES: Mapping[str, str] = {
     "too_long": "should have at most {max_length} entries",
     "multiple_of": "should be a multiple of {multiple_of}",
 }
+_IDENTIFIER = re.compile(r"\^\[A-Za-z_\]\[A-Za-z0-9_(.*)\]\{0,(\d+)\}\$")
 _MOST = 60
 
 
@@ -40,6 +41,12 @@ def words(error: ErrorDetails) -> str:
         return f"{_RANGES[kind].format(**context)}, not {given}"
     if kind == "literal_error":
         return _one_of(re.split(r", | or ", context["expected"]), _given(error))
+    if kind == "string_pattern_mismatch" and (name := _IDENTIFIER.fullmatch(context["pattern"])):
+        more, most = name.groups()
+        given = _given(error)
+        return (
+            f"should be a letter or _, then up to {most} letters, digits and _{more}, not {given}"
+        )
     return _KINDS.get(kind) or error["msg"].removeprefix("Value error, ")
 
 
