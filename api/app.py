@@ -20,7 +20,7 @@ from api.deadlines import Deadlines
 from api.deps import known_query
 from api.direct import Shortcut
 from api.drains import Drains
-from api.files import orphans
+from api.files import mark, orphans
 from api.files.locks import TrialLocks
 from api.head import HeadAsGet
 from api.limits.places import Places
@@ -87,7 +87,7 @@ async def open_services(
         _observe(services, tracing)
         try:
             await asyncio.to_thread(services.store.check)
-            await orphans.claim(services)
+            await mark.claim(services)
             await _restore_sessions(services)
             await missing.fall_back(services)
             await draining.restore(services)

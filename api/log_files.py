@@ -1,7 +1,8 @@
 """The log of one attempt on disk: its beginning, and its end in pieces of which old ones go.
 
 A piece's name says where it stands in the whole log, so that no index is needed: after a restart
-the folder tells everything. `log-2-4096-31.txt` is attempt 2, from its 4096th byte, its 31st line.
+the folder tells everything. `log-2-LEASE-4096-31.txt` is attempt 2, from its 4096th byte, its 31st
+line.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from storage.unnamed import LOG_NAME, lease_digest
+
 PIECES = 4
 """Pieces that share a log's bytes: the beginning, and those of the end but the newest."""
 KEPT_ATTEMPTS = 5
 """Attempts of a trial whose logs are kept."""
-_NAME = re.compile(r"log-([0-9]{1,10})-([0-9]{1,18})-([0-9]{1,18})\.txt")
 
 
 class Piece(NamedTuple):
@@ -47,12 +49,13 @@ class LogFile:
 
     Args:
         folder: the trial's.
+        lease: the attempt's token.
         most: bytes that are kept: a quarter at the beginning, the rest at the end.
     """
 
-    def __init__(self, folder: Path, attempt: int, *, most: int) -> None:
+    def __init__(self, folder: Path, attempt: int, lease: str, *, most: int) -> None:
         self._folder = folder
-        self._attempt = attempt
+        self._whose = (str(attempt), lease_digest(lease))
         self._most = max(1, most // PIECES)
         self._lock = threading.Lock()
         self._pieces: list[Piece] | None = None
@@ -131,7 +134,7 @@ class LogFile:
         data.clear()
 
     def _name(self, piece: Piece) -> str:
-        return f"log-{self._attempt}-{piece.start}-{piece.line}.txt"
+        return f"log-{'-'.join(self._whose)}-{piece.start}-{piece.line}.txt"
 
     def _forget(self) -> None:
         """Delete pieces from the middle until the rest fits."""
@@ -147,9 +150,9 @@ class LogFile:
 
     def _load(self) -> list[Piece]:
         found = sorted(
-            Piece(int(match[2]), int(match[3]), path.stat().st_size)
+            Piece(int(match[3]), int(match[4]), path.stat().st_size)
             for path, match in logs_in(self._folder)
-            if int(match[1]) == self._attempt
+            if match.groups()[:2] == self._whose
         )
         if found:
             found[-1] = self._whole(found[-1])
@@ -164,12 +167,12 @@ class LogFile:
 
 
 def logs_in(folder: Path) -> list[tuple[Path, re.Match[str]]]:
-    """Return the pieces of logs in a trial's folder, with attempt, place and line."""
+    """Return the pieces of logs in a trial's folder, with attempt, lease, place and line."""
     try:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
-    found = ((folder / name, _NAME.fullmatch(name)) for name in names)
+    found = ((folder / name, LOG_NAME.fullmatch(name)) for name in names)
     return [(path, match) for path, match in found if match is not None]
 
 

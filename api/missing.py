@@ -124,7 +124,7 @@ def _whole(store: Store, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
 
 
 def _sound(store: Store, checkpoint: Checkpoint) -> bool:
-    """Tell whether a file has the content that was registered."""
+    """Tell whether a file can be read, and has the content that was registered."""
     if store.size(checkpoint.path) != checkpoint.size:
         return False
     digest = hashlib.sha256()
@@ -132,7 +132,7 @@ def _sound(store: Store, checkpoint: Checkpoint) -> bool:
         with store.open(checkpoint.path) as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
-    except NotFound:
+    except (NotFound, OSError):
         return False
     return digest.hexdigest() == checkpoint.sha256
 

@@ -92,7 +92,8 @@ def serve(
         if db is None:
             home.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         by_database = store is not None or artifacts is None
-        if by_database and folder.parent != home.folder() and not folder.parent.is_dir():
+        own = home.folder().resolve()
+        if by_database and folder.parent.resolve() != own and not folder.parent.is_dir():
             raise InvalidInput(f"the folder {folder.parent} does not exist")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with listening(host, port) as listener:
@@ -129,17 +130,14 @@ def serve(
 def artifact_folder(db_url: str) -> Path:
     """Return the folder for artifacts: beside an SQLite file, else in the user's data folder.
 
-    There each database has one of its own, whose name is that of no SQLite file's, but where an
-    earlier version made one for all.
+    There each database has one of its own, whose name is that of no SQLite file's.
 
     Raises:
         InvalidInput: the URL names no database we know.
     """
     url = database_url(db_url)
     if url.database is None or url.get_backend_name() != "sqlite":
-        shared = home.folder() / "artifacts"
-        own = shared.with_name(f"{quote(url.database or '', safe='')}.artifacts")
-        return shared if shared.is_dir() and not own.is_dir() else own
+        return home.folder() / f"{quote(url.database or '', safe='')}.artifacts"
     file = Path(url.database)
     return file.with_name(f"{file.stem}-artifacts")
 

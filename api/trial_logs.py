@@ -70,15 +70,15 @@ class Open:
     def __init__(self) -> None:
         self.by_place: dict[Place, OpenLog] = {}
 
-    def log(self, services: Services, place: Place) -> OpenLog:
-        """Return an attempt's log."""
+    def log(self, services: Services, place: Place, lease: str) -> OpenLog:
+        """Return the log of an attempt, and of its lease."""
         found = self.by_place.get(place)
         if found is None:
             if len(self.by_place) >= _MOST_OPEN:
                 self._forget(services.monotonic())
             folder = services.settings.artifact_dir / str(place.study_id) / str(place.number)
             most = services.settings.limits.log_bytes
-            found = OpenLog(file=LogFile(folder, place.attempt, most=most))
+            found = OpenLog(file=LogFile(folder, place.attempt, lease, most=most))
             self.by_place[place] = found
         return found
 
@@ -139,7 +139,7 @@ async def _writable(services: Services, item: LogItem, who: Identity) -> tuple[P
     except StaleAttempt:
         log = await _ended(services, place, item.lease)
     else:
-        log = services.logs.log(services, place)
+        log = services.logs.log(services, place, lease.token)
         log.token, log.token_id = lease.token, lease.token_id
     if log.token_id != who.token_id and who.role is not Role.ADMIN:
         raise NotAllowed("the lease was given to another token")
@@ -163,7 +163,7 @@ async def _ended(services: Services, place: Place, token: str) -> OpenLog:
     now = services.clock()
     if record.ended_at is not None and now - record.ended_at > timedelta(seconds=LATE_S):
         raise void
-    log = services.logs.log(services, place)
+    log = services.logs.log(services, place, token)
     log.token, log.token_id = token, token_id
     return log
 
@@ -195,7 +195,8 @@ async def read(
     if attempt > trial.attempt:
         raise NotFound(f"the trial has had {trial.attempt} attempts")
     place = Place(study.study_id, number, attempt)
-    log, news = services.logs.log(services, place), asyncio.Event()
+    lease = await queries.lease_of(services.ledger, *place)
+    log, news = services.logs.log(services, place, lease), asyncio.Event()
     log.news.append(news)
     unsubscribe = services.ledger.subscribe(
         lambda commit: news.set() if _is_about(commit, place) else None

@@ -132,7 +132,7 @@ def translate(exc: Exception, *, committing: bool = False) -> TunerError:
         return RowRefused(f"the database refuses what would be stored{_too_long(origin)}")
     if isinstance(exc, SQLAlchemyError | OSError | psycopg.Error | sqlite3.Error):
         return Unavailable(_why(origin), retry_after=RETRY_AFTER_S)
-    return Unavailable("the write failed", retry_after=RETRY_AFTER_S)
+    return Unavailable("the database call failed", retry_after=RETRY_AFTER_S)
 
 
 def _too_long(origin: BaseException | None) -> str:

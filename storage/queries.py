@@ -126,6 +126,13 @@ async def attempt_of(ledger: Ledger, token: str) -> tuple[AttemptRecord, str | N
     return (_attempt(found[0]), found[0]["token_id"]) if found else None
 
 
+async def lease_of(ledger: Ledger, study_id: int, number: int, attempt: int) -> str:
+    """Return the token of the lease that an attempt has or had; "" if there was none."""
+    query = _of_trial(select(attempts.c.token), attempts.c.trial_id, study_id, number)
+    found = await _fetch(ledger, query.where(attempts.c.attempt == attempt))
+    return str(found[0]["token"]) if found else ""
+
+
 async def trial_checkpoints(ledger: Ledger, study_id: int, number: int) -> list[Checkpoint]:
     """Return the checkpoints registered for a trial, by attempt and step."""
     query = _of_trial(select(checkpoints), checkpoints.c.trial_id, study_id, number)

@@ -1,30 +1,27 @@
-"""Files that no row names: left by a crash between upload and registration, or by a late writer.
+"""Files that nothing names: left by a crash between upload and registration, or by a late writer.
 
-They are deleted in the background, some time after they were written. A store is marked with an id
-that its database knows; a store of another database, or of a restored copy, is left alone.
+They are deleted in the background, some time after they were written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 
+from api.files.mark import is_ours
 from api.services import Services
-from storage.artifact_rows import all_paths, read_marks
-from storage.place import flush
 from storage.stores import Stat, Store
-from tuner.errors import NotFound, TunerError
+from storage.unnamed import unnamed
+from tuner.errors import TunerError
 
 OLD = timedelta(hours=24)
 """A file that was written so long ago is on its way no more."""
 FIRST_S = 60.0
 EVERY_S = 12 * 3600.0
-MARK = "tuner-store.txt"
-"""The file at the root of a store that holds its database's id."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +50,7 @@ async def _run(services: Services) -> None:
 
 
 async def sweep(services: Services, *, old: timedelta = OLD) -> list[str]:
-    """Delete files that no row names and that are old; return their keys.
+    """Delete files that nothing names and that are old; return their keys.
 
     Raises:
         StorageFull, Unavailable: the store or the database does not answer.
@@ -65,8 +62,7 @@ async def sweep(services: Services, *, old: timedelta = OLD) -> list[str]:
     if not suspects:
         return []
     # Read after the listing: what was registered meanwhile is named.
-    named = set(await services.ledger.read(lambda connection: list(all_paths(connection))))
-    gone = [key for key in suspects if key not in named]
+    gone = await services.ledger.read(partial(unnamed, keys=suspects))
     for key in gone:
         await asyncio.to_thread(services.store.delete, key)
     if gone:
@@ -76,68 +72,11 @@ async def sweep(services: Services, *, old: timedelta = OLD) -> list[str]:
 
 def _aged(store: Store, before: datetime) -> Iterator[str]:
     for found in store.listing():
-        if found.modified < before and _is_ours(found):
+        if found.modified < before and _made_here(found):
             yield found.key
 
 
-def _is_ours(found: Stat) -> bool:
+def _made_here(found: Stat) -> bool:
     """Tell whether a key looks as if this program made it: `STUDY/...`, or a part."""
     first = found.key.partition("/")[0]
     return first.isdecimal() or first == ".parts"
-
-
-async def is_ours(services: Services) -> bool:
-    """Tell whether the store belongs to this database; a store without a mark is marked.
-
-    Nothing is deleted in one that does not: `services.foreign_store` is set.
-
-    Raises:
-        StorageFull, Unavailable: the store or the database does not answer.
-    """
-    store = services.store
-    there = await asyncio.to_thread(_read, store)
-    if there is None:
-        mark = secrets.token_hex(16)
-        await services.ledger.write(lambda tx: tx.put_mark(mark, store.name))
-        await asyncio.to_thread(_mark, store, mark)
-        services.foreign_store.clear()
-        return True
-    if there in await services.ledger.read(read_marks):
-        services.foreign_store.clear()
-        return True
-    services.foreign_store.set()
-    _log.warning(
-        "%s belongs to another database: nothing is deleted there, and what is kept there for "
-        "this one may be deleted by the other's server. Give this one a store of its own by "
-        "--artifacts; if it alone uses the store, remove %s there",
-        store.name,
-        MARK,
-    )
-    return False
-
-
-async def claim(services: Services) -> None:
-    """Mark the store before anything is deleted there; one that does not answer is asked later."""
-    services.foreign_store.set()
-    try:
-        await is_ours(services)
-    except (TunerError, OSError) as exc:
-        _log.warning("the artifact store could not be marked: %s", exc)
-
-
-def _read(store: Store) -> str | None:
-    try:
-        with store.open(MARK) as file:
-            return file.read(100).decode("ascii", "replace").strip() or None
-    except NotFound:
-        return None
-
-
-def _mark(store: Store, mark: str) -> None:
-    part = store.part(MARK)
-    try:
-        part.write_text(f"{mark}\n")
-        flush(part)
-        store.take(part, MARK)
-    finally:
-        part.unlink(missing_ok=True)

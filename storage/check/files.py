@@ -11,13 +11,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from storage import rows
-from storage.artifact_rows import all_paths
 from storage.check.finding import Finding
 from storage.prune import DELETED
 from storage.snapshot import snapshot
 from storage.stores import Store
 from storage.stores.base import inside
 from storage.tables import artifacts, checkpoints, optuna_studies, studies, trials
+from storage.unnamed import unnamed
 from tuner.errors import InvalidInput, NotFound
 
 _PIECE = 1 << 20
@@ -57,11 +57,10 @@ def lost_files(url: str, store: Store, *, hashes: bool) -> list[Finding]:
 
 
 def spare_files(url: str, store: Store) -> int:
-    """Count the files in a store that no row names: on their way, or left behind."""
+    """Count the files in a store that nothing names: on their way, or left behind."""
     found = [stat.key for stat in store.listing() if "/" in stat.key]
     with snapshot(url) as connection:
-        named = set(all_paths(connection))
-    return sum(key not in named for key in found)
+        return len(unnamed(connection, found))
 
 
 def _judged(found: list[Held], store: Store, *, hashes: bool) -> Iterator[tuple[Held, str]]:
@@ -153,6 +152,6 @@ def _sha256(store: Store, path: str) -> str:
         with store.open(path) as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
-    except NotFound:
+    except (NotFound, OSError):
         return ""
     return digest.hexdigest()

@@ -59,7 +59,7 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, key: str) -> BinaryIO:
-        """Open a file for reading; it can seek. Raises NotFound."""
+        """Open a file for reading; it can seek. Raises NotFound if none can be read."""
 
     @abstractmethod
     def delete(self, key: str) -> None:

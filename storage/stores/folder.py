@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ from storage.stores.base import Stat, Store, inside
 from tuner.errors import InvalidInput, NotFound, StorageFull, Unavailable
 
 RETRY_AFTER_S = 1
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.ESTALE}
+"""Reasons not to open a file that say nothing of the file."""
 
 
 class FolderStore(Store):
@@ -51,21 +55,23 @@ class FolderStore(Store):
                 folder = folder.parent
 
     def size(self, key: str) -> int | None:
-        """Return a file's size."""
+        """Return a file's size, also of one that can't be read. Raises Unavailable."""
         try:
-            path = self._path(key)
-            return path.stat().st_size if path.is_file() else None
-        except (OSError, InvalidInput):
+            found = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError, InvalidInput):
             return None
+        except OSError as exc:
+            raise Unavailable(f"{key} can't be reached", retry_after=RETRY_AFTER_S) from exc
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def open(self, key: str) -> BinaryIO:
-        """Open a file. Raises NotFound, Unavailable."""
+        """Open a file. Raises NotFound if it is gone or can't be read, Unavailable."""
         try:
             return self._path(key).open("rb")
-        except (FileNotFoundError, NotADirectoryError) as exc:
-            raise NotFound("the file is gone") from exc
         except OSError as exc:
-            raise Unavailable("the file can't be read", retry_after=RETRY_AFTER_S) from exc
+            if exc.errno in _PASSING:
+                raise Unavailable(f"{key} can't be opened", retry_after=RETRY_AFTER_S) from exc
+            raise NotFound("the file is gone, or can't be read") from exc
 
     def delete(self, key: str) -> None:
         """Delete a file."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.files import orphans
+from api.files.mark import MARK
 from tests.api.node import Node, serve, slug
 from tuner.trial import EventKind
 from tuner.wire import LeaseGrant
@@ -43,7 +43,7 @@ def files(node: Node) -> list[str]:
     """Return what lies in the store, but for its mark."""
     root = node.services.settings.artifact_dir
     found = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
-    return sorted(found - {orphans.MARK})
+    return sorted(found - {MARK})
 
 
 async def test_the_next_attempt_goes_on_from_the_checkpoint(tmp_path: Path) -> None:

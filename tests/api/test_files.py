@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.files import orphans
+from api.files import mark, orphans
 from api.limits.settings import Limits, Quota
 from storage.check import check, spare_files
 from storage.stores import FolderStore
@@ -357,15 +357,15 @@ async def test_what_no_row_names_is_swept_when_it_is_old(tmp_path: Path) -> None
 
 async def test_a_store_of_another_database_is_not_swept(tmp_path: Path) -> None:
     async with serve(tmp_path) as node:
-        assert await orphans.is_ours(node.services)
-        assert await orphans.is_ours(node.services)
+        assert await mark.is_ours(node.services)
+        assert await mark.is_ours(node.services)
         root = tmp_path / "artifacts"
-        (root / orphans.MARK).write_text("another\n")
+        (root / mark.MARK).write_text("another\n")
         (root / "1").mkdir()
         (root / "1" / "x").write_bytes(b"theirs")
         assert await orphans.sweep(node.services, old=ALL) == []
         assert (root / "1" / "x").exists()
-        (root / orphans.MARK).unlink()
+        (root / mark.MARK).unlink()
         assert await orphans.sweep(node.services, old=ALL) == ["1/x"]
 
 
@@ -374,7 +374,7 @@ async def test_nothing_is_deleted_in_a_store_of_another_database(
 ) -> None:
     root = tmp_path / "artifacts"
     root.mkdir()
-    (root / orphans.MARK).write_text("another\n")
+    (root / mark.MARK).write_text("another\n")
     (root / "1").mkdir()
     (root / "1" / "x").write_bytes(b"theirs")
     async with serve(tmp_path) as node:
@@ -407,6 +407,6 @@ async def test_a_store_that_can_not_be_marked_is_left_alone_until_it_can(
 
 async def test_a_new_store_is_marked_before_the_first_request(tmp_path: Path) -> None:
     async with serve(tmp_path):
-        assert (tmp_path / "artifacts" / orphans.MARK).exists()
+        assert (tmp_path / "artifacts" / mark.MARK).exists()
     async with serve(tmp_path) as node:
         assert not node.services.foreign_store.is_set()

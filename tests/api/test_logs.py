@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from api.files import orphans
 from api.limits.settings import Limits
 from api.trial_logs import LATE_S
 from tests.api.conftest import problem
@@ -189,6 +191,19 @@ async def test_a_log_survives_a_restart_and_goes_with_its_study(tmp_path: Path) 
         (late,) = await sent(node, item(grant, "late", first=2))
         assert late.problem is not None
         assert not list((tmp_path / "artifacts").rglob("log-*"))
+
+
+async def test_a_log_stays_as_long_as_its_attempt_is_known(tmp_path: Path) -> None:
+    """The sweep of files that nothing names takes logs of attempts that no one knows any more."""
+    async with serve(tmp_path, Clock()) as node:
+        grant = await started(node)
+        await sent(node, item(grant, "kept"))
+        (path,) = (tmp_path / "artifacts").rglob("log-*")
+        unknown = path.with_name(f"log-1-{'0' * 12}-0-0.txt")
+        unknown.write_text("of a lost attempt\n")
+        swept = await orphans.sweep(node.services, old=timedelta(days=-36500))
+        assert [Path(key).name for key in swept] == [unknown.name]
+        assert (await log(node)).text == "kept\n"
 
 
 async def test_what_is_kept_is_bounded(tmp_path: Path) -> None:

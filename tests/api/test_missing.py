@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from storage.check import check
 from tests.api.node import Node, serve
 from tests.api.test_artifacts import RATED, files, put
+from tuner.errors import Unavailable
 from tuner.trial import EventKind
 from tuner.wire import LeaseGrant
 
@@ -70,6 +73,49 @@ async def test_without_any_it_starts_anew(tmp_path: Path) -> None:
         assert node.trial(new).reports == ()
         await trained(node, range(1, 3), new)
         assert (await node.finish(new, outcome="complete")).outcome == "complete"
+
+
+async def test_a_store_that_is_not_mounted_is_not_taken_for_lost_files(tmp_path: Path) -> None:
+    """The server does not start on a store that is empty of its files and of its mark."""
+    root = tmp_path / "artifacts"
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        await node.release(await trained(node, range(1, 3)))
+    root.rename(tmp_path / "disk")
+    with pytest.raises(Unavailable, match="is its disk mounted") as caught:
+        async with serve(tmp_path):
+            pass
+    root.rmdir()
+    (tmp_path / "disk").rename(root)
+    async with serve(tmp_path) as node:
+        grant = await node.ask()
+        assert grant.resume is not None
+        await node.release(grant)
+    shutil.rmtree(root)
+    root.mkdir()
+    said = re.search("write ([0-9a-f]{32}) into ([a-z.-]+) there", caught.value.detail)
+    assert said is not None
+    (root / said[2]).write_text(said[1])
+    async with serve(tmp_path) as node:
+        assert (await node.ask()).resume is None
+
+
+async def test_one_that_can_not_be_reached_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        await node.release(await trained(node, range(1, 2)))
+        (name,) = files(node)
+    path = tmp_path / "artifacts" / name
+    aside = path.rename(tmp_path / "aside")
+    path.symlink_to(path)
+    with pytest.raises(Unavailable, match="can't be reached"):
+        async with serve(tmp_path):
+            pass
+    aside.rename(path)
+    async with serve(tmp_path) as node:
+        assert (await node.ask()).resume is not None
 
 
 async def test_one_cut_short_counts_as_missing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -59,9 +60,24 @@ def test_what_was_put_is_there(store: Store) -> None:
         assert file.read(2) == b"gh"
 
 
-def test_a_file_that_can_not_be_read_is_not_said_to_be_gone(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_reached_is_not_said_to_be_gone(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to("x")
     with pytest.raises(Unavailable):
+        FolderStore(tmp_path).size("x")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.EMFILE, Unavailable), (errno.EACCES, NotFound), (errno.EIO, NotFound)],
+)
+def test_a_file_can_not_be_read_now_or_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: type[Exception]
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(told):
         FolderStore(tmp_path).open("x")
 
 

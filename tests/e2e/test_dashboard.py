@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.e2e.browser import log_in, opened
 from tests.serving import TOKEN, ServerProcess
@@ -64,50 +64,6 @@ def test_a_study_is_watched_as_it_trains(server: ServerProcess, page: Page) -> N
     expect(page.get_by_text("Best trial: 0")).to_be_visible()
     assert complaints == []
     assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
-
-
-def test_a_page_that_is_stale_says_so_and_recovers(tmp_path: Path, page: Page) -> None:
-    with ServerProcess(tmp_path) as server:
-        server.call("POST", "/studies", STUDY)
-        log_in(page, server, "?study=watched")
-        expect(page.get_by_role("status")).to_have_text("live")
-        server.kill()
-        expect(page.get_by_role("status")).to_contain_text("stale: last heard")
-        expect(page.get_by_role("heading", name="watched")).to_be_visible()
-        page.evaluate("window.neverLeft = true")
-        server.start()
-        expect(page.get_by_role("status")).to_have_text("live", timeout=60_000)
-        with Client(server.url, TOKEN) as client, client.ask("watched") as trial:
-            trial.report(6, 0.5)
-        expect(page.get_by_label("Decisions", exact=True)).to_contain_text("complete at step 6")
-        assert page.evaluate("window.neverLeft")
-
-
-def test_a_poll_answered_after_the_stream_is_back_leaves_the_page_live(
-    server: ServerProcess, page: Page
-) -> None:
-    """The stream opens while a poll is on its way, which is answered once the page is live."""
-    polls: list[Route] = []
-
-    def hold(route: Route) -> None:
-        polls.append(route)
-
-    server.call("POST", "/studies", STUDY)
-    page.route(
-        "**/studies/watched/events", lambda route: route.continue_() if polls else route.abort()
-    )
-    log_in(page, server, "?study=watched")
-    page.get_by_role("heading", name="watched").wait_for()
-    page.route("**/studies/watched/findings*", hold)
-    expect(page.get_by_role("status")).to_have_text("live", timeout=60_000)
-    page.unroute("**/studies/watched/findings*")
-    for poll in polls:
-        with page.expect_event(
-            "requestfinished", lambda request, poll=poll: request == poll.request
-        ):
-            poll.continue_()
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    expect(page.get_by_role("status")).to_have_text("live")
 
 
 def test_names_full_of_html_are_text(server: ServerProcess, page: Page) -> None:

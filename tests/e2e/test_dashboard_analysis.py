@@ -153,3 +153,13 @@ def test_the_document_is_yaml_that_says_the_same(server: ServerProcess, page: Pa
     written = parse_yaml(text or "")
     assert written == spec
     assert json.dumps(written["space"]) == json.dumps(spec["space"])
+
+
+def test_the_space_is_widened_from_the_edge(server: ServerProcess, page: Page) -> None:
+    shown(page, server, "analysis")
+    edge = page.get_by_role("region", name="At the edge of the range")
+    edge.get_by_role("button", name="Widen…").click()
+    page.get_by_role("button", name="Widen to 1", exact=True).click()
+    page.get_by_role("button", name="Change the space").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert server.call("GET", "/studies/analysed")["spec"]["space"]["lr"]["max"] == 1

@@ -20,11 +20,3 @@ def test_each_database_has_one_of_its_own(folder: Path) -> None:
     assert artifact_folder(home.database_url()) == folder / "tuner-artifacts"
     assert artifact_folder("postgresql://u@h/tuner") == folder / "tuner.artifacts"
     assert artifact_folder("postgresql://u@h/..%2Fx") == folder / "..%2Fx.artifacts"
-
-
-def test_the_one_that_an_earlier_version_made_for_all_is_kept(folder: Path) -> None:
-    (folder / "artifacts").mkdir()
-    (folder / "tuner-artifacts").mkdir()
-    assert artifact_folder("postgresql://u@h/tuner") == folder / "artifacts"
-    (folder / "tuner.artifacts").mkdir()
-    assert artifact_folder("postgresql://u@h/tuner") == folder / "tuner.artifacts"

@@ -12,8 +12,8 @@ from api.log_files import KEPT_ATTEMPTS, PIECES, LogFile, drop_old, logs_in
 MOST = 4000
 
 
-def opened(folder: Path, attempt: int = 1) -> LogFile:
-    return LogFile(folder / "trial", attempt, most=MOST)
+def opened(folder: Path, attempt: int = 1, lease: str = "lease") -> LogFile:
+    return LogFile(folder / "trial", attempt, lease, most=MOST)
 
 
 def text_of(log: LogFile, offset: int = 0) -> str:
@@ -114,6 +114,15 @@ def test_attempts_have_their_own(tmp_path: Path) -> None:
     assert text_of(opened(tmp_path, 2)) == ""
     drop_old(tmp_path / "trial", 100)
     assert text_of(first) == ""  # which had been read before
+
+
+def test_leases_have_their_own(tmp_path: Path) -> None:
+    """A restored database gives a number again."""
+    opened(tmp_path).append(0, ["of the lost one"])
+    later = opened(tmp_path, lease="later")
+    assert text_of(later) == ""
+    assert later.append(0, ["of the later one"]) == 1
+    assert text_of(later) == "of the later one\n"
 
 
 def test_a_folder_that_is_gone_is_an_empty_log(tmp_path: Path) -> None:

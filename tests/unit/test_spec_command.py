@@ -68,7 +68,7 @@ def test_a_command_is_read() -> None:
         ({"command": ["p", "{momentum}"]}, "run.command.1", "momentum may be absent"),
         ({"command": ["p", "{trial.resume.path}"]}, "run.command.1", "may be absent"),
         ({"command": ["p"], "env": {"TUNER_TOKEN": "x"}}, "run.env", "worker's own"),
-        ({"command": ["p"], "env": {"a-b": "x"}}, "run.env", "pattern"),
+        ({"command": ["p"], "env": {"a-b": "x"}}, "run.env", "should be a letter or _"),
         ({"command": ["p"], "env": {"A": 1}}, "run.env.A", "should be a text"),
         ({"command": ["p"], "report": {}}, "run.report", "either line or pattern"),
         (

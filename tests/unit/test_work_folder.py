@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tuner.worker.work_folder import _prefix, work_folder
+from tuner.worker.work_folder import _host, _kernel, work_folder
+
+OTHER = "0123abcd"
+OWN = f"tuner-work-{_host()}-{_kernel()}-"
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +41,18 @@ def test_a_workers_folder_goes_with_it(place: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_killed_workers_folder_goes_with_the_next_worker(place: Path) -> None:
-    dead = left(place, f"{_prefix()}dead")
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{OWN}dead",
+        f"tuner-work-{_host()}-{OTHER}-before-a-boot",
+        f"tuner-work-{OTHER}-{_kernel()}-in-a-container",
+    ],
+)
+def test_a_killed_workers_folder_goes_with_the_next_worker(place: Path, name: str) -> None:
+    dead = left(place, name)
     with work_folder() as folder:
+        assert folder.name.startswith(OWN)
         assert not dead.exists()
         assert folder.exists()
 
@@ -53,10 +65,10 @@ def test_a_living_workers_folder_stays() -> None:
 
 
 def test_a_folder_just_made_and_other_folders_stay(place: Path) -> None:
-    names = ("tuner-demo-old", "tuner-work-old", "tuner-work-00000000-on-another-machine")
-    kept = [left(place, f"{_prefix()}new", age=1.0), *(left(place, name) for name in names)]
+    names = ("tuner-demo-old", "tuner-work-old", f"tuner-work-{OTHER}-{OTHER}-on-another-machine")
+    kept = [left(place, f"{OWN}new", age=1.0), *(left(place, name) for name in names)]
     elsewhere = left(place, "elsewhere")
-    link = place / f"{_prefix()}link"
+    link = place / f"{OWN}link"
     link.symlink_to(elsewhere)
     os.utime(link, (0, 0), follow_symlinks=False)
     with work_folder():

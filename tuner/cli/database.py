@@ -82,7 +82,7 @@ def serve(
             metavar="PLACE",
             envvar="TUNER_ARTIFACTS",
             help="Folder or store (s3://BUCKET/PREFIX) for checkpoints and other files of trials "
-            "[default: a folder beside the database].",
+            "[default: a folder beside an SQLite file, else in your data folder].",
             show_default=False,
         ),
     ] = None,

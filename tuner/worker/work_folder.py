@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import glob
+import hashlib
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 
 _LOG = logging.getLogger("tuner.worker")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PREFIX = "tuner-work-"
+_NAME = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})-([0-9a-f]{{8}})-.*")
 _MADE_S = 60.0
 """A younger folder may be one whose worker has yet to take its lock."""
 
@@ -26,10 +29,12 @@ def work_folder() -> Iterator[Path]:
 
     First what this user's dead workers left there goes: their folders, whose locks are free.
     Folders of other machines, which may share the place, are left: their locks might not show here.
+    A folder is this machine's if it bears the name of its host or of its running kernel: a host
+    keeps its name when it boots anew, and containers have names of their own above one kernel.
     """
-    prefix = _prefix()
-    _sweep(Path(tempfile.gettempdir()), prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    host, kernel = _host(), _kernel()
+    _sweep(Path(tempfile.gettempdir()), host, kernel)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{host}-{kernel}-"))
     with _opened(folder) as number:
         fcntl.flock(number, fcntl.LOCK_EX)
         try:
@@ -38,16 +43,22 @@ def work_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prefix() -> str:
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _kernel() -> str:
     try:
-        kernel = _BOOT_ID.read_text(encoding="ascii")[:8]
+        return _BOOT_ID.read_text(encoding="ascii")[:8]
     except OSError:
-        kernel = socket.gethostname()
-    return f"tuner-work-{kernel}-"
+        return _host()
 
 
-def _sweep(place: Path, prefix: str) -> None:
-    for folder in place.glob(f"{glob.escape(prefix)}*"):
+def _sweep(place: Path, host: str, kernel: str) -> None:
+    for folder in place.glob(f"{_PREFIX}*"):
+        found = _NAME.fullmatch(folder.name)
+        if found is None or (found[1] != host and found[2] != kernel):
+            continue
         with suppress(OSError):
             about = folder.lstat()
             if about.st_uid != os.geteuid() or time.time() - about.st_mtime < _MADE_S:

@@ -28,7 +28,7 @@ function Edges({ view, data, names }) {
   const buttons = byRole([{ word: "Widen…", may: !over, why: "the study is over: clone it with a wider space", press: () => setAsked(true) }]);
   return html`<${Panel} title="At the edge of the range"><ul class="edges">${names.map((name) => html`<li class="warn"><span aria-hidden="true">▲ </span><b>${name}</b>: ${view.edges[name].words}. Better values may lie beyond.</li>`)}</ul>
     <${Buttons} buttons=${buttons} />
-    ${asked && html`<${Respace} study=${view.study} path=${data.path} done=${data.refresh} close=${() => setAsked(false)} />`}<//>`;
+    ${asked && html`<${Respace} study=${view.study} path=${data.path} done=${() => data.refresh()} close=${() => setAsked(false)} />`}<//>`;
 }
 
 function Slice({ view, axis }) {

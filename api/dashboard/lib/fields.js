@@ -29,6 +29,13 @@ export function readChoice(text, like) {
   return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
+/** Return the parameters of a space that have more than one value, with their ranges.
+ * @param {Record<string, any>} space
+ * @returns {[string, any][]} */
+export function ranges(space) {
+  return Object.entries(space).filter(([, range]) => (range.value ?? null) === null);
+}
+
 /** Return what of a space differs from the fields of a form: each parameter whole, as a request has it.
  * @param {Record<string, any>} space
  * @param {(name: string) => string} field `NAME.min`, `NAME.max` or `NAME.values`
@@ -36,7 +43,7 @@ export function readChoice(text, like) {
 export function changedSpace(space, field) {
   /** @type {Record<string, any>} */
   const changed = {};
-  for (const [name, range] of Object.entries(space)) {
+  for (const [name, range] of ranges(space)) {
     const after = range.values
       ? { ...range, values: readList(field(`${name}.values`), range.values) }
       : { ...range, min: Number(field(`${name}.min`)), max: Number(field(`${name}.max`)) };
@@ -52,7 +59,7 @@ export function changedSpace(space, field) {
 export function givenParams(space, field) {
   /** @type {Record<string, any>} */
   const given = {};
-  for (const [name, range] of Object.entries(space)) {
+  for (const [name, range] of ranges(space)) {
     const text = field(name).trim();
     if (text) given[name] = range.values ? range.values[Number(text)] : Number(text);
   }

@@ -5,6 +5,7 @@ import { claim, yieldTurn } from "./turns.js";
 
 const SILENCE_MS = 45_000; // the server writes a comment every 15 s
 const POLL_MS = 5_000;
+const ANSWER_MS = 10_000;
 const LONGEST_WAIT_MS = 15_000;
 
 /** How fresh the page is: `live` by stream, `polling`, or `stale` since a moment.
@@ -75,6 +76,7 @@ class Stream {
     this.last = "";
     this.failures = 0;
     this.heard = Date.now();
+    this.asking = false;
     /** @type {AbortController | null} */
     this.control = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -88,10 +90,10 @@ class Stream {
     clearTimeout(this.retry);
     if (!claim(this.id)) return this.wait();
     const control = (this.control = new AbortController());
-    this.heard = Date.now();
+    const opened = Date.now();
     const watch = setInterval(() => {
       claim(this.id);
-      if (Date.now() - this.heard > SILENCE_MS) control.abort();
+      if (Date.now() - Math.max(opened, this.heard) > SILENCE_MS) control.abort();
     }, 5_000);
     this.read(control)
       .catch(() => {})
@@ -119,6 +121,7 @@ class Stream {
     clearTimeout(this.retry);
     clearInterval(this.poll);
     this.poll = undefined;
+    if (freshness.value.state === "live") freshness.value = { state: "connecting", since: this.heard };
   }
 
   /** @param {AbortController} control */
@@ -166,13 +169,18 @@ class Stream {
     this.failures += 1;
     const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** this.failures);
     this.retry = setTimeout(() => this.open(), wait * (0.5 + Math.random() / 2));
-    if (freshness.value.state === "live") freshness.value = { state: "stale", since: this.heard };
+    const { state } = freshness.value;
+    if (state === "live" || (state === "connecting" && this.last)) freshness.value = { state: "stale", since: this.heard };
     this.poll ??= setInterval(() => this.ask(), POLL_MS);
   }
 
-  /** Read everything anew; a reply that comes once the stream is back, or the page left, says nothing of freshness. */
+  /** Read everything anew; what comes once the stream is back, or the page left, says nothing of freshness. */
   async ask() {
-    const reached = await this.refresh().then(() => true, () => false);
+    if (this.asking) return;
+    this.asking = true;
+    const late = new Promise((done) => setTimeout(done, ANSWER_MS, false));
+    const reached = await Promise.race([this.refresh().then(() => true, () => false), late]);
+    this.asking = false;
     if (this.poll === undefined) return;
     if (reached) freshness.value = { state: "polling", since: Date.now() };
     else if (freshness.value.state !== "stale") freshness.value = { state: "stale", since: freshness.value.since };

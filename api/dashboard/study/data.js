@@ -26,26 +26,51 @@ export class StudyData {
     this.chosen = signal(/** @type {number[]} */ ([]));
     /** @type {ReturnType<typeof setTimeout> | 0} */
     this.drawn = 0;
+    this.turns = 0;
+    this.landed = 0;
+    /** Readings on their way, with what the stream told meanwhile.
+     * @type {Set<{turn: number, told: [string, any][]}>} */
+    this.readings = new Set();
   }
 
-  /** Read everything anew. */
+  /** Read everything anew. Of two readings the later one holds, and what the stream tells holds over both. */
   async refresh() {
+    const reading = { turn: ++this.turns, told: [] };
+    this.readings.add(reading);
+    try {
+      await this.land(reading, await this.read());
+    } finally {
+      this.readings.delete(reading);
+    }
+  }
+
+  read() {
     const chosen = this.chosen.value.length ? `?chosen=${this.chosen.value.join(",")}` : "";
-    const [study, progress, curves, decisions, findings] = await Promise.all([
+    return Promise.all([
       api(this.path),
       api(`${this.path}/progress`),
       api(`${this.path}/curves${chosen}`),
       api(`${this.path}/decisions?limit=60`),
       api(`${this.path}/findings?limit=200`),
     ]);
-    this.study.value = study;
-    await pause();
-    this.progress.value = progress;
-    await pause();
-    this.curves.value = curves;
-    await pause();
-    this.decisions.value = decisions.items;
-    this.findings.value = findings.items;
+  }
+
+  /** @param {{turn: number, told: [string, any][]}} reading
+   * @param {any[]} found */
+  async land(reading, [study, progress, curves, decisions, findings]) {
+    const parts = [
+      () => (this.study.value = study),
+      () => (this.progress.value = progress),
+      () => (this.curves.value = curves),
+      () => ((this.decisions.value = decisions.items), (this.findings.value = findings.items)),
+    ];
+    for (const part of parts) {
+      if (reading.turn < this.landed) return;
+      this.landed = reading.turn;
+      part();
+      await pause();
+    }
+    reading.told.forEach(([kind, message]) => this.apply(kind, message));
   }
 
   /** Take a message of the stream; tells whether more must be read anew.
@@ -53,6 +78,14 @@ export class StudyData {
    * @param {any} message
    * @returns {boolean} */
   take(kind, message) {
+    this.readings.forEach((reading) => reading.told.push([kind, message]));
+    return this.apply(kind, message);
+  }
+
+  /** @param {string} kind
+   * @param {any} message
+   * @returns {boolean} */
+  apply(kind, message) {
     if (kind === "study") {
       this.study.value = { ...this.study.value, ...message, id: this.study.value?.id };
       return false;

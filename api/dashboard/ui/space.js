@@ -3,7 +3,7 @@ import { useRef } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { api } from "../lib/api.js";
 import { edges } from "../lib/edges.js";
-import { changedSpace, givenParams, listed } from "../lib/fields.js";
+import { changedSpace, givenParams, listed, ranges } from "../lib/fields.js";
 import { param } from "../lib/format.js";
 import { Dialog } from "./dialog.js";
 
@@ -21,7 +21,7 @@ export function Respace({ study, path, done, close }) {
   };
   return html`<${Dialog} title=${`Space of ${study.name}`} word="Change the space" run=${run} close=${close}>
     <p class="dim small">From the next trial on. Waiting trials that lie outside are cancelled; those that run go on.</p>
-    <div class="fields">${Object.entries(space).map(([name, range]) => html`<${Range} key=${name} name=${name} range=${range}
+    <div class="fields">${ranges(space).map(([name, range]) => html`<${Range} key=${name} name=${name} range=${range}
       edge=${found.find((e) => e.name === name)} best=${study.best?.params[name]} />`)}</div><//>`;
 }
 
@@ -65,7 +65,7 @@ export function Enqueue({ study, path, done, close }) {
   return html`<${Dialog} title=${`Run a point of ${study.name} next`} word="Enqueue the trial" run=${run} close=${close}>
     <p class="dim small">What is left empty takes the middle of its range.
       ${study.best && html` <button type="button" class="small" onClick=${fill}>Fill in the best, trial ${study.best.number}</button>`}</p>
-    <div class="fields" ref=${place}>${Object.entries(space).map(([name, range]) => html`<label key=${name}>${name} <${Value} name=${name} range=${range} /></label>`)}</div><//>`;
+    <div class="fields" ref=${place}>${ranges(space).map(([name, range]) => html`<label key=${name}>${name} <${Value} name=${name} range=${range} /></label>`)}</div><//>`;
 }
 
 function Value({ name, range }) {
