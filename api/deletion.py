@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api import idempotency, studies, versions
 from api.access import Actor
+from api.files.orphans import stores
 from api.idempotency import Key
 from api.services import Services
 from api.webhooks import service as webhooks
@@ -57,8 +58,9 @@ def _remove_files(services: Services, study_id: int) -> None:
     if services.foreign_store.is_set():
         _log.warning("files of the deleted study %d stay: the store is not ours", study_id)
         return
-    try:
-        services.store.delete_all(str(study_id))
-    except TunerError as exc:
-        place = services.store.name
-        _log.warning("files of the deleted study %d stay in %s: %s", study_id, place, exc.detail)
+    for store in stores(services):
+        try:
+            store.delete_all(str(study_id))
+        except TunerError as exc:
+            where, why = store.name, exc.detail
+            _log.warning("files of the deleted study %d stay in %s: %s", study_id, where, why)

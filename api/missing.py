@@ -92,7 +92,7 @@ async def reject(
 
     async with services.locks.of(trial):
         after = await services.ledger.write(command)
-    if not sound:
+    if sound is False:
         await forget(services, [bad.path])
     return after
 
@@ -123,8 +123,8 @@ def _whole(store: Store, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
         return [c for c, size in zip(checkpoints, sizes, strict=True) if size == c.size]
 
 
-def _sound(store: Store, checkpoint: Checkpoint) -> bool:
-    """Tell whether a file can be read, and has the content that was registered."""
+def _sound(store: Store, checkpoint: Checkpoint) -> bool | None:
+    """Tell whether a file has the content that was registered; None if it can't be read."""
     if store.size(checkpoint.path) != checkpoint.size:
         return False
     digest = hashlib.sha256()
@@ -133,7 +133,7 @@ def _sound(store: Store, checkpoint: Checkpoint) -> bool:
             while piece := file.read(_PIECE):
                 digest.update(piece)
     except (NotFound, OSError):
-        return False
+        return None
     return digest.hexdigest() == checkpoint.sha256
 
 

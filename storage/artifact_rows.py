@@ -48,10 +48,9 @@ def read_held_bytes(connection: Connection) -> dict[int, int]:
     return found
 
 
-def read_marks(connection: Connection) -> dict[str, str]:
-    """Return the ids of the stores that are this database's, with their names."""
-    table = tables.stores
-    return dict(connection.execute(select(table.c.store_id, table.c.name)).all())
+def read_marks(connection: Connection) -> frozenset[str]:
+    """Return the ids of the stores that are this database's."""
+    return frozenset(connection.execute(select(tables.stores.c.store_id)).scalars())
 
 
 def all_paths(connection: Connection) -> Iterator[str]:

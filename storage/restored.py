@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from storage import rows
 from storage.bulk import insert_rows
 from storage.numbers import highest_seq, note_seq
 from storage.tables import attempts, events, optuna_studies, owner, sessions, stores, studies
+from storage.unnamed import restored_lease
 from tuner.trial import Event, EventKind
 
 SEQ_GAP = 1_000_000_000
@@ -61,7 +61,7 @@ def settle(connection: Connection, before: Former) -> None:
     - The owner's epoch gets higher than any before it: it follows the clock, as the former state,
       where it is lost, can't be asked for its own.
     - Open attempts get new tokens, which no one knows: each lease from before is answered as stale,
-      and its trial is leased again once a lease's term is over.
+      and its trial is leased again once a lease's term is over. Their logs stay theirs.
     - Browsers log in anew: a session may have been ended since.
     - Stores of files are no longer this database's to sweep: they may be another one's, too.
     - Each study gets an event, numbered beyond all that a reader can have seen.
@@ -75,12 +75,13 @@ def settle(connection: Connection, before: Former) -> None:
             connection.execute(table.delete())
     row = {"id": 1, "epoch": epoch, "name": "a restore", "since": at, "expires_at": at}
     insert_rows(connection, owner, [row])
-    held = select(attempts.c.trial_id, attempts.c.attempt).where(attempts.c.ended_at.is_(None))
-    for trial_id, attempt in connection.execute(held).all():
+    held = select(attempts.c.trial_id, attempts.c.attempt, attempts.c.token)
+    held = held.where(attempts.c.ended_at.is_(None))
+    for trial_id, attempt, token in connection.execute(held).all():
         connection.execute(
             update(attempts)
             .where(attempts.c.trial_id == trial_id, attempts.c.attempt == attempt)
-            .values(token=f"restored-{secrets.token_urlsafe(18)}")
+            .values(token=restored_lease(token))
         )
     last = max(highest_seq(connection), before.seq)
     found = connection.execute(select(studies.c.study_id).order_by(studies.c.study_id)).scalars()

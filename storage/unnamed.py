@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
@@ -17,12 +18,20 @@ from storage.artifact_rows import all_paths
 
 LOG_NAME = re.compile(r"log-([0-9]{1,10})-([0-9a-f]{12})-([0-9]{1,18})-([0-9]{1,18})\.txt")
 """A piece of a log: the attempt, its lease, the places of the first byte and line."""
+_RESTORED = re.compile(r"restored-([0-9a-f]{12})-")
 _FETCH = 10_000
 
 
 def lease_digest(token: str) -> str:
     """Return what stands for a lease in a log's name: it gives nobody the lease."""
+    if found := _RESTORED.match(token):
+        return found[1]
     return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+def restored_lease(token: str) -> str:
+    """Return a token that nobody knows for an attempt whose lease a restore makes void."""
+    return f"restored-{lease_digest(token)}-{secrets.token_urlsafe(18)}"
 
 
 def unnamed(connection: Connection, keys: Iterable[str]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from functools import partial
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -27,26 +26,23 @@ _LOOKS = 16
 _log = logging.getLogger(__name__)
 
 
+class NotMounted(Unavailable):
+    """The store holds neither this database's mark nor any of the files it names."""
+
+
 async def claim(services: Services) -> None:
     """Mark the store before anything is deleted there; one that can't be marked is asked later.
 
     Raises:
-        Unavailable: the store is empty of all that this database kept there.
+        NotMounted: the store is empty of all that this database kept in one.
     """
     services.foreign_store.set()
     try:
-        lost = await _lost_mark(services)
-        if lost is None:
-            await is_ours(services)
+        await is_ours(services)
+    except NotMounted:
+        raise
     except (TunerError, OSError) as exc:
         _log.warning("the artifact store could not be marked: %s", exc)
-        return
-    if lost is not None:
-        raise Unavailable(
-            f"{services.store.name} holds none of the files that this database keeps there: is "
-            f"its disk mounted? If they are lost for good, write {lost} into {MARK} there; trials "
-            "then begin anew"
-        )
 
 
 async def is_ours(services: Services) -> bool:
@@ -55,12 +51,14 @@ async def is_ours(services: Services) -> bool:
     Nothing is deleted in one that does not: `services.foreign_store` is set.
 
     Raises:
+        NotMounted: see `claim`; nothing is deleted there until it is back.
         OSError: the mark could not be written.
         StorageFull, Unavailable: the store or the database does not answer.
     """
     store = services.store
     there = await asyncio.to_thread(_read, store)
     if there is None:
+        await _require_mounted(services)
         mark = secrets.token_hex(16)
         await services.ledger.write(lambda tx: tx.put_mark(mark, store.name))
         await asyncio.to_thread(_write, store, mark)
@@ -79,22 +77,26 @@ async def is_ours(services: Services) -> bool:
     return False
 
 
-async def _lost_mark(services: Services) -> str | None:
-    """Return the mark that was left in the store if it is gone, and all files with it."""
+async def _require_mounted(services: Services) -> None:
+    """Raise NotMounted if a database that once marked a store finds none of its files here."""
     store = services.store
-    if await asyncio.to_thread(_read, store) is not None:
-        return None
-    mark, paths = await services.ledger.read(partial(_left, name=store.name))
+    mark, paths = await services.ledger.read(_left)
     if mark is None or not paths:
-        return None
+        return
     sizes = [await asyncio.to_thread(store.size, path) for path in paths]
-    return mark if set(sizes) == {None} else None
+    if any(size is not None for size in sizes):
+        return
+    services.foreign_store.set()
+    raise NotMounted(
+        f"{store.name} holds none of the files that this database names: is its disk mounted, and "
+        f"is it the right place? If they are lost for good, write {mark} into {MARK} there; trials "
+        "then begin anew"
+    )
 
 
-def _left(connection: Connection, name: str) -> tuple[str | None, list[str]]:
-    """Return a mark that this database left in a store, and some files that it keeps."""
-    mark = next((mark for mark, at in read_marks(connection).items() if at == name), None)
-    return mark, list(islice(all_paths(connection), _LOOKS))
+def _left(connection: Connection) -> tuple[str | None, list[str]]:
+    """Return a mark that this database knows, and some files that it names."""
+    return min(read_marks(connection), default=None), list(islice(all_paths(connection), _LOOKS))
 
 
 def _read(store: Store) -> str | None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from api.files.mark import is_ours
 from api.services import Services
-from storage.stores import Stat, Store
+from storage.stores import FolderStore, Stat, Store
 from storage.unnamed import unnamed
 from tuner.errors import TunerError
 
@@ -58,15 +58,26 @@ async def sweep(services: Services, *, old: timedelta = OLD) -> list[str]:
     if not await is_ours(services):
         return []
     before = services.clock() - old
-    suspects = await asyncio.to_thread(lambda: list(_aged(services.store, before)))
+    return [key for store in stores(services) for key in await _swept(services, store, before)]
+
+
+def stores(services: Services) -> list[Store]:
+    """Return where files of trials lie: their store, and the folder of logs if it is elsewhere."""
+    settings = services.settings
+    elsewhere = [FolderStore(settings.artifact_dir)] if settings.artifact_url else []
+    return [services.store, *elsewhere]
+
+
+async def _swept(services: Services, store: Store, before: datetime) -> list[str]:
+    suspects = await asyncio.to_thread(lambda: list(_aged(store, before)))
     if not suspects:
         return []
     # Read after the listing: what was registered meanwhile is named.
     gone = await services.ledger.read(partial(unnamed, keys=suspects))
     for key in gone:
-        await asyncio.to_thread(services.store.delete, key)
+        await asyncio.to_thread(store.delete, key)
     if gone:
-        _log.info("deleted %d files that no trial names from %s", len(gone), services.store.name)
+        _log.info("deleted %d files that no trial names from %s", len(gone), store.name)
     return gone
 
 

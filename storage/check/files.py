@@ -14,11 +14,11 @@ from storage import rows
 from storage.check.finding import Finding
 from storage.prune import DELETED
 from storage.snapshot import snapshot
-from storage.stores import Store
+from storage.stores import FolderStore, Store
 from storage.stores.base import inside
 from storage.tables import artifacts, checkpoints, optuna_studies, studies, trials
 from storage.unnamed import unnamed
-from tuner.errors import InvalidInput, NotFound
+from tuner.errors import InvalidInput, NotFound, Unavailable
 
 _PIECE = 1 << 20
 _FETCH = 10_000
@@ -136,22 +136,33 @@ def _fault(held: Held, store: Store, *, hashes: bool) -> str:
         inside(path)
     except InvalidInput:
         return f"{what}{path} lies outside of the artifact store"
-    size = store.size(path)
+    try:
+        fault = _difference(held, store, hashes=hashes)
+    except Unavailable as exc:
+        if not isinstance(store, FolderStore):
+            raise
+        return f"{what}{exc.detail}"
+    return fault and f"{what}{path} {fault}"
+
+
+def _difference(held: Held, store: Store, *, hashes: bool) -> str:
+    size = store.size(held.path)
     if size is None:
-        return f"{what}{path} is missing"
+        return "is missing"
     if size != held.size:
-        return f"{what}{path} has {size} bytes instead of {held.size}"
-    if hashes and _sha256(store, path) != held.sha256:
-        return f"{what}{path} has another content than was stored"
-    return ""
+        return f"has {size} bytes instead of {held.size}"
+    found = _sha256(store, held.path) if hashes else held.sha256
+    if found is None:
+        return "can't be read"
+    return "" if found == held.sha256 else "has another content than was stored"
 
 
-def _sha256(store: Store, path: str) -> str:
+def _sha256(store: Store, path: str) -> str | None:
     digest = hashlib.sha256()
     try:
         with store.open(path) as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
     except (NotFound, OSError):
-        return ""
+        return None
     return digest.hexdigest()

@@ -18,8 +18,11 @@ from storage.stores.base import Stat, Store, inside
 from tuner.errors import InvalidInput, NotFound, StorageFull, Unavailable
 
 RETRY_AFTER_S = 1
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.ESTALE}
-"""Reasons not to open a file that say nothing of the file."""
+_PASSING = {
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE,
+    errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH,
+}  # fmt: skip
+"""Reasons not to open a file that say nothing of the file: of this process, or of a mount."""
 
 
 class FolderStore(Store):
@@ -71,6 +74,7 @@ class FolderStore(Store):
         except OSError as exc:
             if exc.errno in _PASSING:
                 raise Unavailable(f"{key} can't be opened", retry_after=RETRY_AFTER_S) from exc
+            self.size(key)
             raise NotFound("the file is gone, or can't be read") from exc
 
     def delete(self, key: str) -> None:

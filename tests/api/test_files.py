@@ -18,6 +18,7 @@ from storage.check import check, spare_files
 from storage.stores import FolderStore
 from tests.api.node import Clock, Node, serve, slug
 from tests.api.test_artifacts import RATED, files, put
+from tuner.errors import NotFound
 from tuner.wire import LeaseGrant
 
 pytestmark = pytest.mark.anyio
@@ -388,6 +389,22 @@ async def test_nothing_is_deleted_in_a_store_of_another_database(
         assert (await node.http.delete(f"/api/v1/studies/{study.id}")).status_code == 200
         assert files(node) == before
         assert len(before) == 5
+
+
+async def test_a_mark_that_can_not_be_read_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: FolderStore, key: str) -> None:
+        raise NotFound(f"{key} is gone, or can't be read")
+
+    path = tmp_path / "artifacts" / mark.MARK
+    path.parent.mkdir()
+    path.write_text("another\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStore, "open", refused)
+        async with serve(tmp_path) as node:
+            assert node.services.foreign_store.is_set()
+    assert path.read_text() == "another\n"
 
 
 async def test_a_store_that_can_not_be_marked_is_left_alone_until_it_can(

@@ -206,6 +206,20 @@ async def test_a_log_stays_as_long_as_its_attempt_is_known(tmp_path: Path) -> No
         assert (await log(node)).text == "kept\n"
 
 
+async def test_logs_beside_a_store_in_a_cloud_go_with_their_study(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/x"
+    async with serve(tmp_path, Clock(), artifact_url=url) as node:
+        grant = await started(node)
+        await sent(node, item(grant, "kept"))
+        (path,) = (tmp_path / "artifacts").rglob("log-*")
+        path.with_name(f"log-1-{'0' * 12}-0-0.txt").write_text("of a lost attempt\n")
+        assert len(await orphans.sweep(node.services, old=timedelta(days=-36500))) == 1
+        assert (await log(node)).text == "kept\n"
+        await node.http.patch(f"{API}/studies/s", json={"state": "cancelled"})
+        assert (await node.http.delete(f"{API}/studies/s")).status_code == 200
+        assert not list((tmp_path / "artifacts").rglob("log-*"))
+
+
 async def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     limits = Limits(rate=0.0, log_bytes=20_000)
     async with serve(tmp_path, Clock(), limits=limits) as node:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from api.files import orphans
+from api.files.mark import MARK, NotMounted
 from storage.check import check
+from storage.stores import FolderStore
 from tests.api.node import Node, serve
 from tests.api.test_artifacts import RATED, files, put
+from tests.disks import Broken
 from tuner.errors import Unavailable
 from tuner.trial import EventKind
 from tuner.wire import LeaseGrant
@@ -100,6 +104,36 @@ async def test_a_store_that_is_not_mounted_is_not_taken_for_lost_files(tmp_path:
         assert (await node.ask()).resume is None
 
 
+async def test_a_disk_that_goes_while_the_server_runs_is_not_marked(tmp_path: Path) -> None:
+    root = tmp_path / "artifacts"
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        await node.release(await trained(node, range(1, 3)))
+        root.rename(tmp_path / "disk")
+        root.mkdir()
+        with pytest.raises(NotMounted):
+            await orphans.sweep(node.services)
+        assert node.services.foreign_store.is_set()
+        assert not list(root.iterdir())
+        root.rmdir()
+        (tmp_path / "disk").rename(root)
+        await orphans.sweep(node.services)
+        assert not node.services.foreign_store.is_set()
+
+
+async def test_a_store_that_lost_its_mark_and_a_file_is_marked_anew(tmp_path: Path) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        await node.release(await trained(node, range(1, 3)))
+        lose(node, 2)
+    (tmp_path / "artifacts" / MARK).unlink()
+    async with serve(tmp_path) as node:
+        grant = await node.ask()
+        assert grant.resume is not None
+        assert grant.resume.step == 1
+        assert (tmp_path / "artifacts" / MARK).exists()
+
+
 async def test_one_that_can_not_be_reached_is_not_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +150,24 @@ async def test_one_that_can_not_be_reached_is_not_missing(
     aside.rename(path)
     async with serve(tmp_path) as node:
         assert (await node.ask()).resume is not None
+
+
+async def test_one_that_can_not_be_read_is_passed_over_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path) as node:
+        await node.submit(**RATED)
+        await node.release(await trained(node, range(1, 3)))
+        before, grant = files(node), await node.ask()
+        assert grant.resume is not None
+        body = {"attempt": grant.attempt, "sha256": grant.resume.sha256, "reason": "no file came"}
+        monkeypatch.setattr(FolderStore, "open", lambda *_: Broken())
+        reply = await node.post(f"/leases/{grant.lease}/checkpoint/reject", body)
+        assert reply.json()["state"] == "waiting"
+        again = await node.ask()
+        assert again.resume is not None
+        assert (again.resume.step, node.trial(again).failures) == (1, 0)
+        assert files(node) == before
 
 
 async def test_one_cut_short_counts_as_missing(tmp_path: Path) -> None:

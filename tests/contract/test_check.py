@@ -20,8 +20,10 @@ from optuna.trial import TrialState, create_trial
 from storage import Transaction, open_ledger
 from storage.check import Finding, check
 from storage.check.rules import RULES
+from storage.stores import FolderStore
 from tests.contract.ledger_database import execute, with_ledger
 from tests.contract.sample import WEIGHTS, lay_sample
+from tests.disks import Broken
 from tests.postgres import Postgres
 from tuner.errors import InvalidInput, NotFound, SchemaMismatch
 
@@ -167,6 +169,21 @@ def test_a_damaged_checkpoint_is_found(
     (found,) = check(copy(), artifacts=tmp_path / "artifacts", hashes=hashes)
     assert (found.rule, found.study, found.trial) == ("checkpoint", "s", 0)
     assert words in found.message
+
+
+def test_one_that_can_not_be_reached_or_read_is_found(
+    sample: tuple[Copy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, artifacts = sample
+    shutil.copytree(artifacts, tmp_path / "artifacts")
+    file = tmp_path / "artifacts/1/0/1-1.safetensors"
+    monkeypatch.setattr(FolderStore, "open", lambda *_: Broken())
+    (found,) = check(copy(), artifacts=tmp_path / "artifacts", hashes=True)
+    assert found.message.endswith("can't be read")
+    file.unlink()
+    file.symlink_to(file)
+    (found,) = check(copy(), artifacts=tmp_path / "artifacts")
+    assert found.message.endswith("can't be reached")
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd"])

@@ -55,29 +55,49 @@ def test_a_page_that_is_stale_says_so_and_recovers(server: ServerProcess, page: 
     assert page.evaluate("window.neverLeft")
 
 
-def test_a_late_answer_to_a_poll_changes_nothing(server: ServerProcess, page: Page) -> None:
-    """The stream opens while a poll is on its way, which is answered after news of the stream."""
-    polls: list[Route] = []
+def polled(page: Page, server: ServerProcess, most: int) -> list[Route]:
+    """Open a study whose stream opens while a poll is on its way; hold the first readings back."""
+    held: list[Route] = []
 
-    def hold_first(route: Route) -> None:
-        if polls:
-            route.continue_()
+    def hold(route: Route) -> None:
+        if len(held) < most:
+            held.append(route)
         else:
-            polls.append(route)
+            route.continue_()
 
-    page.route("**/watched/events", lambda route: route.continue_() if polls else route.abort())
+    page.route("**/watched/events", lambda route: route.continue_() if held else route.abort())
     log_in(page, server, "?study=watched")
     page.get_by_role("heading", name="watched").wait_for()
-    page.route("**/watched/findings*", hold_first)
+    page.route("**/watched/findings*", hold)
     expect(freshness(page)).to_have_text("live", timeout=60_000)
+    return held
+
+
+def answered(page: Page, held: list[Route]) -> None:
+    """Let readings go on, and the page draw what they bring."""
+    for reading in held:
+        with page.expect_event("requestfinished", lambda r, reading=reading: r == reading.request):
+            reading.continue_()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+
+
+def test_a_poll_answered_late_changes_nothing(server: ServerProcess, page: Page) -> None:
+    (poll,) = polled(page, server, most=1)
+    with Client(server.url, TOKEN) as client, client.ask("watched") as trial:
+        trial.report(6, 0.5)
+    expect(page.get_by_text("Best trial: 0")).to_be_visible()
+    answered(page, [poll])
+    assert freshness(page).inner_text() == "live"
+    assert page.get_by_text("Best trial: 0").is_visible()
+
+
+def test_what_is_told_during_a_reading_outlives_it(server: ServerProcess, page: Page) -> None:
+    """No later reading comes to its help: that one is held back to the end."""
+    before = list(polled(page, server, most=100))
     server.call("PATCH", "/studies/watched", {"state": "paused"})
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
-    (poll,) = polls
-    with page.expect_event("requestfinished", lambda request: request == poll.request):
-        poll.continue_()
-    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
-    expect(freshness(page)).to_have_text("live")
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    answered(page, before)
+    assert page.get_by_role("button", name="Resume").is_visible()
 
 
 def test_a_server_that_hangs_is_not_said_to_answer(server: ServerProcess, page: Page) -> None:

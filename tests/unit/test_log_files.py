@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.log_files import KEPT_ATTEMPTS, PIECES, LogFile, drop_old, logs_in
+from storage.unnamed import restored_lease
 
 MOST = 4000
 
@@ -123,6 +124,14 @@ def test_leases_have_their_own(tmp_path: Path) -> None:
     assert text_of(later) == ""
     assert later.append(0, ["of the later one"]) == 1
     assert text_of(later) == "of the later one\n"
+
+
+def test_a_restored_attempt_keeps_its_log(tmp_path: Path) -> None:
+    opened(tmp_path).append(0, ["before the backup"])
+    once = restored_lease("lease")
+    for lease in (once, restored_lease(once)):
+        assert lease != "lease"
+        assert text_of(opened(tmp_path, lease=lease)) == "before the backup\n"
 
 
 def test_a_folder_that_is_gone_is_an_empty_log(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import { hasComments, write } from "../submit/yaml.js";
 export function Submit() {
   useEffect(() => {
     document.title = "Submit a study · tuner";
-    return listen("events", () => {}, async () => {});
+    return listen("events", () => {}, () => api("session", { root: true }));
   }, []);
   if (!maySubmit()) return html`<h1>Submit a study</h1><div class="notice"><p>You look on: this token's role is ${session.value?.role}, and a study is submitted with a
     submitter's or an admin's. Ask who runs this server for one, then log out and in with it.</p></div>`;
