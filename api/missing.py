@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from api.services import Services
 from storage import queries
 from storage.memory import Reader, same_report
 from storage.stores import Store
+from storage.stores.base import read_sha256
 from storage.transaction import Transaction
 from tuner.access import Identity
 from tuner.decision import Outcome
@@ -25,7 +25,6 @@ from tuner.wire import RejectCheckpoint, TrialAfter
 
 _LOOKS = 16
 """Files looked at side by side: each costs a round trip to a store."""
-_PIECE = 4 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -127,14 +126,8 @@ def _sound(store: Store, checkpoint: Checkpoint) -> bool | None:
     """Tell whether a file has the content that was registered; None if it can't be read."""
     if store.size(checkpoint.path) != checkpoint.size:
         return False
-    digest = hashlib.sha256()
-    try:
-        with store.open(checkpoint.path) as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    except (NotFound, OSError):
-        return None
-    return digest.hexdigest() == checkpoint.sha256
+    found = read_sha256(store, checkpoint.path)
+    return None if found is None else found == checkpoint.sha256
 
 
 def _fits(reader: Reader, trial: Trial, checkpoint: Checkpoint) -> bool:

@@ -195,8 +195,10 @@ async def read(
     if attempt > trial.attempt:
         raise NotFound(f"the trial has had {trial.attempt} attempts")
     place = Place(study.study_id, number, attempt)
-    lease = await queries.lease_of(services.ledger, *place)
-    log, news = services.logs.log(services, place, lease), asyncio.Event()
+    log, news = services.logs.by_place.get(place), asyncio.Event()
+    if log is None:
+        lease = await queries.lease_of(services.ledger, *place)
+        log = services.logs.log(services, place, lease)
     log.news.append(news)
     unsubscribe = services.ledger.subscribe(
         lambda commit: news.set() if _is_about(commit, place) else None

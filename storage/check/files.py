@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,12 +14,11 @@ from storage.check.finding import Finding
 from storage.prune import DELETED
 from storage.snapshot import snapshot
 from storage.stores import FolderStore, Store
-from storage.stores.base import inside
+from storage.stores.base import inside, read_sha256
 from storage.tables import artifacts, checkpoints, optuna_studies, studies, trials
 from storage.unnamed import unnamed
-from tuner.errors import InvalidInput, NotFound, Unavailable
+from tuner.errors import InvalidInput, Unavailable
 
-_PIECE = 1 << 20
 _FETCH = 10_000
 _LOOKS = 16
 """Files looked at side by side: each may cost a round trip to a store."""
@@ -151,18 +149,7 @@ def _difference(held: Held, store: Store, *, hashes: bool) -> str:
         return "is missing"
     if size != held.size:
         return f"has {size} bytes instead of {held.size}"
-    found = _sha256(store, held.path) if hashes else held.sha256
+    found = read_sha256(store, held.path) if hashes else held.sha256
     if found is None:
         return "can't be read"
     return "" if found == held.sha256 else "has another content than was stored"
-
-
-def _sha256(store: Store, path: str) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with store.open(path) as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    except (NotFound, OSError):
-        return None
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tuner.errors import InvalidInput
+from tuner.errors import InvalidInput, NotFound
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,22 @@ class Store(ABC):
     def sign_get(self, key: str, *, expires_s: float) -> Signed | None:
         """Return a request that gets a file; None if it can't be had."""
         return None
+
+
+def read_sha256(store: Store, key: str) -> str | None:
+    """Read a file, and return its SHA-256 in hexadecimal; None if it can't be read to its end.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    digest = hashlib.sha256()
+    try:
+        with store.open(key) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except (NotFound, OSError):
+        return None
+    return digest.hexdigest()
 
 
 def inside(key: str) -> PurePosixPath:

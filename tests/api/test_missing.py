@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,16 @@ def lose(node: Node, *steps: int) -> None:
     for name in files(node):
         if int(name.rpartition("/")[2].split("-")[1]) in steps:
             (root / name).unlink()
+
+
+@contextmanager
+def unmounted(root: Path) -> Iterator[None]:
+    """Leave an empty folder in the place of a disk, and put the disk back."""
+    disk = root.rename(root.with_name("disk"))
+    root.mkdir()
+    yield
+    root.rmdir()
+    disk.rename(root)
 
 
 def missing(detail: dict[str, list[dict[str, object]]]) -> list[object]:
@@ -85,12 +97,9 @@ async def test_a_store_that_is_not_mounted_is_not_taken_for_lost_files(tmp_path:
     async with serve(tmp_path) as node:
         await node.submit(**RATED)
         await node.release(await trained(node, range(1, 3)))
-    root.rename(tmp_path / "disk")
-    with pytest.raises(Unavailable, match="is its disk mounted") as caught:
+    with unmounted(root), pytest.raises(NotMounted, match="is its disk mounted") as caught:
         async with serve(tmp_path):
             pass
-    root.rmdir()
-    (tmp_path / "disk").rename(root)
     async with serve(tmp_path) as node:
         grant = await node.ask()
         assert grant.resume is not None
@@ -109,14 +118,11 @@ async def test_a_disk_that_goes_while_the_server_runs_is_not_marked(tmp_path: Pa
     async with serve(tmp_path) as node:
         await node.submit(**RATED)
         await node.release(await trained(node, range(1, 3)))
-        root.rename(tmp_path / "disk")
-        root.mkdir()
-        with pytest.raises(NotMounted):
-            await orphans.sweep(node.services)
-        assert node.services.foreign_store.is_set()
-        assert not list(root.iterdir())
-        root.rmdir()
-        (tmp_path / "disk").rename(root)
+        with unmounted(root):
+            with pytest.raises(NotMounted):
+                await orphans.sweep(node.services)
+            assert node.services.foreign_store.is_set()
+            assert not list(root.iterdir())
         await orphans.sweep(node.services)
         assert not node.services.foreign_store.is_set()
 

@@ -9,18 +9,11 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.e2e.browser import log_in, opened
+from tests.e2e.test_dashboard import STUDY
 from tests.serving import TOKEN, ServerProcess
 from tuner import Client
 
 pytestmark = pytest.mark.browser
-STUDY = {
-    "name": "watched",
-    "objective": {"metric": "loss", "mode": "min"},
-    "space": {"lr": {"min": 1e-3, "max": 1.0, "log": True}},
-    "pruner": {"name": "none"},
-    "budget": {"trials": 4, "steps": 6},
-    "run": "external",
-}
 
 
 @pytest.fixture
